@@ -1,0 +1,1 @@
+"""Bus: the block log, request/reply and events on NATS."""

@@ -1,0 +1,57 @@
+"""The one place that opens NATS connections."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import nats
+from nats.aio.client import Client
+
+# Bytes of unsent data a client may hold; a block is at most 8 MiB.
+PENDING_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BusAddress:
+    """Where NATS is: one or several URLs, and the token of this node (never logged)."""
+
+    servers: tuple[str, ...]
+    token: str = ""
+
+
+async def open_bus(
+    address: BusAddress, name: str, *, on_state: Callable[[str], Awaitable[None]] | None = None
+) -> Client:
+    """Return a connected client that reconnects for ever.
+
+    Args:
+        address: the servers and the token.
+        name: name of the process, shown by NATS monitoring.
+        on_state: called with ``disconnected`` or ``reconnected``.
+    """
+
+    async def report(state: str) -> None:
+        if on_state is not None:
+            await on_state(state)
+
+    async def disconnected() -> None:
+        await report("disconnected")
+
+    async def reconnected() -> None:
+        await report("reconnected")
+
+    async def ignore(_: Exception) -> None:
+        """Errors of the connection show as state changes and failed requests; nats-py's default prints them."""
+
+    return await nats.connect(  # pyright: ignore[reportUnknownMemberType]: nats-py leaves **options untyped
+        servers=list(address.servers),
+        token=address.token or None,
+        name=name,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.25,
+        connect_timeout=5,
+        pending_size=PENDING_BYTES,
+        disconnected_cb=disconnected,
+        reconnected_cb=reconnected,
+        error_cb=ignore,
+        allow_reconnect=True,
+    )

@@ -1,0 +1,79 @@
+"""What the protocols hand to the columniser and what they get back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
+
+
+class Form(Enum):
+    """Form of a telemetry payload (docs/telemetry.md)."""
+
+    JSON = auto()
+    JSON_GATEWAY = auto()
+    NDJSON = auto()
+    ARROW = auto()
+    SPARKPLUG = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """An authenticated device, and the asset below which it may write.
+
+    Attributes:
+        tenant: tenant id.
+        device: device id.
+        name: device name, unique on the node.
+        asset: id of its own asset.
+        asset_path: path of its own asset.
+    """
+
+    tenant: int
+    device: int
+    name: str
+    asset: int
+    asset_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one payload. ``accepted`` points are durable when the receipt is given.
+
+    Attributes:
+        accepted: number of points now durable in the block log.
+        rejected: number of points (or 1 for an unreadable payload) by reason code.
+        shed: number of points dropped under load by reason code; the sender may send them again.
+        detail: the first rejection in words, without secrets, at most 200 characters.
+    """
+
+    accepted: int
+    rejected: Mapping[str, int] = field(default_factory=dict[str, int])
+    shed: Mapping[str, int] = field(default_factory=dict[str, int])
+    detail: str = ""
+
+
+Done = Callable[[Receipt], None]
+
+
+class Intake(Protocol):
+    """Takes telemetry payloads in; the columniser implements it."""
+
+    @property
+    def saturated(self) -> bool:
+        """True while accepted points wait for durability beyond the bound; protocols then stop reading sockets."""
+        ...
+
+    def submit(
+        self, writer: Writer, form: Form, payload: bytes, received: int, done: Done | None = None, context: str = ""
+    ) -> None:
+        """Take one payload. Never blocks and never raises; the outcome comes through ``done`` on the same event loop.
+
+        Args:
+            writer: who sent it.
+            form: how to read it.
+            payload: the bytes; may be kept.
+            received: UTC ns at which it arrived.
+            done: called once, when all accepted points are durable or it is known that none will be.
+            context: what the form needs beside the payload: the MQTT topic for Sparkplug, else empty.
+        """
+        ...

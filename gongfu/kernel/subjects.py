@@ -1,0 +1,34 @@
+"""NATS subjects and stream names of a node (docs/architecture.md, section Subjects)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Names below ``gf.<node>``; ``node`` is a NATS token: letters, digits, ``-`` and ``_``."""
+
+    node: str
+
+    def blocks(self, partition: int) -> str:
+        """Column blocks of a partition (JetStream)."""
+        return f"gf.{self.node}.blk.{partition}"
+
+    def blocks_stream(self, partition: int) -> str:
+        """Name of the JetStream stream that keeps the blocks of a partition."""
+        return f"blk-{self.node}-{partition}"
+
+    def event(self, kind: str) -> str:
+        """Events of a kind (core NATS): ``alarm``, ``device``, ``registry``, ``rule``."""
+        return f"gf.{self.node}.evt.{kind}"
+
+    def metrics(self, role: str) -> str:
+        """Counters of a role, once a second (core NATS)."""
+        return f"gf.{self.node}.met.{role}"
+
+    def service(self, name: str) -> str:
+        """Request/reply service."""
+        return f"gf.{self.node}.svc.{name}"
+
+    def door(self, name: str) -> str:
+        """Traffic among front doors, and to them (core NATS)."""
+        return f"gf.{self.node}.door.{name}"

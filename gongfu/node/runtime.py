@@ -1,0 +1,79 @@
+"""What the supervisor tells a role process: addresses, secrets and settings, in one file of the data directory."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+RUNTIME_VARIABLE = "GONGFU_RUNTIME"
+READY_VARIABLE = "GONGFU_READY_FD"
+
+
+class MqttSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Front door settings; ports of 0 are off."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    websocket_port: int = 8083
+    tls_port: int = 0
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    processes: int = 1
+    max_payload_bytes: int = 1_048_576
+    max_connections: int = 15_000
+
+
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Console and API."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Rules for incoming points."""
+
+    partitions: int = 1
+    max_future_seconds: float = 300.0
+    max_points_per_payload: int = 100_000
+    max_assets_per_device: int = 10_000
+    max_points_per_device: int = 100_000
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a role needs to start. The file holds secrets: mode 0600."""
+
+    node: str
+    data_dir: str
+    nats_servers: list[str]
+    nats_token: str
+    history_url: str
+    history_user: str
+    history_password: str
+    records_url: str
+    mqtt: MqttSettings
+    web: WebSettings
+    telemetry: TelemetrySettings
+
+
+def load_runtime() -> Runtime:
+    """Return the runtime named by ``GONGFU_RUNTIME``.
+
+    Raises:
+        RuntimeError: the variable is not set; roles are started by ``gongfu up``.
+    """
+    path = os.environ.get(RUNTIME_VARIABLE)
+    if not path:
+        raise RuntimeError(f"{RUNTIME_VARIABLE} is not set: roles are started by `gongfu up`")
+    return msgspec.json.decode(Path(path).read_bytes(), type=Runtime)
+
+
+def report_ready() -> None:
+    """Tell the supervisor that this role serves now. Does nothing when started by hand."""
+    descriptor = os.environ.pop(READY_VARIABLE, None)
+    if descriptor is not None:
+        with os.fdopen(int(descriptor), "w") as pipe:
+            pipe.write("READY\n")

@@ -1,0 +1,1 @@
+"""Registry: tenants, users, devices, assets, points and events as records."""
