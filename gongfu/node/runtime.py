@@ -7,6 +7,9 @@ import msgspec
 
 RUNTIME_VARIABLE = "GONGFU_RUNTIME"
 READY_VARIABLE = "GONGFU_READY_FD"
+# A pipe the supervisor closes when everything the role depends on is ready: imports overlap with that, use does not.
+START_VARIABLE = "GONGFU_START_FD"
+ROLE_VARIABLE = "GONGFU_ROLE"
 
 
 class MqttSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,13 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     max_points_per_device: int = 100_000
 
 
+class BlockLogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of the block log; the oldest blocks go first."""
+
+    max_age_seconds: float = 86_400.0
+    max_bytes: int = 10_000_000_000
+
+
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a role needs to start. The file holds secrets: mode 0600."""
 
@@ -57,10 +67,16 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     mqtt: MqttSettings
     web: WebSettings
     telemetry: TelemetrySettings
+    block_log: BlockLogSettings = BlockLogSettings()
+
+
+def role_name(default: str) -> str:
+    """Return the name of this process among the roles, such as ``door-2``; ``default`` when started by hand."""
+    return os.environ.get(ROLE_VARIABLE, default)
 
 
 def load_runtime() -> Runtime:
-    """Return the runtime named by ``GONGFU_RUNTIME``.
+    """Return the runtime named by ``GONGFU_RUNTIME``, as soon as what this role depends on is ready.
 
     Raises:
         RuntimeError: the variable is not set; roles are started by ``gongfu up``.
@@ -68,7 +84,15 @@ def load_runtime() -> Runtime:
     path = os.environ.get(RUNTIME_VARIABLE)
     if not path:
         raise RuntimeError(f"{RUNTIME_VARIABLE} is not set: roles are started by `gongfu up`")
+    _await_start()
     return msgspec.json.decode(Path(path).read_bytes(), type=Runtime)
+
+
+def _await_start() -> None:
+    descriptor = os.environ.pop(START_VARIABLE, None)
+    if descriptor is not None:
+        with os.fdopen(int(descriptor), "rb") as pipe:
+            pipe.read()  # returns when the supervisor closes its end
 
 
 def report_ready() -> None:
