@@ -1,4 +1,8 @@
-"""Tables of the registry. Times are UTC nanoseconds (int64)."""
+"""Tables of the registry. Times are UTC nanoseconds (int64).
+
+Keys are never used again after a delete (``sqlite_autoincrement``): caches and counts of other processes are keyed
+by them.
+"""
 
 from sqlalchemy import (
     JSON,
@@ -22,6 +26,7 @@ tenant = Table(
     Column("id", Key, primary_key=True),
     Column("name", String(120), nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 user = Table(
@@ -36,6 +41,7 @@ user = Table(
     Column("enabled", Boolean, nullable=False),
     Column("language", String(8), nullable=False, default="zh"),
     Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # Sign-in sessions and API tokens; only the SHA-256 of the token is kept.
@@ -63,6 +69,7 @@ asset = Table(
     Column("attributes", JSON, nullable=False, default=dict),
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("tenant_id", "path"),
+    sqlite_autoincrement=True,
 )
 
 device = Table(
@@ -82,9 +89,10 @@ device = Table(
     Column("subscribe_filters", JSON, nullable=False, default=list),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_device_tenant_name", "tenant_id", "name"),
+    sqlite_autoincrement=True,
 )
 
-# id is the series id of the data path: dense, never reused.
+# id is the series id of the data path: dense.
 point = Table(
     "point",
     metadata,
@@ -141,4 +149,5 @@ audit = Table(
     Column("action", String(60), nullable=False),
     Column("resource", String(300), nullable=False),
     Column("detail", Text, nullable=False, default=""),
+    Index("ix_audit_tenant_id_id", "tenant_id", "id"),
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gongfu.kernel.errors import invalid
-from gongfu.kernel.permissions import Action, Subject
+from gongfu.kernel.permissions import Action, Role, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +13,14 @@ class Call:
     """One authenticated request, decoded.
 
     Attributes:
-        subject: who calls.
+        subject: who calls; ``ANONYMOUS`` when the route needs no sign-in and nobody is signed in.
         path: path parameters as text.
         query: query parameters, the last of each name.
         body: the decoded request, an instance of the route's ``request`` type, or None.
         accept: the Accept header in lower case, ``*/*`` when absent.
+        headers: request headers by name in lower case.
+        address: network address of the caller, empty when unknown.
+        session: SHA-256 of the access token that authenticated the call, empty without one.
     """
 
     subject: Subject
@@ -25,6 +28,9 @@ class Call:
     query: Mapping[str, str]
     body: Any = None
     accept: str = "*/*"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    address: str = ""
+    session: str = ""
 
     def integer(self, name: str) -> int:
         """Return an integer path parameter.
@@ -38,13 +44,17 @@ class Call:
         return int(text)
 
 
+ANONYMOUS = Subject(user=0, name="", tenant=0, role=Role.VIEWER)
+
+
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An answer that is not JSON: bytes with a media type."""
+    """An answer that is not plain JSON: bytes with a media type, further headers, or a status of its own."""
 
     content: bytes
     media_type: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    status: int | None = None
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -55,13 +65,17 @@ class Route:
     """One operation of the API, below ``/v1``.
 
     ``answer`` returns a msgspec-encodable object (JSON), a ``Raw``, or None (204). Problems raised become problem+json.
+    ``path`` has parameters as ``{name}`` and may end in ``:verb``. ``action`` None means that no sign-in is needed.
+    ``request`` is the msgspec type of the JSON body, ``bytes`` for a body taken as it came, or None for no body.
+    ``own_session`` marks what a user may still do whose one-time password must be changed first.
     """
 
     method: str
     path: str
-    action: Action
+    action: Action | None
     answer: Handler
     summary: str
     request: Any = None
     response: Any = None
     status: int = 200
+    own_session: bool = False

@@ -1,8 +1,10 @@
 """Records: SQLAlchemy on SQLite (WAL) or PostgreSQL, one schema for both."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Engine, Integer, MetaData, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, create_engine, event
 
 metadata = MetaData(
     naming_convention={
@@ -27,6 +29,26 @@ def open_records(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
     return create_engine(url, pool_size=4, max_overflow=4, pool_pre_ping=True)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Give a connection in a transaction that may read first and write then; commits at the end.
+
+    On SQLite the write lock is taken at once: a transaction that reads and only then writes would otherwise fail
+    with "database is locked" when another process wrote in between, whatever the busy timeout.
+    """
+    with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Give a connection for reading; whatever it started is rolled back."""
+    with engine.connect() as connection:
+        yield connection
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
