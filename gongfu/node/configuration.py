@@ -1,0 +1,323 @@
+"""The one configuration: defaults, then ``gongfu.toml``, then options of the command line.
+
+Every key is optional. A key that does not exist, a value of the wrong type or out of range is refused with the file,
+the line and the key; see docs/configuration.md for all keys.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gongfu.node.quantities import parse_bytes, parse_seconds
+from gongfu.node.runtime import BlockLogSettings, MqttSettings, TelemetrySettings, WebSettings
+from gongfu.node.toml_lines import line_of
+
+CONFIG_VARIABLE = "GONGFU_CONFIG"
+DATA_DIR_VARIABLE = "GONGFU_DATA_DIR"
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
+
+
+class ConfigurationError(Exception):
+    """A setting that cannot be used; the text names the file, the line and the key, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class NatsSettings:
+    """Servers of an external NATS, or none for the embedded one."""
+
+    servers: tuple[str, ...] = ()
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """An external ClickHouse, or an empty ``url`` for the embedded one."""
+
+    url: str = ""
+    user: str = "default"
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that can be set, checked.
+
+    Attributes:
+        name: name of the node, a NATS token.
+        data_dir: the one directory of the node, absolute.
+        records_url: ``postgresql+psycopg://…`` or empty for SQLite in the data directory.
+        source: the file it was read from, or None.
+    """
+
+    name: str = "gongfu"
+    data_dir: Path = field(default_factory=lambda: default_data_dir())
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    nats: NatsSettings = field(default_factory=NatsSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
+    records_url: str = ""
+    block_log: BlockLogSettings = field(default_factory=BlockLogSettings)
+    source: Path | None = None
+
+
+def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """Return ``$GONGFU_DATA_DIR``, else ``$XDG_DATA_HOME/gongfu``, else ``~/.local/share/gongfu``."""
+    env = os.environ if environ is None else environ
+    if named := env.get(DATA_DIR_VARIABLE):
+        return Path(named).expanduser().absolute()
+    base = env.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser().absolute() / "gongfu"
+
+
+def load_configuration(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Configuration:
+    """Return the checked configuration.
+
+    Args:
+        path: the file; None looks at ``$GONGFU_CONFIG``, then at ``gongfu.toml`` in the working directory, and takes
+            defaults when neither is there.
+        overrides: values of the command line by ``section.key``; they win over the file.
+        environ: the environment; default is the process's.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a key or value is wrong.
+    """
+    env = os.environ if environ is None else environ
+    file = _find(path, env)
+    document, text = _read(file) if file else ({}, "")
+
+    def where(section: str, key: str) -> str:
+        name = " ".join(part for part in (f"[{section}]" if section else "", key) if part)
+        if file is None:
+            return name
+        line = line_of(text, section, key)
+        return f"{file}:{line}: {name}" if line else f"{file}: {name}"
+
+    values = _known_keys(document, where)
+    for name, value in (overrides or {}).items():
+        section, _, key = name.partition(".")
+        values.setdefault(section, {})[key] = value
+    base = file.parent if file else Path.cwd()
+    return _build(values, where, base, file, env)
+
+
+def exposures(configuration: Configuration) -> list[str]:
+    """Return a warning for each address that is reachable from outside this machine without TLS."""
+    warnings: list[str] = []
+    mqtt, web = configuration.mqtt, configuration.web
+    for host, port, what, fix in (
+        (mqtt.host, mqtt.port, "MQTT without TLS ([mqtt] port)", "use [mqtt] tls_port and set port = 0"),
+        (mqtt.host, mqtt.websocket_port, "MQTT over WebSocket without TLS ([mqtt] websocket_port)", "set it to 0"),
+        (
+            web.host,
+            0 if web.tls_certificate else web.port,
+            "the console without TLS ([web] port)",
+            "set [web] tls_certificate",
+        ),
+    ):
+        if port and not is_loopback(host):
+            warnings.append(f"{what} is reachable on {host}:{port}: secrets travel in clear text; {fix}")
+    return warnings
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the address."""
+    return _LOOPBACK.fullmatch(host) is not None
+
+
+# What each section may hold: the default object gives key names and types.
+_SECTIONS: dict[str, dict[str, type]] = {
+    "node": {"name": str, "data_dir": str},
+    "mqtt": {f.name: type(f.default) for f in msgspec.structs.fields(MqttSettings)},
+    "web": {f.name: type(f.default) for f in msgspec.structs.fields(WebSettings)},
+    "telemetry": {f.name: type(f.default) for f in msgspec.structs.fields(TelemetrySettings)},
+    "nats": {"servers": list, "token": str},
+    "history": {"url": str, "user": str, "password": str},
+    "records": {"url": str},
+    "block_log": {"max_age": str, "max_bytes": str},
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "mqtt.processes": (1, 64),
+    "mqtt.max_payload_bytes": (1, 268_435_455),
+    "mqtt.max_connections": (1, 1_000_000),
+    "web.port": (1, 65_535),
+    "telemetry.partitions": (1, 1024),
+    "telemetry.max_future_seconds": (0, 10 * 365 * 86_400),
+    "telemetry.max_points_per_payload": (1, 10_000_000),
+    "telemetry.max_assets_per_device": (1, 100_000_000),
+    "telemetry.max_points_per_device": (1, 100_000_000),
+}
+_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list of texts"}
+Where = Callable[[str, str], str]
+Values = dict[str, dict[str, Any]]
+
+
+def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:
+    if path is not None:
+        return path
+    if named := env.get(CONFIG_VARIABLE):
+        return Path(named)
+    here = Path("gongfu.toml")
+    return here if here.is_file() else None
+
+
+def _read(file: Path) -> tuple[dict[str, Any], str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file}: not UTF-8 text: {error.reason} at byte {error.start}") from None
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file}: not TOML: {error}") from None
+
+
+def _suggest(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+
+
+def _known_keys(document: dict[str, Any], where: Where) -> Values:
+    values: Values = {}
+    for section, content in document.items():
+        keys = _SECTIONS.get(section)
+        if not isinstance(content, dict):
+            raise ConfigurationError(
+                f"{where('', section)}: a key must stand in a section" + _suggest(section, _SECTIONS)
+            )
+        if keys is None:
+            raise ConfigurationError(f"{where(section, '')}: unknown section" + _suggest(section, _SECTIONS))
+        for key, value in content.items():  # pyright: ignore[reportUnknownVariableType]
+            if key not in keys:
+                elsewhere = [s for s, known in _SECTIONS.items() if key in known]
+                hint = f"; it belongs to [{elsewhere[0]}]" if elsewhere else _suggest(str(key), keys)
+                raise ConfigurationError(f"{where(section, str(key))}: unknown key{hint}")
+            values.setdefault(section, {})[str(key)] = value
+    return values
+
+
+def _typed(value: Any, kind: type, place: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is list:
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items):  # pyright: ignore[reportUnknownVariableType]
+            return list(items)  # pyright: ignore[reportUnknownArgumentType]
+    elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    raise ConfigurationError(f"{place}: must be {_WORDS[kind]}, not {value!r}")
+
+
+def _section(values: Values, name: str, where: Where) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for key, value in values.get(name, {}).items():
+        place = where(name, key)
+        if name == "block_log":
+            given[key] = value
+            continue
+        typed = _typed(value, _SECTIONS[name][key], place)
+        limits = _RANGES.get(f"{name}.{key}") or ((0, 65_535) if key.endswith("port") else None)
+        if limits and not limits[0] <= typed <= limits[1]:
+            raise ConfigurationError(f"{place}: must be {limits[0]:g} to {limits[1]:g}, not {typed:g}")
+        given[key] = typed
+    return given
+
+
+def _files(given: dict[str, Any], section: str, base: Path, where: Where) -> None:
+    """Make paths absolute (relative ones are relative to the file) and see that they can be read."""
+    for key in ("tls_certificate", "tls_key", "tls_client_ca"):
+        if text := given.get(key):
+            path = (base / Path(text).expanduser()).absolute()
+            if not os.access(path, os.R_OK) or not path.is_file():
+                raise ConfigurationError(f"{where(section, key)}: {path} is not a file that can be read")
+            given[key] = str(path)
+    if bool(given.get("tls_certificate")) != bool(given.get("tls_key")):
+        missing = "tls_key" if given.get("tls_certificate") else "tls_certificate"
+        raise ConfigurationError(f"{where(section, missing)}: tls_certificate and tls_key go together")
+
+
+def _url(text: str, schemes: tuple[str, ...], place: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ConfigurationError(f"{place}: must be {' or '.join(s + '://host…' for s in schemes)}")
+    return text
+
+
+def _block_log(given: dict[str, Any], where: Where) -> BlockLogSettings:
+    settings: dict[str, Any] = {}
+    for key, target, parse in (("max_age", "max_age_seconds", parse_seconds), ("max_bytes", "max_bytes", parse_bytes)):
+        if key in given:
+            try:
+                settings[target] = parse(given[key])
+            except ValueError as error:
+                raise ConfigurationError(f"{where('block_log', key)}: {error}") from None
+    return BlockLogSettings(**settings)
+
+
+def _build(values: Values, where: Where, base: Path, file: Path | None, env: Mapping[str, str]) -> Configuration:
+    node = _section(values, "node", where)
+    name = node.get("name", "gongfu")
+    if not _NODE_NAME.fullmatch(name):
+        raise ConfigurationError(f"{where('node', 'name')}: must be 1 to 64 letters, digits, - or _, not {name!r}")
+    mqtt = _section(values, "mqtt", where)
+    web = _section(values, "web", where)
+    _files(mqtt, "mqtt", base, where)
+    _files(web, "web", base, where)
+    if mqtt.get("tls_port") and not mqtt.get("tls_certificate"):
+        raise ConfigurationError(f"{where('mqtt', 'tls_port')}: needs tls_certificate and tls_key")
+    for section, given in (("mqtt", mqtt), ("web", web)):
+        if given.get("host") == "":
+            raise ConfigurationError(f"{where(section, 'host')}: must not be empty; all addresses are 0.0.0.0")
+    mqtt_settings, web_settings = MqttSettings(**mqtt), WebSettings(**web)
+    _distinct_ports(mqtt_settings, web_settings, where)
+    nats = _section(values, "nats", where)
+    servers = tuple(_url(s, ("nats", "tls"), where("nats", "servers")) for s in nats.get("servers", []))
+    history = _section(values, "history", where)
+    if history.get("url"):
+        _url(history["url"], ("http", "https"), where("history", "url"))
+    records_url = _section(values, "records", where).get("url", "")
+    if records_url:
+        _url(records_url, ("postgresql", "postgresql+psycopg"), where("records", "url"))
+        records_url = records_url.replace("postgresql://", "postgresql+psycopg://", 1)
+    data_dir = node.get("data_dir")
+    return Configuration(
+        name=name,
+        data_dir=(base / Path(data_dir).expanduser()).absolute() if data_dir else default_data_dir(env),
+        mqtt=mqtt_settings,
+        web=web_settings,
+        telemetry=TelemetrySettings(**_section(values, "telemetry", where)),
+        nats=NatsSettings(servers, nats.get("token", "")),
+        history=HistorySettings(**history),
+        records_url=records_url,
+        block_log=_block_log(_section(values, "block_log", where), where),
+        source=file.absolute() if file else None,
+    )
+
+
+def _distinct_ports(mqtt: MqttSettings, web: WebSettings, where: Where) -> None:
+    seen: dict[int, str] = {}
+    for section, key, port in (
+        ("mqtt", "port", mqtt.port),
+        ("mqtt", "websocket_port", mqtt.websocket_port),
+        ("mqtt", "tls_port", mqtt.tls_port),
+        ("web", "port", web.port),
+    ):
+        if port and port in seen:
+            raise ConfigurationError(f"{where(section, key)}: {port} is already {seen[port]}")
+        seen[port] = f"[{section}] {key}"
+    if not (mqtt.port or mqtt.tls_port or mqtt.websocket_port):
+        raise ConfigurationError(f"{where('mqtt', 'port')}: port, tls_port and websocket_port are all 0")
