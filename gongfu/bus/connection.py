@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import nats
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 # Bytes of unsent data a client may hold; a block is at most 8 MiB.
 PENDING_BYTES = 64 * 1024 * 1024
@@ -55,3 +57,13 @@ async def open_bus(
         error_cb=ignore,
         allow_reconnect=True,
     )
+
+
+async def subscribe(
+    bus: Client, subject: str, callback: Callable[[Msg], Awaitable[None]], queue: str = ""
+) -> Subscription:
+    """Return a subscription whose messages are given to ``callback`` one after another.
+
+    The limits of nats-py apply to what waits: 512 Ki messages, 128 MiB; what exceeds them is dropped.
+    """
+    return await bus.subscribe(subject, queue=queue, cb=callback)  # pyright: ignore[reportUnknownMemberType]

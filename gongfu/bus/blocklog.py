@@ -1,0 +1,297 @@
+"""Block log, writing side: append blocks to JetStream, many at a time, each stored once.
+
+An append is acknowledged by JetStream after fsync (``sync_interval: always``). Every block carries a message id, so
+that sending it again after a lost acknowledgement or a restart of the server does not store it twice
+(JetStream drops ids it has seen within ``DUPLICATE_WINDOW_S``; it rebuilds that list from the log when it starts).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+
+from gongfu.bus.connection import subscribe
+from gongfu.bus.jetstream import STREAM_NOT_FOUND, JetStreamError, call_api, stream_state
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.subjects import Subjects
+
+DUPLICATE_WINDOW_S = 120
+APPEND_DEADLINE_S = 30.0
+ACK_TIMEOUT_S = 2.0
+REFUSED_RETRY_S = 0.25
+_TICK_S = 0.1
+_NO_RESPONDERS = "503"
+
+logger = logging.getLogger(__name__)
+
+
+class LogUnavailableError(Exception):
+    """The block was not acknowledged before its deadline, or never can be.
+
+    Attributes:
+        reason: ``timeout``, ``disconnected``, ``no_responders``, ``refused``, ``too_large`` or ``closed``.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+async def ensure_streams(bus: Client, subjects: Subjects, partitions: int, max_age_s: float, max_bytes: int) -> None:
+    """Create the streams of all partitions, or change their limits to those given. Old blocks leave first.
+
+    Args:
+        bus: an open connection.
+        subjects: names of the node.
+        partitions: number of partitions.
+        max_age_s: blocks older than this are dropped, in seconds.
+        max_bytes: bound of each stream, in bytes.
+
+    Raises:
+        JetStreamError: JetStream does not answer or refuses.
+    """
+    for partition in range(partitions):
+        name = subjects.blocks_stream(partition)
+        wanted = {
+            "name": name,
+            "subjects": [subjects.blocks(partition)],
+            "retention": "limits",
+            "discard": "old",
+            "storage": "file",
+            "num_replicas": 1,
+            "max_consumers": -1,
+            "max_msgs": -1,
+            "max_bytes": max_bytes,
+            "max_age": int(max_age_s * 1e9),
+            "duplicate_window": int(min(DUPLICATE_WINDOW_S, max_age_s) * 1e9),
+            "allow_direct": True,
+        }
+        try:
+            present = (await call_api(bus, f"STREAM.INFO.{name}"))["config"]
+        except JetStreamError as error:
+            if error.code != STREAM_NOT_FOUND:
+                raise
+            await call_api(bus, f"STREAM.CREATE.{name}", wanted)
+            continue
+        if any(present.get(key) != value for key, value in wanted.items()):
+            # Replicas belong to the cluster's operator; the rest is ours.
+            wanted["num_replicas"] = present.get("num_replicas", 1)
+            await call_api(bus, f"STREAM.UPDATE.{name}", wanted)
+
+
+class _PublishAck(msgspec.Struct):
+    """Answer to a publish into a stream."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: dict[str, object] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Append:
+    """One block on its way."""
+
+    token: str
+    subject: str
+    payload: bytes
+    future: "asyncio.Future[int]"
+    began: float
+    send_at: float
+    trouble: str = "timeout"
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class BlockLog:
+    """Appends blocks; any number may be outstanding. Use from one event loop; ``start`` before, ``close`` after.
+
+    Counters: ``blocks_appended``, ``blocks_duplicate`` (a repeat the log recognised), ``blocks_retried.<reason>``,
+    ``blocks_failed.<reason>``.
+    """
+
+    def __init__(
+        self,
+        bus: Client,
+        subjects: Subjects,
+        counters: Counters,
+        *,
+        deadline_s: float = APPEND_DEADLINE_S,
+        ack_timeout_s: float = ACK_TIMEOUT_S,
+    ) -> None:
+        self._bus = bus
+        self._subjects = subjects
+        self._counters = counters
+        self._deadline_s = deadline_s
+        self._ack_timeout_s = ack_timeout_s
+        self._pending: dict[str, _Append] = {}
+        self._outbox: deque[_Append] = deque()
+        self._wake = asyncio.Event()
+        self._inbox = bus.new_inbox()
+        self._count = 0
+        self._reconnects = 0
+        self._latencies: deque[float] = deque(maxlen=512)
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self._failing = False
+        self._decode = msgspec.json.Decoder(_PublishAck).decode
+
+    async def start(self) -> None:
+        """Subscribe to the acknowledgements and begin to send."""
+        self._subscription = await subscribe(self._bus, f"{self._inbox}.*", self._acknowledged)
+        self._reconnects = self._bus.stats["reconnects"]
+        self._task = asyncio.create_task(self._send_loop(), name="block-log")
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Wait until outstanding blocks are acknowledged, at most ``timeout_s``, then fail the rest."""
+        if self._pending:
+            await asyncio.wait([append.future for append in self._pending.values()], timeout=timeout_s)
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            with suppress(NatsError):
+                await self._subscription.unsubscribe()
+        for append in list(self._pending.values()):
+            self._fail(append, "closed", "the block log is closing")
+
+    @property
+    def outstanding(self) -> int:
+        """Number of blocks not yet acknowledged."""
+        return len(self._pending)
+
+    @property
+    def available(self) -> bool:
+        """False from the first refusal or time-out until the next acknowledgement."""
+        return not self._failing
+
+    def commit_ms(self) -> tuple[float, float]:
+        """Return the median and the 99th percentile of the time from append to acknowledgement of the last 512
+        blocks, in milliseconds; zeros when there are none."""
+        ordered = sorted(self._latencies)
+        if not ordered:
+            return 0.0, 0.0
+        return ordered[len(ordered) // 2] * 1e3, ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1e3
+
+    async def last_sequence(self, partition: int) -> int:
+        """Return the sequence of the last block of a partition, 0 when it is empty.
+
+        Raises:
+            JetStreamError: JetStream does not answer.
+        """
+        return int((await stream_state(self._bus, self._subjects.blocks_stream(partition)))["last_seq"])
+
+    def append(self, partition: int, payload: bytes) -> "asyncio.Future[int]":
+        """Send a block; the future gives its sequence once it is durable.
+
+        The future fails with ``LogUnavailableError`` at the deadline; whether the log has the block is then unknown.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._count += 1
+        token = str(self._count)
+        append = _Append(token, self._subjects.blocks(partition), payload, loop.create_future(), now, now)
+        # The inbox is random and the count never repeats in it, so the pair names this block for ever.
+        append.headers["Nats-Msg-Id"] = f"{self._inbox}.{token}"
+        self._pending[token] = append
+        if self._closed:
+            self._fail(append, "closed", "the block log is closed")
+        else:
+            self._outbox.append(append)
+            self._wake.set()
+        return append.future
+
+    async def _send_loop(self) -> None:
+        while True:
+            while self._outbox:
+                await self._send(self._outbox.popleft())
+            self._wake.clear()
+            if self._pending:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _TICK_S)
+                self._schedule_repeats()
+            else:
+                await self._wake.wait()
+
+    async def _send(self, append: _Append) -> None:
+        if append.future.done():
+            self._pending.pop(append.token, None)
+            return
+        now = asyncio.get_running_loop().time()
+        append.send_at = now + self._ack_timeout_s
+        if not self._bus.is_connected:
+            # Not into nats-py's own buffer: that would send stale copies of everything on reconnect.
+            append.trouble = "disconnected"
+            append.send_at = now + _TICK_S
+            return
+        try:
+            await self._bus.publish(
+                append.subject, append.payload, reply=f"{self._inbox}.{append.token}", headers=append.headers
+            )
+        except MaxPayloadError:
+            self._fail(append, "too_large", f"{len(append.payload)} bytes")
+        except (NatsError, OSError):
+            append.trouble = "disconnected"
+            append.send_at = now + _TICK_S
+
+    def _schedule_repeats(self) -> None:
+        """Put every block whose time has come into the outbox again; fail those past the deadline."""
+        now = asyncio.get_running_loop().time()
+        reconnects = self._bus.stats["reconnects"]
+        reconnected = reconnects != self._reconnects
+        self._reconnects = reconnects
+        queued = {append.token for append in self._outbox}
+        for append in list(self._pending.values()):
+            if append.token in queued:
+                continue
+            if append.future.cancelled():
+                del self._pending[append.token]
+            elif now - append.began >= self._deadline_s:
+                self._fail(append, append.trouble, f"not acknowledged in {self._deadline_s:g} s")
+            elif reconnected or now >= append.send_at:
+                self._counters.add(f"blocks_retried.{append.trouble}")
+                self._note_failing(append.trouble)
+                append.trouble = "timeout"
+                self._outbox.append(append)
+
+    async def _acknowledged(self, message: Msg) -> None:
+        append = self._pending.get(message.subject.rpartition(".")[2])
+        if append is None:
+            return
+        try:
+            ack = self._decode(message.data) if message.data else None
+        except msgspec.MsgspecError:
+            ack = None
+        now = asyncio.get_running_loop().time()
+        if ack is None or ack.error is not None or ack.seq == 0:
+            no_responders = message.headers is not None and message.headers.get("Status") == _NO_RESPONDERS
+            append.trouble = "no_responders" if no_responders else "refused"
+            append.send_at = min(append.send_at, now + REFUSED_RETRY_S)
+            if ack is not None and ack.error is not None:
+                self._note_failing(f"refused: {ack.error.get('description', 'error')}")
+            return
+        del self._pending[append.token]
+        self._counters.add("blocks_duplicate" if ack.duplicate else "blocks_appended")
+        self._latencies.append(now - append.began)
+        if self._failing:
+            self._failing = False
+            logger.info("block log takes blocks again")
+        if not append.future.done():
+            append.future.set_result(ack.seq)
+
+    def _note_failing(self, why: str) -> None:
+        if not self._failing:
+            self._failing = True
+            logger.warning("block log does not take blocks: %s", why)
+
+    def _fail(self, append: _Append, reason: str, detail: str) -> None:
+        self._pending.pop(append.token, None)
+        self._counters.add(f"blocks_failed.{reason}")
+        if not append.future.done():
+            append.future.set_exception(LogUnavailableError(reason, detail))
