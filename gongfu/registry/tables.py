@@ -18,13 +18,13 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from gongfu.store.records.engine import Key, metadata
+from gongfu.store.records.engine import Key, metadata, name_text
 
 tenant = Table(
     "tenant",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("name", String(120), nullable=False, unique=True),
+    Column("name", name_text(120), nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -34,7 +34,7 @@ user = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("tenant_id", ForeignKey("tenant.id"), nullable=False),
-    Column("name", String(120), nullable=False, unique=True),
+    Column("name", name_text(120), nullable=False, unique=True),
     Column("role", String(16), nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("must_change_password", Boolean, nullable=False),
@@ -62,9 +62,9 @@ asset = Table(
     Column("id", Key, primary_key=True),
     Column("tenant_id", ForeignKey("tenant.id"), nullable=False),
     Column("parent_id", ForeignKey("asset.id"), nullable=True, index=True),
-    Column("name", String(200), nullable=False),
+    Column("name", name_text(200), nullable=False),
     # Names from the root joined by "/"; unique in a tenant, so an asset has one address for people and devices.
-    Column("path", String(1000), nullable=False),
+    Column("path", name_text(1000), nullable=False),
     Column("type", String(120), nullable=False, default=""),
     Column("attributes", JSON, nullable=False, default=dict),
     Column("created_at", BigInteger, nullable=False),
@@ -77,7 +77,7 @@ device = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("tenant_id", ForeignKey("tenant.id"), nullable=False),
-    Column("name", String(200), nullable=False, unique=True),
+    Column("name", name_text(200), nullable=False, unique=True),
     # The asset the device reports for; it may write to it and to all below it.
     Column("asset_id", ForeignKey("asset.id"), nullable=False, index=True),
     Column("secret_hash", String(64), nullable=False),
@@ -99,7 +99,7 @@ point = Table(
     Column("id", Key, primary_key=True),
     Column("tenant_id", ForeignKey("tenant.id"), nullable=False),
     Column("asset_id", ForeignKey("asset.id"), nullable=False),
-    Column("name", String(200), nullable=False),
+    Column("name", name_text(200), nullable=False),
     Column("value_type", Integer, nullable=False),
     Column("unit", String(40), nullable=False, default=""),
     Column("description", Text, nullable=False, default=""),

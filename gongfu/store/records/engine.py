@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, String, create_engine, event
 
 metadata = MetaData(
     naming_convention={
@@ -17,6 +17,15 @@ metadata = MetaData(
 
 # SQLite gives automatic keys to INTEGER PRIMARY KEY only; PostgreSQL gets 64 bits.
 Key = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def name_text(length: int) -> String:
+    """Return the type of a name that is searched by prefix and paged by key.
+
+    It sorts by code point on both databases (PostgreSQL's collation "C"; SQLite does so by itself), so a prefix is a
+    range of the index and a page ends at the same name everywhere.
+    """
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 def open_records(url: str) -> Engine:

@@ -6,6 +6,12 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+
+def name_text(length: int) -> sa.String:
+    """Return the type of names that sort by code point."""
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -14,7 +20,7 @@ def upgrade() -> None:
     op.create_table(
         "tenant",
         sa.Column("id", key, nullable=False),
-        sa.Column("name", sa.String(120), nullable=False),
+        sa.Column("name", name_text(120), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_tenant"),
         sa.UniqueConstraint("name", name="uq_tenant_name"),
@@ -24,7 +30,7 @@ def upgrade() -> None:
         "app_user",
         sa.Column("id", key, nullable=False),
         sa.Column("tenant_id", key, nullable=False),
-        sa.Column("name", sa.String(120), nullable=False),
+        sa.Column("name", name_text(120), nullable=False),
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=False),
         sa.Column("must_change_password", sa.Boolean(), nullable=False),
@@ -53,8 +59,8 @@ def upgrade() -> None:
         sa.Column("id", key, nullable=False),
         sa.Column("tenant_id", key, nullable=False),
         sa.Column("parent_id", key, nullable=True),
-        sa.Column("name", sa.String(200), nullable=False),
-        sa.Column("path", sa.String(1000), nullable=False),
+        sa.Column("name", name_text(200), nullable=False),
+        sa.Column("path", name_text(1000), nullable=False),
         sa.Column("type", sa.String(120), nullable=False),
         sa.Column("attributes", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -69,7 +75,7 @@ def upgrade() -> None:
         "device",
         sa.Column("id", key, nullable=False),
         sa.Column("tenant_id", key, nullable=False),
-        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("name", name_text(200), nullable=False),
         sa.Column("asset_id", key, nullable=False),
         sa.Column("secret_hash", sa.String(64), nullable=False),
         sa.Column("certificate_sha256", sa.String(64), nullable=True),
@@ -91,7 +97,7 @@ def upgrade() -> None:
         sa.Column("id", key, nullable=False),
         sa.Column("tenant_id", key, nullable=False),
         sa.Column("asset_id", key, nullable=False),
-        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("name", name_text(200), nullable=False),
         sa.Column("value_type", sa.Integer(), nullable=False),
         sa.Column("unit", sa.String(40), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),

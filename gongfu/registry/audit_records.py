@@ -1,0 +1,28 @@
+"""Rows of the audit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy import insert as insert_into
+
+from gongfu.registry.tables import audit
+
+
+def insert(
+    connection: Connection, time: int, tenant: int, user_name: str, action: str, resource: str, detail: str
+) -> None:
+    """Add one row."""
+    connection.execute(
+        insert_into(audit).values(
+            time=time, tenant_id=tenant, user_name=user_name, action=action, resource=resource, detail=detail
+        )
+    )
+
+
+def newest(connection: Connection, tenant: int, before: int | None, limit: int) -> Sequence[Any]:
+    """Return rows of a tenant with ids below ``before``, newest first."""
+    query = select(audit).where(audit.c.tenant_id == tenant).order_by(audit.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(audit.c.id < before)
+    return connection.execute(query).all()
