@@ -1,0 +1,1 @@
+"""App for the Tennessee Eastman plant: mechanism models of its reactor."""
