@@ -1,0 +1,145 @@
+"""From the configuration to what is run: addresses, secrets and the list of roles."""
+
+import sys
+from dataclasses import dataclass
+
+import msgspec
+
+from gongfu.bus.server import find_server, render_server_config
+from gongfu.node.configuration import Configuration, is_loopback
+from gongfu.node.data_directory import DataDirectory, secret_of, write_private
+from gongfu.node.ports import PortNeed, keep_ports
+from gongfu.node.role_process import RoleSpec
+from gongfu.node.runtime import ROLE_VARIABLE, RUNTIME_VARIABLE, Runtime
+
+PREPARE = "prepare"
+HISTORY_USER = "gongfu"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `gongfu up` runs.
+
+    Attributes:
+        runtime: what the roles read.
+        nats_port: port of the embedded nats-server, 0 with an external one.
+        embedded_history: whether the history is a role of this node.
+    """
+
+    runtime: Runtime
+    nats_port: int
+    embedded_history: bool
+
+
+def port_needs(configuration: Configuration) -> list[PortNeed]:
+    """Return the addresses the node will listen on by configuration."""
+    mqtt, web = configuration.mqtt, configuration.web
+    wanted = [
+        PortNeed(mqtt.host, mqtt.port, "[mqtt] port"),
+        PortNeed(mqtt.host, mqtt.websocket_port, "[mqtt] websocket_port"),
+        PortNeed(mqtt.host, mqtt.tls_port, "[mqtt] tls_port"),
+        PortNeed(web.host, web.port, "[web] port"),
+    ]
+    return [need for need in wanted if need.port]
+
+
+def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
+    """Choose ports, make secrets and write the files that the roles read. The data directory must be locked.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    taken = frozenset(need.port for need in port_needs(configuration))
+    ports = keep_ports(directory.run / "ports.json", ("nats", "history"), taken)
+    nats, history = configuration.nats, configuration.history
+    secret_of(directory.secrets / "device-key")
+    runtime = Runtime(
+        node=configuration.name,
+        data_dir=str(directory.root),
+        nats_servers=list(nats.servers) or [f"nats://127.0.0.1:{ports['nats']}"],
+        nats_token=nats.token if nats.servers else secret_of(directory.secrets / "nats-token"),
+        history_url=history.url or f"http://127.0.0.1:{ports['history']}",
+        history_user=history.user if history.url else HISTORY_USER,
+        history_password=history.password if history.url else secret_of(directory.secrets / "history-password"),
+        records_url=configuration.records_url or directory.records_url,
+        mqtt=configuration.mqtt,
+        web=configuration.web,
+        telemetry=configuration.telemetry,
+        block_log=configuration.block_log,
+    )
+    write_private(directory.runtime, msgspec.json.format(msgspec.json.encode(runtime)))
+    return Plan(runtime, 0 if nats.servers else ports["nats"], not history.url)
+
+
+def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
+    """Return the roles in start order.
+
+    Raises:
+        FileNotFoundError: there is no nats-server; the message says what to do.
+    """
+    specs: list[RoleSpec] = []
+    if plan.nats_port:
+        file = directory.run / "nats.conf"
+        text = render_server_config(
+            port=plan.nats_port,
+            store_dir=directory.nats,
+            token=plan.runtime.nats_token,
+            name=plan.runtime.node,
+        )
+        write_private(file, text.encode())
+        specs.append(RoleSpec("nats", (str(find_server()), "-c", str(file)), address=plan.nats_port, stop_timeout=20.0))
+    if plan.embedded_history:
+        specs.append(_python_role("history", "history", directory, (), stop_timeout=30.0))
+    bus = ("nats",) if plan.nats_port else ()
+    stored = ("history",) if plan.embedded_history else ()
+    doors = range(1, plan.runtime.mqtt.processes + 1)
+    specs.extend(_python_role("door", f"door-{number}", directory, (*bus, PREPARE)) for number in doors)
+    specs.append(_python_role("worker", "worker", directory, (*bus, *stored, PREPARE), stop_timeout=30.0))
+    specs.append(_python_role("web", "web", directory, (*bus, *stored, PREPARE)))
+    return specs
+
+
+def _python_role(
+    module: str, name: str, directory: DataDirectory, needs: tuple[str, ...], stop_timeout: float = 15.0
+) -> RoleSpec:
+    return RoleSpec(
+        name,
+        (sys.executable, "-m", f"gongfu.node.roles.{module}"),
+        needs,
+        environment={RUNTIME_VARIABLE: str(directory.runtime), ROLE_VARIABLE: name},
+        stop_timeout=stop_timeout,
+    )
+
+
+def banner(plan: Plan, directory: DataDirectory, seconds: float, first_password: tuple[str, str] | None) -> str:
+    """Return what is printed when the node is ready.
+
+    Args:
+        plan: what runs.
+        directory: data directory.
+        seconds: from start to ready.
+        first_password: name and one-time password of the administrator made in this start.
+    """
+    mqtt, web = plan.runtime.mqtt, plan.runtime.web
+    ports = [
+        f"{what} {port}"
+        for what, port in (("tcp", mqtt.port), ("tls", mqtt.tls_port), ("websocket", mqtt.websocket_port))
+        if port
+    ]
+    scheme = "https" if web.tls_certificate else "http"
+    lines = [
+        f"Gongfu node {plan.runtime.node!r} is ready in {seconds:.1f} s",
+        f"  console  {scheme}://{_reachable(web.host)}:{web.port}",
+        f"  MQTT     {_reachable(mqtt.host)}  {', '.join(ports)}",
+        f"  data     {directory.root}",
+    ]
+    if first_password is not None:
+        name, password = first_password
+        lines.append(f"  sign in  {name} / {password}   (one-time password, shown only now)")
+    return "\n".join(lines)
+
+
+def _reachable(host: str) -> str:
+    if is_loopback(host):
+        return host if ":" not in host else f"[{host}]"
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 (only compared)

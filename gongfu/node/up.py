@@ -1,0 +1,134 @@
+"""`gongfu up`: check, lock, prepare, run. What cannot work is said before anything is started."""
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gongfu
+from gongfu.kernel.subjects import Subjects
+from gongfu.node.configuration import Configuration, exposures
+from gongfu.node.console import Console
+from gongfu.node.data_directory import DataDirectory, DataDirectoryError, DirectoryLock
+from gongfu.node.plan import PREPARE, Plan, banner, make_plan, port_needs, role_specs
+from gongfu.node.ports import port_trouble
+from gongfu.node.runtime import RUNTIME_VARIABLE, Runtime
+from gongfu.node.supervisor import Supervisor
+
+METRICS_INTERVAL_S = 2.0
+
+
+def run_node(configuration: Configuration, *, quiet: bool = False) -> int:
+    """Run the node until it is stopped; return the exit status (0 drained, 1 could not start, 130 killed)."""
+    console = Console(quiet=quiet)
+    directory = DataDirectory(configuration.data_dir)
+    try:
+        directory.create()
+        with DirectoryLock(directory):
+            troubles = [text for text in map(port_trouble, port_needs(configuration)) if text]
+            if troubles:
+                for text in troubles:
+                    console.say(text)
+                return 1
+            for warning in exposures(configuration):
+                console.say(f"WARNING: {warning}")
+            _raise_file_limit()
+            plan = make_plan(configuration, directory)
+            return asyncio.run(_run(plan, directory, console))
+    except (DataDirectoryError, OSError) as error:
+        console.say(f"the node cannot start: {error}")
+        return 1
+
+
+async def _run(plan: Plan, directory: DataDirectory, console: Console) -> int:
+    first: list[tuple[str, str]] = []
+
+    async def prepare() -> None:
+        if admin := await _prepare(directory.runtime):
+            first.append(admin)
+
+    web = plan.runtime.web
+    supervisor = Supervisor(
+        directory,
+        role_specs(plan, directory),
+        console,
+        steps={PREPARE: prepare},
+        facts={
+            "node": plan.runtime.node,
+            "version": gongfu.__version__,
+            "web": {"host": web.host, "port": web.port, "tls": bool(web.tls_certificate)},
+        },
+    )
+
+    def ready(seconds: float) -> None:
+        print(banner(plan, directory, seconds, first[0] if first else None), flush=True)
+
+    return await supervisor.run(ready, lambda: _publish_metrics(plan.runtime, supervisor))
+
+
+async def _prepare(runtime: Path) -> tuple[str, str] | None:
+    """Run the preparation; return name and one-time password of an administrator made now.
+
+    Raises:
+        RuntimeError: it failed; the text is what it said.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gongfu.node.prepare",
+        env={**os.environ, RUNTIME_VARIABLE: str(runtime)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        process_group=0,
+    )
+    try:
+        output, errors = await process.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
+    if process.returncode:
+        said = errors.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise RuntimeError(said[-1])
+    admin = json.loads(output.splitlines()[-1])["admin"]
+    return (str(admin[0]), str(admin[1])) if admin else None
+
+
+async def _publish_metrics(runtime: Runtime, supervisor: Supervisor) -> None:
+    """Publish the roles' process data every two seconds, as long as the node runs."""
+    import msgspec
+
+    from gongfu.bus.connection import BusAddress, open_bus
+
+    bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), "supervisor")
+    subject = Subjects(runtime.node).metrics("supervisor")
+    try:
+        while True:
+            roles = supervisor.report()
+            document: dict[str, Any] = {
+                "role": "supervisor",
+                "pid": os.getpid(),
+                "time": time.time_ns(),
+                "counters": {"role_restarts": sum(row["restarts"] for row in roles)},
+                "gauges": {"roles_ready": sum(row["state"] == "ready" for row in roles) - 1},
+                "roles": roles,
+            }
+            await bus.publish(subject, msgspec.json.encode(document))
+            await asyncio.sleep(METRICS_INTERVAL_S)
+    finally:
+        with contextlib.suppress(Exception):
+            await bus.close()
+
+
+def _raise_file_limit() -> None:
+    """Let every role open as many connections as the machine allows; children inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
