@@ -8,10 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ucumvert import PintUcumRegistry
+from typing import Any
 
 MAX_UNIT_LENGTH = 40
 
@@ -59,9 +56,9 @@ IDENTITY = Conversion(1.0, 0.0)
 
 
 @lru_cache(maxsize=1)
-def _registry() -> "PintUcumRegistry":
-    # Loading costs a second and 20 MB; most processes never convert a unit.
-    from ucumvert import PintUcumRegistry
+def _registry() -> Any:
+    # Loading costs a second and 20 MB, and most processes never convert a unit. Neither library has complete types.
+    from ucumvert import PintUcumRegistry  # pyright: ignore[reportMissingTypeStubs]
 
     return PintUcumRegistry()
 

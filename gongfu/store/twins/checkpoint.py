@@ -1,0 +1,56 @@
+"""Checkpoint: arrays and a JSON document in one file, replaced as a whole or not at all."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DOCUMENT = "document"
+
+
+class CheckpointError(ValueError):
+    """The file is not a checkpoint or is damaged."""
+
+
+def write_checkpoint(path: Path, arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> None:
+    """Write a checkpoint: temporary file, fsync, rename, fsync of the directory. Readers see the old or the new one.
+
+    Raises:
+        OSError: the disk does not take it; the old checkpoint stays.
+    """
+    encoded = np.frombuffer(json.dumps(document).encode(), dtype=np.uint8)
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        # The members of an npz are checked by CRC-32 when they are read.
+        np.savez(file, allow_pickle=False, **{_DOCUMENT: encoded, **arrays})
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
+    """Return the arrays and the document, None when there is no checkpoint.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        document = json.loads(arrays.pop(_DOCUMENT).tobytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"checkpoint {path} has no document")
+    return arrays, document

@@ -1,0 +1,226 @@
+"""Latest value of every series in NumPy columns indexed by series id: 30 bytes a series, text beside."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gongfu.kernel.block import TEXT_TYPES, Block, Columns
+from gongfu.kernel.points import ValueType
+from gongfu.store.twins.grouping import group, newest_before
+
+# Series ids are dense; one far beyond the rest is damage, not data, and would take the memory of all below it.
+MAX_SERIES = 100_000_000
+# Bound of all latest texts together; beyond it a text keeps its time and quality but not its value.
+MAX_TEXT_CHARACTERS = 64 * 1024 * 1024
+NEVER = np.iinfo(np.int64).min
+_GROWTH = 1.25
+
+Value = float | int | bool | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """Latest value of a series. Times are UTC ns. ``value`` is None only for a text that was too much to keep."""
+
+    series: int
+    value_type: ValueType
+    value: Value
+    quality: int
+    time: int
+    ingested: int
+
+
+class Twins:
+    """Latest values. The newest source time wins, an equal one replaces (correction), an older one is late.
+
+    Rows count in order of arrival: the same rows cut into other blocks give the same state and the same ``late``.
+
+    Attributes:
+        late: points that were older than the latest value of their series when they arrived.
+        refused: points whose series id is beyond ``MAX_SERIES``.
+        texts_dropped: text values not kept because all texts together exceeded ``MAX_TEXT_CHARACTERS``.
+    """
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._time = np.full(capacity, NEVER, dtype=np.int64)
+        self._ingested = np.zeros(capacity, dtype=np.int64)
+        # The eight bytes of a float64, an int64 or a boolean; ``_type`` says which.
+        self._bits = np.zeros(capacity, dtype=np.uint64)
+        self._quality = np.zeros(capacity, dtype=np.uint8)
+        self._type = np.zeros(capacity, dtype=np.uint8)
+        self._last_row = np.zeros(capacity, dtype=np.uint32)
+        self._text: dict[int, str | None] = {}
+        self._text_characters = 0
+        self._used = 0
+        self.late = 0
+        self.refused = 0
+        self.texts_dropped = 0
+
+    def __len__(self) -> int:
+        """Number of series that have a value."""
+        return int(np.count_nonzero(self._type[: self._used]))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns, without texts."""
+        return sum(column.nbytes for column in (*self._columns().values(), self._last_row))
+
+    def update(self, block: Block) -> None:
+        """Take in all points of a block."""
+        for value_type, columns in block.columns.items():
+            if len(columns):
+                self._update(value_type, columns, block.ingested)
+
+    def _update(self, value_type: ValueType, columns: Columns, ingested: int) -> None:
+        series, times = columns.series, columns.times
+        highest = int(series.max())
+        rows: NDArray[Any] | None = None
+        if highest >= MAX_SERIES:
+            rows = np.flatnonzero(series < MAX_SERIES)
+            self.refused += len(series) - len(rows)
+            series, times = series[rows], times[rows]
+            if not len(rows):
+                return
+            highest = int(series.max())
+        self._reserve(highest + 1)
+        winners, at, late = self._winners(series, times)
+        self.late += late
+        if not len(winners):
+            return
+        source = winners if rows is None else rows[winners]
+        self._time[at] = times[winners]
+        self._ingested[at] = ingested
+        self._quality[at] = columns.qualities[source]
+        self._type[at] = value_type
+        if value_type in TEXT_TYPES:
+            for where, row in zip(at.tolist(), source.tolist(), strict=True):
+                self._keep_text(where, str(columns.values[row]))
+        else:
+            values = np.asarray(columns.values)[source]
+            self._bits[at] = values.view(np.uint64) if values.itemsize == 8 else values.astype(np.uint64)
+
+    def _winners(self, series: NDArray[np.uint32], times: NDArray[np.int64]) -> tuple[Any, Any, int]:
+        """Return the rows that become the latest values, their series, and how many rows were late."""
+        numbers = np.arange(len(series), dtype=np.uint32)
+        self._last_row[series] = numbers
+        if bool((self._last_row[series] == numbers).all()):  # no series twice in the block
+            keep = times >= self._time[series]
+            if bool(keep.all()):
+                return numbers, series, 0
+            winners = np.flatnonzero(keep)
+            return winners, series[winners], len(series) - len(winners)
+        groups = group(series)
+        ordered = times if groups.order is None else times[groups.order]
+        at = groups.keys[groups.starts]
+        current = self._time[at]
+        on_time = ordered >= newest_before(ordered, groups, current)
+        # Of the rows that were on time, the last one of each group is the newest.
+        positions = np.where(on_time, np.arange(len(ordered), dtype=np.intp), -1)
+        newest = np.maximum.reduceat(positions, groups.starts)
+        some = newest >= groups.starts
+        winners = newest[some] if groups.order is None else groups.order[newest[some]]
+        return winners, at[some], len(ordered) - int(np.count_nonzero(on_time))
+
+    def _keep_text(self, series: int, text: str) -> None:
+        before = self._text.get(series)
+        self._text_characters += len(text) - len(before or "")
+        if self._text_characters > MAX_TEXT_CHARACTERS:
+            self._text_characters -= len(text)
+            self.texts_dropped += 1
+            self._text[series] = None
+        else:
+            self._text[series] = text
+
+    def get(self, series: int) -> Latest | None:
+        """Return the latest value of a series, None when it has none."""
+        if not 0 <= series < self._used or not self._type[series]:
+            return None
+        value_type = ValueType(int(self._type[series]))
+        bits = self._bits[series : series + 1]
+        value: Value
+        if value_type in TEXT_TYPES:
+            value = self._text.get(series)
+        elif value_type is ValueType.DOUBLE:
+            value = float(bits.view(np.float64)[0])
+        elif value_type is ValueType.INT64:
+            value = int(bits.view(np.int64)[0])
+        else:
+            value = bool(bits[0])
+        return Latest(
+            series,
+            value_type,
+            value,
+            int(self._quality[series]),
+            int(self._time[series]),
+            int(self._ingested[series]),
+        )
+
+    def times_of(self, series: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return source and ingest times, ``int64[n]`` each; ``NEVER`` and 0 for a series without a value."""
+        times = np.full(len(series), NEVER, dtype=np.int64)
+        ingested = np.zeros(len(series), dtype=np.int64)
+        known = series < self._used
+        times[known] = self._time[series[known]]
+        ingested[known] = self._ingested[series[known]]
+        return times, ingested
+
+    def forget(self, series: int) -> None:
+        """Drop the latest value of a series whose point is gone."""
+        if 0 <= series < self._used:
+            self._type[series] = 0
+            self._time[series] = NEVER
+            self._text_characters -= len(self._text.pop(series, None) or "")
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {
+            "time": self._time,
+            "ingested": self._ingested,
+            "bits": self._bits,
+            "quality": self._quality,
+            "type": self._type,
+        }
+
+    def _reserve(self, size: int) -> None:
+        self._used = max(self._used, size)
+        if size <= len(self._time):
+            return
+        # Growth by a quarter keeps the worst case at 1.25 * 30 = 37.5 bytes a series.
+        more = min(max(size, int(len(self._time) * _GROWTH)), MAX_SERIES) - len(self._time)
+        self._time = np.concatenate([self._time, np.full(more, NEVER, dtype=np.int64)])
+        self._ingested = np.concatenate([self._ingested, np.zeros(more, dtype=np.int64)])
+        self._bits = np.concatenate([self._bits, np.zeros(more, dtype=np.uint64)])
+        self._quality = np.concatenate([self._quality, np.zeros(more, dtype=np.uint8)])
+        self._type = np.concatenate([self._type, np.zeros(more, dtype=np.uint8)])
+        self._last_row = np.concatenate([self._last_row, np.zeros(more, dtype=np.uint32)])
+
+    def snapshot(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return copies of the columns and a JSON document of the rest, for a checkpoint."""
+        columns = {name: column[: self._used].copy() for name, column in self._columns().items()}
+        document = {
+            "text": {str(series): text for series, text in self._text.items()},
+            "late": self.late,
+            "refused": self.refused,
+            "texts_dropped": self.texts_dropped,
+        }
+        return columns, document
+
+    @classmethod
+    def restore(cls, columns: dict[str, NDArray[Any]], document: dict[str, Any]) -> "Twins":
+        """Return the twins of a snapshot.
+
+        Raises:
+            KeyError, ValueError: the snapshot is not one of twins.
+        """
+        n = len(columns["time"])
+        twins = cls(max(n, 1))
+        for name, column in twins._columns().items():
+            column[:n] = columns[name]
+        twins._used = n
+        twins._text = {int(series): text for series, text in document["text"].items()}
+        twins._text_characters = sum(len(text or "") for text in twins._text.values())
+        twins.late = document["late"]
+        twins.refused = document["refused"]
+        twins.texts_dropped = document["texts_dropped"]
+        return twins
