@@ -13,10 +13,10 @@ It assumes quasi-steady state (the water's own heat storage, about one minute, i
 step) and the agitator at its nominal speed of 50 %.
 
 Sources. J. J. Downs, E. F. Vogel: A plant-wide industrial process control problem. Computers & Chemical Engineering
-17 (1993) 245-255, doi 10.1016/0098-1354(93)80018-I: variable numbers (tables 3-5) and the base case: reactor 120.40 Cel,
-water out 94.599 Cel, duty 6468.7 kW, valve 41.106 % for 93.37 m3/h of water at 35 Cel. U A, F_max and c_v follow from
-the base case; the shape of f(L) (all of the bundle covered above 50 % level, none below 10 %) is that of the problem's
-published program.
+17 (1993) 245-255, doi 10.1016/0098-1354(93)80018-I: variable numbers (tables 3-5) and the base case: reactor 120.40
+Cel, water out 94.599 Cel, duty 6468.7 kW, valve 41.106 % for 93.37 m3/h of water at 35 Cel. U A, F_max and c_v follow
+from the base case; the shape of f(L) (all of the bundle covered above 50 % level, none below 10 %) is that of the
+problem's published program.
 """
 
 from collections.abc import Mapping
@@ -49,18 +49,22 @@ LEAST_VALVE_PERCENT = 2.0
     name="Reactor cooling water energy balance",
     inputs=[
         Port("reactor", "Cel", point="temperature", description="XMEAS(9) reactor temperature"),
-        Port("outlet", "Cel", point="cooling_water_outlet_temperature", description="XMEAS(21) water outlet temperature"),
+        Port(
+            "outlet", "Cel", point="cooling_water_outlet_temperature", description="XMEAS(21) water outlet temperature"
+        ),
         Port("level", "%", point="level", description="XMEAS(8) reactor level"),
         Port("valve", "%", point="cooling_water_valve", description="XMV(10) cooling water valve"),
     ],
     outputs=[
         Port("duty", "kW", point="heat_duty", description="heat removed by the cooling water"),
         Port("inlet", "Cel", point="cooling_water_inlet_temperature", description="estimated water inlet temperature"),
-        Port("residual", "K", point="cooling_residual", description="estimated minus design inlet temperature (35 Cel)"),
+        Port(
+            "residual", "K", point="cooling_residual", description="inlet temperature minus its design value of 35 Cel"
+        ),
     ],
 )
 def reactor_cooling(columns: Mapping[str, Column], dt: Column) -> Mapping[str, Column]:
-    """Heat duty, estimated inlet temperature of the cooling water, and its deviation from design (Downs & Vogel 1993)."""
+    """Heat duty, estimated water inlet temperature, and its deviation from design (Downs & Vogel 1993)."""
     covered = np.clip((columns["level"] - 10.0) / 40.0, 0.0, 1.0)
     duty = TRANSFER_KW_K * covered * (columns["reactor"] - columns["outlet"])
     valve = np.where(columns["valve"] >= LEAST_VALVE_PERCENT, columns["valve"], np.nan)

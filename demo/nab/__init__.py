@@ -1,0 +1,1 @@
+"""Recorded temperature of a real machine, replayed by an ordinary MQTT client."""

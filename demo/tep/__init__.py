@@ -1,0 +1,1 @@
+"""Live Tennessee Eastman plant as an ordinary MQTT client."""
