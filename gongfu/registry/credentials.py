@@ -1,0 +1,75 @@
+"""Credentials: which device a secret or a certificate stands for, and what it may do."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Engine
+
+from gongfu.registry import device_records
+from gongfu.registry.device_secrets import matches
+from gongfu.store.records.engine import reading
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceGrant:
+    """An authenticated device and what it may do.
+
+    Attributes:
+        tenant: tenant id.
+        device: device id.
+        name: device name, unique on the node.
+        asset: id of its own asset; it may write there and below.
+        asset_path: path of its own asset.
+        publish_filters: MQTT topic filters it may publish to, beside the telemetry topics.
+        subscribe_filters: MQTT topic filters it may subscribe to, beside ``v1/devices/me/#``.
+    """
+
+    tenant: int
+    device: int
+    name: str
+    asset: int
+    asset_path: str
+    publish_filters: tuple[str, ...]
+    subscribe_filters: tuple[str, ...]
+
+
+class Credentials:
+    """Checks credentials against the records; every method blocks, at most one indexed query."""
+
+    def __init__(self, engine: Engine, device_key: bytes) -> None:
+        self._engine = engine
+        self._key = device_key
+
+    def check(self, name: str, secret: str) -> DeviceGrant | None:
+        """Return the enabled device of a name when the secret is its own."""
+        with reading(self._engine) as connection:
+            row = device_records.for_sign_in(connection, name=name)
+        # An unknown name takes the same time as a wrong secret.
+        right = matches(self._key, "0" * 64 if row is None else row.secret_hash, secret)
+        return _grant(row) if row is not None and right and row.enabled else None
+
+    def check_certificate(self, certificate: bytes) -> DeviceGrant | None:
+        """Return the enabled device that a TLS client certificate (DER) belongs to.
+
+        The caller must have verified the chain; here only the fingerprint (SHA-256) is compared.
+        """
+        return self.check_fingerprint(sha256(certificate).hexdigest())
+
+    def check_fingerprint(self, fingerprint: str) -> DeviceGrant | None:
+        """Return the enabled device with a certificate fingerprint: SHA-256 of the DER form, 64 hex digits."""
+        with reading(self._engine) as connection:
+            row = device_records.for_sign_in(connection, fingerprint=fingerprint.lower())
+        return _grant(row) if row is not None and row.enabled else None
+
+
+def _grant(row: Any) -> DeviceGrant:
+    return DeviceGrant(
+        tenant=row.tenant_id,
+        device=row.id,
+        name=row.name,
+        asset=row.asset_id,
+        asset_path=row.asset_path,
+        publish_filters=tuple(row.publish_filters),
+        subscribe_filters=tuple(row.subscribe_filters),
+    )

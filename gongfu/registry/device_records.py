@@ -1,0 +1,79 @@
+"""Rows of devices."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from gongfu.registry.tables import asset, device, point
+from gongfu.registry.text_search import matches
+
+_DEVICE = select(device, asset.c.path.label("asset_path")).join(asset, asset.c.id == device.c.asset_id)
+
+
+def for_sign_in(connection: Connection, *, name: str = "", fingerprint: str = "") -> Any | None:
+    """Return the device of a name or of a certificate fingerprint."""
+    condition = device.c.certificate_sha256 == fingerprint if fingerprint else device.c.name == name
+    return connection.execute(_DEVICE.where(condition)).first()
+
+
+def by_id(connection: Connection, tenant_id: int, key: int) -> Any | None:
+    """Return a device of a tenant."""
+    return connection.execute(_DEVICE.where(device.c.tenant_id == tenant_id, device.c.id == key)).first()
+
+
+def page(
+    connection: Connection,
+    tenant_id: int,
+    after: str | None,
+    limit: int,
+    *,
+    search: str = "",
+    ids: Collection[int] | None = None,
+) -> Sequence[Any]:
+    """Return devices in order of name; ``ids`` are the only ones to consider (at most 30,000)."""
+    query = _DEVICE.where(device.c.tenant_id == tenant_id).order_by(device.c.name).limit(limit)
+    if after is not None:
+        query = query.where(device.c.name > after)
+    if search:
+        query = query.where(matches(connection, device.c.name, search))
+    if ids is not None:
+        query = query.where(device.c.id.in_(ids))
+    return connection.execute(query).all()
+
+
+def points_below(connection: Connection, tenant_id: int, path: str) -> int:
+    """Return the number of points at or below an asset path."""
+    total = select(func.count()).select_from(point).join(asset, asset.c.id == point.c.asset_id)
+    inside = total.where(asset.c.tenant_id == tenant_id, asset.c.path > path + "/", asset.c.path < path + "0")
+    own = total.where(asset.c.tenant_id == tenant_id, asset.c.path == path)
+    return connection.execute(own).scalar_one() + connection.execute(inside).scalar_one()
+
+
+def series_of_assets(connection: Connection, asset_ids: Collection[int], limit: int) -> Sequence[Any]:
+    """Return ``asset_id`` and ``id`` of points directly at some assets."""
+    query = select(point.c.asset_id, point.c.id).where(point.c.asset_id.in_(asset_ids)).limit(limit)
+    return connection.execute(query).all()
+
+
+def add(connection: Connection, **values: Any) -> int:
+    """Add a device and return its id."""
+    return connection.execute(insert(device).values(**values).returning(device.c.id)).scalar_one()
+
+
+def change(connection: Connection, key: int, values: dict[str, Any]) -> None:
+    """Change columns of a device."""
+    if values:
+        connection.execute(update(device).where(device.c.id == key).values(**values))
+
+
+def remove(connection: Connection, key: int) -> None:
+    """Remove a device; what was dropped of it stays counted."""
+    connection.execute(delete(device).where(device.c.id == key))
+
+
+def count(connection: Connection, tenant_id: int) -> int:
+    """Return the number of devices of a tenant."""
+    return connection.execute(
+        select(func.count()).select_from(device).where(device.c.tenant_id == tenant_id)
+    ).scalar_one()

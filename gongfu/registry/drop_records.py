@@ -1,0 +1,113 @@
+"""Rows of drop counts: what was rejected or shed, by device and reason."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gongfu.registry.tables import device, drop_count
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Some more of one kind of drop.
+
+    Attributes:
+        tenant: tenant id, 0 when the caller could not be named.
+        device: device id, 0 when the caller could not be named.
+        kind: ``rejected`` (bad input) or ``shed`` (dropped under load).
+        reason: reason code.
+        count: how many more.
+        last_at: UTC ns of the last one.
+        last_detail: the last one in words, without secrets.
+    """
+
+    tenant: int
+    device: int
+    kind: str
+    reason: str
+    count: int
+    last_at: int
+    last_detail: str = ""
+
+
+def add(connection: Connection, drops: Iterable[Drop]) -> None:
+    """Add to the counts; call with what was summed up over a second or more."""
+    rows = [
+        {
+            "tenant_id": drop.tenant,
+            "device_id": drop.device,
+            "kind": drop.kind,
+            "reason": drop.reason[:60],
+            "count": drop.count,
+            "last_at": drop.last_at,
+            "last_detail": drop.last_detail[:500].replace("\0", ""),
+        }
+        # In order of key, so that two processes that add at once cannot wait for each other.
+        for drop in sorted(drops, key=lambda drop: (drop.tenant, drop.device, drop.kind, drop.reason))
+    ]
+    if not rows:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(drop_count)
+    statement = statement.on_conflict_do_update(
+        index_elements=["tenant_id", "device_id", "kind", "reason"],
+        set_={
+            "count": drop_count.c.count + statement.excluded.count,
+            "last_at": statement.excluded.last_at,
+            "last_detail": statement.excluded.last_detail,
+        },
+    )
+    connection.execute(statement, rows)
+
+
+def page(
+    connection: Connection,
+    tenants: Collection[int],
+    after: tuple[int, int, int, str, str] | None,
+    limit: int,
+    *,
+    device_id: int | None = None,
+) -> Sequence[Any]:
+    """Return counts of tenants, the last dropped first; ``after`` is (last_at, tenant, device, kind, reason)."""
+    c = drop_count.c
+    query = (
+        select(drop_count, device.c.name.label("device_name"))
+        .outerjoin(device, device.c.id == c.device_id)
+        .where(c.tenant_id.in_(tenants))
+        .order_by(c.last_at.desc(), c.tenant_id, c.device_id, c.kind, c.reason)
+        .limit(limit)
+    )
+    if device_id is not None:
+        query = query.where(c.device_id == device_id)
+    if after is not None:
+        last_at, tenant, device_key, kind, reason = after
+        same: list[Any] = [c.last_at == last_at]
+        later = [c.last_at < last_at]
+        for column, value in ((c.tenant_id, tenant), (c.device_id, device_key), (c.kind, kind), (c.reason, reason)):
+            later.append(and_(*same, column > value))
+            same.append(column == value)
+        query = query.where(or_(*later))
+    return connection.execute(query).all()
+
+
+def sums_of_devices(connection: Connection, tenant: int, devices: Collection[int]) -> dict[tuple[int, str], int]:
+    """Return counts by (device, kind)."""
+    c = drop_count.c
+    query = (
+        select(c.device_id, c.kind, func.sum(c.count))
+        .where(c.tenant_id == tenant, c.device_id.in_(devices))
+        .group_by(c.device_id, c.kind)
+    )
+    return {(key, kind): int(total) for key, kind, total in connection.execute(query)}
+
+
+def totals(connection: Connection, tenants: Collection[int] | None = None) -> dict[tuple[str, str], int]:
+    """Return counts by (kind, reason) of some tenants, or of all."""
+    c = drop_count.c
+    query = select(c.kind, c.reason, func.sum(c.count)).group_by(c.kind, c.reason)
+    if tenants is not None:
+        query = query.where(c.tenant_id.in_(tenants))
+    return {(kind, reason): int(total) for kind, reason, total in connection.execute(query)}

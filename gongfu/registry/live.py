@@ -1,0 +1,49 @@
+"""What the records do not know: connections, latest values, and how to reach a device. The web host answers by NATS."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """A live connection of a device; ``connected_at`` is RFC 3339 UTC."""
+
+    device: int
+    client_id: str = ""
+    address: str = ""
+    protocol: str = ""
+    connected_at: str | None = None
+
+
+class LatestValue(msgspec.Struct, frozen=True):
+    """The newest value of a series; times are RFC 3339 UTC."""
+
+    value: Any
+    quality: str
+    time: str
+    ingested_at: str | None
+
+
+class Live(Protocol):
+    """Live state of the node. Answers are empty, not errors, while a part of the node does not answer."""
+
+    def online(self) -> Collection[int]:
+        """Return the ids of all devices that are connected now."""
+        ...
+
+    async def connections(self, devices: Sequence[int]) -> dict[int, Connected]:
+        """Return the connections of some devices."""
+        ...
+
+    async def latest(self, series: Sequence[int]) -> dict[int, LatestValue]:
+        """Return the newest values of some series."""
+        ...
+
+    async def send(self, tenant: int, topic: str, payload: bytes) -> bool:
+        """Publish to the devices of a tenant at QoS 1, and return whether a subscriber took it.
+
+        Raises:
+            Problem: 503 when no front door answers.
+        """
+        ...

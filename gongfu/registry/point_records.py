@@ -1,0 +1,67 @@
+"""Rows of points."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, or_, select, tuple_, update
+
+from gongfu.registry.tables import asset, point
+from gongfu.registry.text_search import matches
+
+_POINT: Select[Any] = select(
+    point.c.id,
+    point.c.asset_id,
+    asset.c.path.label("asset_path"),
+    point.c.name,
+    point.c.value_type,
+    point.c.unit,
+    point.c.description,
+    point.c.created_at,
+).join(asset, asset.c.id == point.c.asset_id)
+
+
+def by_id(connection: Connection, tenant_id: int, key: int) -> Any | None:
+    """Return a point of a tenant."""
+    return connection.execute(_POINT.where(point.c.tenant_id == tenant_id, point.c.id == key)).first()
+
+
+def by_ids(connection: Connection, tenant_id: int, keys: Collection[int]) -> Sequence[Any]:
+    """Return those of some points that belong to a tenant."""
+    return connection.execute(_POINT.where(point.c.tenant_id == tenant_id, point.c.id.in_(keys))).all()
+
+
+def page(
+    connection: Connection,
+    tenant_id: int,
+    after: tuple[str, str] | None,
+    limit: int,
+    *,
+    search: str = "",
+    asset_id: int | None = None,
+    subtree: str | None = None,
+) -> Sequence[Any]:
+    """Return points in order of asset path and name; ``subtree`` is an asset path, itself included."""
+    # Both sides of the join carry the tenant, so the index of paths is walked in order and nothing is sorted.
+    query = _POINT.where(asset.c.tenant_id == tenant_id).order_by(asset.c.path, point.c.name).limit(limit)
+    if after is not None:
+        query = query.where(asset.c.path >= after[0], tuple_(asset.c.path, point.c.name) > tuple_(*after))
+    if asset_id is not None:
+        query = query.where(point.c.asset_id == asset_id)
+    if subtree is not None:
+        query = query.where(asset.c.path >= subtree, asset.c.path < subtree + "0")
+        query = query.where(or_(asset.c.path == subtree, asset.c.path > subtree + "/"))
+    if search:
+        query = query.where(or_(matches(connection, point.c.name, search), matches(connection, asset.c.path, search)))
+    return connection.execute(query).all()
+
+
+def change(connection: Connection, key: int, values: dict[str, Any]) -> None:
+    """Change columns of a point."""
+    if values:
+        connection.execute(update(point).where(point.c.id == key).values(**values))
+
+
+def count(connection: Connection, tenant_id: int) -> int:
+    """Return the number of points of a tenant."""
+    query = select(func.count()).select_from(point).where(point.c.tenant_id == tenant_id)
+    return connection.execute(query).scalar_one()

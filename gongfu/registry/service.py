@@ -1,0 +1,51 @@
+"""The registry as one object: what the web host mounts and what tests open."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from gongfu.kernel.times import Clock, SystemClock
+from gongfu.registry.assets import Assets
+from gongfu.registry.changes import Announce, silent
+from gongfu.registry.devices import Devices
+from gongfu.registry.events import Events
+from gongfu.registry.points import Points
+from gongfu.registry.sessions import Sessions
+from gongfu.registry.sign_in_limit import SignInLimit
+from gongfu.registry.users import Users
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All services of the registry on one engine."""
+
+    engine: Engine
+    sessions: Sessions
+    users: Users
+    assets: Assets
+    devices: Devices
+    points: Points
+    events: Events
+
+
+def open_registry(
+    engine: Engine, device_key: bytes, *, clock: Clock | None = None, announce: Announce = silent
+) -> Registry:
+    """Return the registry on migrated records.
+
+    Args:
+        engine: the records.
+        device_key: ``device_secrets.load_device_key(data_dir)``.
+        clock: the clock, by default the machine's.
+        announce: called after the commit of each change, on the thread that made it.
+    """
+    clock = clock or SystemClock()
+    return Registry(
+        engine=engine,
+        sessions=Sessions(engine, clock, SignInLimit()),
+        users=Users(engine, clock),
+        assets=Assets(engine, clock, announce),
+        devices=Devices(engine, clock, announce, device_key),
+        points=Points(engine, clock, announce),
+        events=Events(engine, clock),
+    )
