@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -111,8 +112,10 @@ def _python_role(
     )
 
 
-def banner(plan: Plan, directory: DataDirectory, seconds: float, first_password: tuple[str, str] | None) -> str:
-    """Return what is printed when the node is ready.
+def ready_document(
+    plan: Plan, directory: DataDirectory, seconds: float, first_password: tuple[str, str] | None
+) -> dict[str, Any]:
+    """Return what is told when the node is ready, for programs.
 
     Args:
         plan: what runs.
@@ -121,17 +124,33 @@ def banner(plan: Plan, directory: DataDirectory, seconds: float, first_password:
         first_password: name and one-time password of the administrator made in this start.
     """
     mqtt, web = plan.runtime.mqtt, plan.runtime.web
-    ports = [
-        f"{what} {port}"
-        for what, port in (("tcp", mqtt.port), ("tls", mqtt.tls_port), ("websocket", mqtt.websocket_port))
-        if port
-    ]
-    scheme = "https" if web.tls_certificate else "http"
+    return {
+        "node": plan.runtime.node,
+        "ready_seconds": round(seconds, 3),
+        "console": f"{'https' if web.tls_certificate else 'http'}://{_reachable(web.host)}:{web.port}",
+        "mqtt": {
+            "host": _reachable(mqtt.host),
+            **{
+                name: port
+                for name, port in (("tcp", mqtt.port), ("tls", mqtt.tls_port), ("websocket", mqtt.websocket_port))
+                if port
+            },
+        },
+        "data_dir": str(directory.root),
+        "admin": dict(zip(("name", "one_time_password"), first_password, strict=True)) if first_password else None,
+    }
+
+
+def banner(plan: Plan, directory: DataDirectory, seconds: float, first_password: tuple[str, str] | None) -> str:
+    """Return what is told when the node is ready, for people; arguments as of ``ready_document``."""
+    document = ready_document(plan, directory, seconds, first_password)
+    mqtt = dict(document["mqtt"])
+    host = mqtt.pop("host")
     lines = [
-        f"Gongfu node {plan.runtime.node!r} is ready in {seconds:.1f} s",
-        f"  console  {scheme}://{_reachable(web.host)}:{web.port}",
-        f"  MQTT     {_reachable(mqtt.host)}  {', '.join(ports)}",
-        f"  data     {directory.root}",
+        f"Gongfu node {document['node']!r} is ready in {seconds:.1f} s",
+        f"  console  {document['console']}",
+        f"  MQTT     {host}  {', '.join(f'{name} {port}' for name, port in mqtt.items())}",
+        f"  data     {document['data_dir']}",
     ]
     if first_password is not None:
         name, password = first_password

@@ -15,7 +15,7 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.node.configuration import Configuration, exposures
 from gongfu.node.console import Console
 from gongfu.node.data_directory import DataDirectory, DataDirectoryError, DirectoryLock
-from gongfu.node.plan import PREPARE, Plan, banner, make_plan, port_needs, role_specs
+from gongfu.node.plan import PREPARE, Plan, banner, make_plan, port_needs, ready_document, role_specs
 from gongfu.node.ports import port_trouble
 from gongfu.node.runtime import RUNTIME_VARIABLE, Runtime
 from gongfu.node.supervisor import Supervisor
@@ -23,7 +23,7 @@ from gongfu.node.supervisor import Supervisor
 METRICS_INTERVAL_S = 2.0
 
 
-def run_node(configuration: Configuration, *, quiet: bool = False) -> int:
+def run_node(configuration: Configuration, *, quiet: bool = False, as_json: bool = False) -> int:
     """Run the node until it is stopped; return the exit status (0 drained, 1 could not start, 130 killed)."""
     console = Console(quiet=quiet)
     directory = DataDirectory(configuration.data_dir)
@@ -39,13 +39,13 @@ def run_node(configuration: Configuration, *, quiet: bool = False) -> int:
                 console.say(f"WARNING: {warning}")
             _raise_file_limit()
             plan = make_plan(configuration, directory)
-            return asyncio.run(_run(plan, directory, console))
+            return asyncio.run(_run(plan, directory, console, as_json))
     except (DataDirectoryError, OSError) as error:
         console.say(f"the node cannot start: {error}")
         return 1
 
 
-async def _run(plan: Plan, directory: DataDirectory, console: Console) -> int:
+async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: bool) -> int:
     first: list[tuple[str, str]] = []
 
     async def prepare() -> None:
@@ -61,12 +61,21 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console) -> int:
         facts={
             "node": plan.runtime.node,
             "version": gongfu.__version__,
-            "web": {"host": web.host, "port": web.port, "tls": bool(web.tls_certificate)},
+            "web": {
+                "host": web.host,
+                "port": web.port,
+                "tls": bool(web.tls_certificate),
+                "certificate": web.tls_certificate,
+            },
         },
     )
 
     def ready(seconds: float) -> None:
-        print(banner(plan, directory, seconds, first[0] if first else None), flush=True)
+        admin = first[0] if first else None
+        if as_json:
+            print(json.dumps(ready_document(plan, directory, seconds, admin)), flush=True)
+        else:
+            print(banner(plan, directory, seconds, admin), flush=True)
 
     return await supervisor.run(ready, lambda: _publish_metrics(plan.runtime, supervisor))
 

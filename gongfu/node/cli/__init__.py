@@ -1,0 +1,73 @@
+"""The command line. Each command is a module of its own, imported only when it runs, so ``gongfu --help`` is quick.
+
+Exit status: 0 done · 1 failed, or a check found a problem · 2 wrong use · 3 the node cannot be reached · 4 not signed
+in or not permitted · 5 not found · 130 interrupted.
+"""
+
+import importlib
+import sys
+
+import click
+
+# Command -> (module, short help). The help stands here so that listing commands imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("up", "Run the node until it is stopped."),
+    "status": ("status", "Show what the node does: roles, rates, totals, lag."),
+    "doctor": ("doctor", "Check this machine and the data directory."),
+    "device": ("device", "Add, list, show and remove devices."),
+    "query": ("query", "Read points over a time range."),
+    "sql": ("sql", "Run a read-only SQL query over points and records."),
+    "tail": ("tail", "Show latest values, and follow them."),
+    "alarm": ("alarm", "List and acknowledge alarms, read their journal."),
+    "user": ("user", "Add and list users, reset passwords."),
+    "backup": ("backup", "Write a consistent backup of the node."),
+    "restore": ("restore", "Make a data directory from a backup."),
+    "version": ("version", "Show the version."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the documentation."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"gongfu.node.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; for a misspelt one name the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"There is no command {args[0]!r}. Did you mean {near[0]!r}?", ctx) from error
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def main_group() -> None:
+    """Gongfu (工赋): an industrial-internet node. `gongfu up` runs one; the other commands talk to it."""
+
+
+def main() -> None:
+    """Run the command line."""
+    from gongfu.node.cli.failures import run_with_failures
+
+    sys.exit(run_with_failures(main_group))

@@ -1,0 +1,5 @@
+"""``python -m gongfu.node.cli``."""
+
+from gongfu.node.cli import main
+
+main()
