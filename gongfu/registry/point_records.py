@@ -3,12 +3,12 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, or_, select, tuple_, update
+from sqlalchemy import Connection, func, or_, select, tuple_, update
 
 from gongfu.registry.tables import asset, point
 from gongfu.registry.text_search import matches
 
-_POINT: Select[Any] = select(
+_POINT = select(
     point.c.id,
     point.c.asset_id,
     asset.c.path.label("asset_path"),

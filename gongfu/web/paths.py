@@ -1,0 +1,19 @@
+"""Paths of routes: ``{name}`` never reaches over a colon, so ``/devices/{id}:send`` is not ``/devices/{id}``."""
+
+import re
+
+from starlette.convertors import StringConvertor, register_url_convertor
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+class _Segment(StringConvertor):
+    regex = "[^/:]+"
+
+
+register_url_convertor("segment", _Segment())
+
+
+def http_path(path: str) -> str:
+    """Return Starlette's form of a route's path."""
+    return _PARAMETER.sub(r"{\1:segment}", path)
