@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
+from gongfu.bus.blockreader import BlockReader
 from gongfu.bus.connection import subscribe
 from gongfu.bus.jetstream import STREAM_NOT_FOUND, JetStreamError, call_api, stream_state
 from gongfu.kernel.counters import Counters
@@ -28,6 +29,8 @@ ACK_TIMEOUT_S = 2.0
 REFUSED_RETRY_S = 0.25
 _TICK_S = 0.1
 _NO_RESPONDERS = "503"
+
+__all__ = ["BlockLog", "BlockReader", "LogUnavailableError", "ensure_streams"]
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +107,7 @@ class _Append:
     future: "asyncio.Future[int]"
     began: float
     send_at: float
+    expires: float = 0.0
     trouble: str = "timeout"
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -187,16 +191,22 @@ class BlockLog:
         """
         return int((await stream_state(self._bus, self._subjects.blocks_stream(partition)))["last_seq"])
 
-    def append(self, partition: int, payload: bytes) -> "asyncio.Future[int]":
+    def append(self, partition: int, payload: bytes, since: float | None = None) -> "asyncio.Future[int]":
         """Send a block; the future gives its sequence once it is durable.
 
         The future fails with ``LogUnavailableError`` at the deadline; whether the log has the block is then unknown.
+
+        Args:
+            partition: partition of the log.
+            payload: the block.
+            since: loop time from which the deadline counts, default now.
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._count += 1
         token = str(self._count)
         append = _Append(token, self._subjects.blocks(partition), payload, loop.create_future(), now, now)
+        append.expires = (now if since is None else since) + self._deadline_s
         # The inbox is random and the count never repeats in it, so the pair names this block for ever.
         append.headers["Nats-Msg-Id"] = f"{self._inbox}.{token}"
         self._pending[token] = append
@@ -252,7 +262,7 @@ class BlockLog:
                 continue
             if append.future.cancelled():
                 del self._pending[append.token]
-            elif now - append.began >= self._deadline_s:
+            elif now >= append.expires:
                 self._fail(append, append.trouble, f"not acknowledged in {self._deadline_s:g} s")
             elif reconnected or now >= append.send_at:
                 self._counters.add(f"blocks_retried.{append.trouble}")

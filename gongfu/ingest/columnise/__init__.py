@@ -1,0 +1,1 @@
+"""Columnise: telemetry payloads to column blocks in the block log."""

@@ -1,0 +1,117 @@
+"""Series catalogue: (asset, child path, point name) to series, from memory, or from the registry in a thread."""
+
+import asyncio
+import logging
+import zlib
+from concurrent.futures import Executor
+
+from sqlalchemy import Engine
+
+from gongfu.ingest.columnise.elements import PointTable
+from gongfu.ingest.columnise.limits import TelemetryLimits
+from gongfu.ingest.columnise.reasons import Reason
+from gongfu.ingest.columnise.records import Found, Want, find_or_make
+from gongfu.ingest.types import Writer
+from gongfu.kernel.points import ValueType
+from gongfu.kernel.times import Clock
+
+logger = logging.getLogger(__name__)
+
+# A quota that is used up is asked for again after this.
+_REFUSED_S = 10.0
+# Wants of many payloads share a transaction, up to this many.
+_BATCH = 2000
+
+
+def partition_of(asset: int, partitions: int) -> int:
+    """Return the partition of an asset's blocks; the same in every process and for ever."""
+    return zlib.crc32(asset.to_bytes(8, "little")) % partitions
+
+
+class RegistryUnavailableError(Exception):
+    """The records did not answer."""
+
+
+class SeriesCatalogue:
+    """Points by asset. ``find`` is a look-up in memory; ``resolve`` reads the registry and makes what is missing.
+
+    Use from one event loop. All calls of ``resolve`` that come while a transaction runs share the next one.
+    """
+
+    def __init__(self, engine: Engine, executor: Executor, limits: TelemetryLimits, clock: Clock) -> None:
+        self._engine = engine
+        self._executor = executor
+        self._limits = limits
+        self._clock = clock
+        self._tables: dict[tuple[int, str], PointTable] = {}
+        self._by_asset: dict[int, PointTable] = {}
+        self._refused: dict[tuple[int, str], tuple[Reason, float]] = {}
+        self._waiting: list[tuple[Want, asyncio.Future[Found]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def find(self, writer: Writer, child: str) -> PointTable | None:
+        """Return the points of the writer's own asset (child "") or of one below it, or None when not in memory."""
+        return self._tables.get((writer.asset, child))
+
+    def refusal(self, writer: Writer, child: str) -> Reason | None:
+        """Return why new points of an asset (or the asset) were refused a moment ago, or None."""
+        refused = self._refused.get((writer.asset, child))
+        if refused is None:
+            return None
+        if asyncio.get_running_loop().time() >= refused[1]:
+            del self._refused[writer.asset, child]
+            return None
+        return refused[0]
+
+    async def resolve(self, writer: Writer, child: str, names: dict[str, ValueType]) -> None:
+        """Bring points into memory, making those that are new. What was refused is told by ``refusal``.
+
+        Raises:
+            RegistryUnavailableError: the records did not answer.
+        """
+        table = self.find(writer, child)
+        want = Want(writer.tenant, writer.asset, child, names, table is not None and table.complete)
+        future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        self._waiting.append((want, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work(), name="series catalogue")
+        self._keep(want, await future)
+
+    def forget(self) -> None:
+        """Drop everything from memory: an asset or point was changed or deleted."""
+        self._tables.clear()
+        self._by_asset.clear()
+        self._refused.clear()
+
+    def _keep(self, want: Want, found: Found) -> None:
+        if found.refused is not None:
+            expires = asyncio.get_running_loop().time() + _REFUSED_S
+            self._refused[want.own, want.child] = (found.refused, expires)
+        if not found.asset:
+            return
+        table = self._by_asset.get(found.asset)
+        if table is None:
+            partition = partition_of(found.asset, self._limits.partitions)
+            table = self._by_asset[found.asset] = PointTable(found.asset, partition)
+        self._tables[want.own, want.child] = table
+        table.names.update(found.points)
+        table.complete = table.complete or not want.complete
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            wants = [want for want, _ in batch]
+            try:
+                found = await loop.run_in_executor(
+                    self._executor, find_or_make, self._engine, wants, self._limits, self._clock.now_ns()
+                )
+            except Exception as error:
+                logger.exception("registry did not answer")
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(RegistryUnavailableError(type(error).__name__))
+                continue
+            for (_, future), answer in zip(batch, found, strict=True):
+                if not future.done():
+                    future.set_result(answer)

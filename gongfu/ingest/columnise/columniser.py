@@ -1,0 +1,342 @@
+"""Columniser: telemetry payloads of authenticated devices into the block log, and receipts when they are durable."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from sqlalchemy import Engine
+
+from gongfu.bus.blocklog import BlockLog
+from gongfu.bus.connection import subscribe
+from gongfu.ingest.columnise.accumulator import Accumulator
+from gongfu.ingest.columnise.catalogue import RegistryUnavailableError, SeriesCatalogue
+from gongfu.ingest.columnise.drops import REJECTED, SHED, DropRecorder
+from gongfu.ingest.columnise.elements import Element, PointTable
+from gongfu.ingest.columnise.job import Job
+from gongfu.ingest.columnise.json import parse
+from gongfu.ingest.columnise.limits import TelemetryLimits
+from gongfu.ingest.columnise.reading import read_payload, read_wide
+from gongfu.ingest.columnise.reasons import Reason, Shed
+from gongfu.ingest.columnise.snapshot import write_by_plan
+from gongfu.ingest.types import Done, Form, Receipt, Writer
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.points import ValueType
+from gongfu.kernel.quality import Quality
+from gongfu.kernel.subjects import Subjects
+from gongfu.kernel.times import SECOND, Clock
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
+_EMPTY = PointTable(0, 0)
+_RECEIPTS = [Receipt(n) for n in range(257)]
+
+
+class Columniser:
+    """Implements ``gongfu.ingest.types.Intake``. Use from one event loop; ``start`` before, ``close`` after.
+
+    Payloads of one device are handled in the order they came. Counters: ``messages_received``, ``points_accepted``
+    (durable), ``points_rejected.<reason>``, ``points_shed.<reason>``.
+    """
+
+    def __init__(
+        self,
+        bus: Client,
+        subjects: Subjects,
+        engine: Engine,
+        limits: TelemetryLimits,
+        counters: Counters,
+        clock: Clock,
+        *,
+        max_payload_bytes: int = 1_048_576,
+        log: BlockLog | None = None,
+    ) -> None:
+        """Compose the parts.
+
+        Args:
+            bus: an open connection; the streams of all partitions exist.
+            subjects: names of the node.
+            engine: the records.
+            limits: bounds for incoming points.
+            counters: where to count.
+            clock: present time.
+            max_payload_bytes: larger payloads are rejected.
+            log: the block log, default one of its own on ``bus``.
+        """
+        self._bus = bus
+        self._subjects = subjects
+        self._limits = limits
+        self._counters = counters
+        self._max_payload_bytes = max_payload_bytes
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="columnise-records")
+        self._log = log or BlockLog(bus, subjects, counters)
+        self._catalogue = SeriesCatalogue(engine, self._executor, limits, clock)
+        self._drops = DropRecorder(engine, self._executor, clock)
+        self._accumulator = Accumulator(self._log, clock, counters)
+        # Jobs of devices that wait for the registry; the first of each queue is the one that asked.
+        self._parked: dict[int, deque[Job]] = {}
+        self._parked_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_stamp = 0
+        self._closing = False
+
+    async def start(self) -> None:
+        """Connect to the block log and to announcements of the registry."""
+        await self._log.start()
+        self._drops.start()
+        self._registry = await subscribe(self._bus, self._subjects.event("registry"), self._registry_changed)
+
+    async def close(self) -> None:
+        """Take no more, make durable what was taken, write the drop counts."""
+        self._closing = True
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+        await self._accumulator.drain()
+        await self._log.close()
+        await self._drops.stop()
+        await self._registry.unsubscribe()
+        self._executor.shutdown()
+
+    @property
+    def saturated(self) -> bool:
+        """True while accepted points wait for durability beyond the bound; protocols then stop reading sockets."""
+        return self._accumulator.saturated or self._parked_bytes > 32 * self._max_payload_bytes
+
+    @property
+    def log_available(self) -> bool:
+        """False while the block log refuses blocks or does not answer."""
+        return self._log.available
+
+    def gauges(self) -> dict[str, float]:
+        """Return the figures for ``MetricsPublisher``."""
+        median, high = self._log.commit_ms()
+        return {
+            "pending_points": self._accumulator.pending_points,
+            "pending_bytes": self._accumulator.pending_bytes,
+            "parked_devices": len(self._parked),
+            "blocks_outstanding": self._log.outstanding,
+            "log_available": float(self._log.available),
+            "commit_ms_p50": median,
+            "commit_ms_p99": high,
+        }
+
+    def submit(
+        self, writer: Writer, form: Form, payload: bytes, received: int, done: Done | None = None, context: str = ""
+    ) -> None:
+        """Take one payload (see ``Intake.submit``)."""
+        self._counters.add("messages_received")
+        if form is Form.JSON and self._submit_known(writer, payload, received, done):
+            return
+        job = Job(writer, form, payload, received, done, context)
+        parked = self._parked.get(writer.device)
+        if self._closing:
+            self._shed_rest(job, Shed.STOPPING)
+        elif len(payload) > self._max_payload_bytes:
+            job.reject(Reason.PAYLOAD_TOO_LARGE, 1, f"{len(payload)} bytes, at most {self._max_payload_bytes}")
+            self._finish_writing(job)
+        elif self._accumulator.overfull or self._parked_bytes > 64 * self._max_payload_bytes:
+            self._shed_rest(job, Shed.SATURATED)
+        elif parked is not None:
+            parked.append(job)
+            self._parked_bytes += len(payload)
+        else:
+            self._advance(job)
+
+    def _submit_known(self, writer: Writer, payload: bytes, received: int, done: Done | None) -> bool:
+        """Take a payload of form A of a known shape; return False, with nothing done, when it is anything else."""
+        table = self._catalogue.find(writer, "")
+        accumulator = self._accumulator
+        if (
+            table is None
+            or writer.device in self._parked
+            or len(payload) > self._max_payload_bytes
+            or accumulator.overfull
+            or self._closing
+        ):
+            return False
+        try:
+            document: Any = parse(payload)
+        except ValueError:
+            return False
+        if type(document) is not dict:
+            return False
+        plan = table.plans.get(tuple(document))
+        if plan is None:
+            return False
+        block = accumulator.open_block(writer.tenant, table.partition)
+        size = block.size
+        if not write_by_plan(plan, document, self._stamp(received), Quality.GOOD, block):
+            return False
+        accumulator.written(block, len(document), block.size - size, partial(self._settle_known, writer, done))
+        return True
+
+    def _settle_known(self, writer: Writer, done: Done | None, n: int, durable: bool) -> None:
+        if durable:
+            if done is not None:
+                _give(done, _RECEIPTS[n] if n < len(_RECEIPTS) else Receipt(n))
+            return
+        shed = {Shed.LOG_UNAVAILABLE.value: n}
+        self._count(writer, SHED, shed, "")
+        if done is not None:
+            _give(done, Receipt(0, {}, shed))
+
+    def _stamp(self, received: int) -> int:
+        """Return the time of arrival, made later than every one given before (unless the clock was set back)."""
+        last = self._last_stamp
+        stamp = received if received > last or last - received > SECOND else last + 1
+        self._last_stamp = stamp
+        return stamp
+
+    def _advance(self, job: Job) -> None:
+        """Write the elements of a job as far as possible; park it when the registry is needed."""
+        try:
+            if job.elements is None:
+                read_payload(job, partial(self._stamp, job.received), self._limits)
+            if self._write_elements(job):
+                self._finish_writing(job)
+            else:
+                self._park(job)
+        except Exception:
+            logger.exception("payload of device %s was not understood", job.writer.name)
+            job.reject(Reason.FORM_INVALID, max(1, job.remaining()), "payload was not understood")
+            job.index = len(job.elements or ())
+            self._finish_writing(job)
+
+    def _write_elements(self, job: Job) -> bool:
+        """Return True when all elements are written, False when names must be asked for first."""
+        writer = job.writer
+        elements = job.elements or []
+        catalogue = self._catalogue
+        while job.index < len(elements):
+            element = elements[job.index]
+            table = catalogue.find(writer, element.child)
+            if table is not None and self._write_one(job, element, table, planned=True):
+                job.index += 1
+                continue
+            if not job.exact:
+                read_wide(job, partial(self._stamp, job.received), self._limits)
+            missing = element.missing({} if table is None else table.names)
+            if missing and catalogue.refusal(writer, element.child) is None:
+                return False
+            self._write_one(job, element, table or _EMPTY, planned=False)
+            job.index += 1
+        return True
+
+    def _write_one(self, job: Job, element: Element, table: PointTable, *, planned: bool) -> bool:
+        block = self._accumulator.open_block(job.writer.tenant, table.partition)
+        points, size = block.points, block.size
+        if planned:
+            if not element.write_planned(table, block):
+                return False
+        else:
+            element.write(table, block, job.reject, partial(self._catalogue.refusal, job.writer))
+        n = block.points - points
+        if n:
+            job.open_parts += 1
+            self._accumulator.written(block, n, block.size - size, partial(self._settle, job))
+        return True
+
+    def _park(self, job: Job) -> None:
+        if job.attempts >= _ATTEMPTS:
+            self._shed_rest(job, Shed.REGISTRY_UNAVAILABLE)
+            return
+        job.attempts += 1
+        if job.writer.device not in self._parked:
+            self._parked[job.writer.device] = deque()
+        self._parked_bytes += len(job.payload)
+        task = asyncio.create_task(self._ask_registry(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask_registry(self, job: Job) -> None:
+        """Bring all names of the rest of the payload into memory, then go on with it and with those behind it."""
+        wanted: dict[str, dict[str, ValueType]] = {}
+        for element in (job.elements or [])[job.index :]:
+            table = self._catalogue.find(job.writer, element.child)
+            missing = element.missing({} if table is None else table.names)
+            if missing:
+                names = wanted.setdefault(element.child, {})
+                for name, value_type in missing.items():
+                    names.setdefault(name, value_type)
+        resolved = await asyncio.gather(
+            *(self._catalogue.resolve(job.writer, child, names) for child, names in wanted.items()),
+            return_exceptions=True,
+        )
+        queue = self._parked.pop(job.writer.device)
+        self._parked_bytes -= len(job.payload)
+        if any(isinstance(outcome, RegistryUnavailableError) for outcome in resolved):
+            self._shed_rest(job, Shed.REGISTRY_UNAVAILABLE)
+        else:
+            self._advance(job)
+        while queue and job.writer.device not in self._parked:
+            following = queue.popleft()
+            self._parked_bytes -= len(following.payload)
+            self._advance(following)
+        if queue:
+            self._parked[job.writer.device].extend(queue)
+
+    def _shed_rest(self, job: Job, reason: Shed) -> None:
+        job.shed_points(reason, job.remaining())
+        job.index = len(job.elements or ())
+        self._count(job.writer, SHED, {reason.value: job.shed[reason.value]}, "")
+        self._finish_writing(job)
+
+    def _finish_writing(self, job: Job) -> None:
+        """All that can be written is; what was rejected is known."""
+        job.written = True
+        if job.rejected:
+            self._count(job.writer, REJECTED, job.rejected, job.detail)
+        self._finish(job)
+
+    def _settle(self, job: Job, n: int, durable: bool) -> None:
+        job.open_parts -= 1
+        if durable:
+            job.accepted += n
+        else:
+            job.shed_points(Shed.LOG_UNAVAILABLE, n)
+            self._count(job.writer, SHED, {Shed.LOG_UNAVAILABLE.value: n}, "")
+        self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        if job.written and job.open_parts == 0 and job.done is not None:
+            done, job.done = job.done, None
+            _give(done, job.receipt())
+
+    def _count(self, writer: Writer, kind: str, counts: Mapping[str, int], detail: str) -> None:
+        for reason, n in counts.items():
+            self._counters.add(f"points_{kind}.{reason}", n)
+        self._drops.add(writer, kind, counts, detail)
+
+    async def _registry_changed(self, message: Msg) -> None:
+        try:
+            change = msgspec.json.decode(message.data, type=_RegistryChange)
+        except msgspec.MsgspecError:
+            logger.warning("announcement of the registry cannot be read")
+            return
+        # A point keeps its name and type for ever, so only its end matters; an asset may get another path.
+        changes = ("deleted",) if change.kind == "point" else ("updated", "deleted")
+        if change.change in changes:
+            self._catalogue.forget()
+
+
+class _RegistryChange(msgspec.Struct):
+    """Part of ``evt.registry`` that matters here."""
+
+    kind: str
+    change: str
+    id: int = 0
+
+
+def _give(done: Done, receipt: Receipt) -> None:
+    """Call back; a failure of one caller must not keep others from their receipts."""
+    try:
+        done(receipt)
+    except Exception:
+        logger.exception("receipt was not taken")

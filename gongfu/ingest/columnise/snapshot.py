@@ -1,0 +1,226 @@
+"""Snapshot: values of one asset at one time, by name, as the JSON forms give them.
+
+The quick way writes a payload whose names were seen before in this order with one operation per value type. Every
+doubt (a new name, another kind of value, an integer that a double cannot hold) leads to the careful way, which judges
+each value by itself.
+"""
+
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from struct import Struct, pack
+from typing import Any
+
+from gongfu.ingest.columnise.accumulator import OpenBlock
+from gongfu.ingest.columnise.elements import MAX_PLAN_POINTS, PointTable, Refusals, refuse_unknown
+from gongfu.ingest.columnise.limits import MAX_NAME
+from gongfu.ingest.columnise.reasons import Reason, Reject, shown
+from gongfu.ingest.columnise.values import (
+    INT64_MAX,
+    INT64_MIN,
+    WIDE_DOUBLE_MAX,
+    WIDE_DOUBLE_MIN,
+    compact_json,
+    fit,
+    name_problem,
+    type_of_new,
+)
+from gongfu.kernel.points import EXACT_INTEGER_LIMIT, Series, ValueType
+from gongfu.kernel.quality import NAMES, Quality
+
+_NUMBERS = frozenset({float, int})
+_INTEGERS = frozenset({int})
+_BOOLEANS = frozenset({bool})
+_TEXTS = frozenset({str})
+_NESTED = frozenset({dict, list})
+
+_CODES = {ValueType.DOUBLE: "d", ValueType.INT64: "q", ValueType.BOOLEAN: "B"}
+
+
+class _Group:
+    """Part of a plan: the values of one type, where they stand in the payload and their series."""
+
+    __slots__ = ("n", "pack", "pick", "series", "value_type")
+
+    def __init__(self, value_type: ValueType, positions: list[int], series: list[int]) -> None:
+        self.value_type = value_type
+        self.n = len(positions)
+        self.series = pack(f"<{self.n}I", *series)
+        picked = itemgetter(*positions)
+        self.pick: Callable[[list[Any]], Any] = picked if self.n > 1 else lambda values: (picked(values),)
+        self.pack = Struct(f"<{self.n}{_CODES.get(value_type, 'x')}").pack
+
+
+def make_plan(names: Iterable[str], table: dict[str, Series]) -> tuple[_Group, ...]:
+    """Return the plan for payloads with these names in this order; all must have a series."""
+    positions: dict[ValueType, list[int]] = {}
+    series: dict[ValueType, list[int]] = {}
+    for position, name in enumerate(names):
+        entry = table[name]
+        positions.setdefault(entry.value_type, []).append(position)
+        series.setdefault(entry.value_type, []).append(entry.series)
+    return tuple(_Group(value_type, positions[value_type], series[value_type]) for value_type in positions)
+
+
+def _doubles(values: Any) -> bool:
+    # Two passes over the extremes are cheaper than a test of every value. Doubles beyond 2^53 go the careful way too.
+    return (
+        _NUMBERS.issuperset(map(type, values))
+        and max(values) <= EXACT_INTEGER_LIMIT
+        and min(values) >= -EXACT_INTEGER_LIMIT
+    )
+
+
+def write_by_plan(
+    plan: tuple[_Group, ...], values: dict[str, Any], time: int, quality: Quality, block: OpenBlock
+) -> bool:
+    """Append a snapshot by its plan; return False, with nothing appended, when a value needs the careful way."""
+    stamp = time.to_bytes(8, "little")
+    if len(plan) == 1 and plan[0].value_type is ValueType.DOUBLE:
+        group = plan[0]
+        column = values.values()
+        if not _doubles(column):
+            return False
+        n = group.n
+        block.add(ValueType.DOUBLE, n, group.series, stamp * n, bytes((quality,)) * n, group.pack(*column))
+        return True
+    listed = list(values.values())
+    ready: list[tuple[_Group, Any]] = []
+    for group in plan:
+        picked = group.pick(listed)
+        value_type = group.value_type
+        if value_type is ValueType.DOUBLE:
+            if not _doubles(picked):
+                return False
+            ready.append((group, group.pack(*picked)))
+        elif value_type is ValueType.BOOLEAN:
+            if not _BOOLEANS.issuperset(map(type, picked)):
+                return False
+            ready.append((group, group.pack(*picked)))
+        elif value_type is ValueType.STRING:
+            if not _TEXTS.issuperset(map(type, picked)):
+                return False
+            ready.append((group, picked))
+        elif value_type is ValueType.INT64:
+            if not _INTEGERS.issuperset(map(type, picked)) or max(picked) > INT64_MAX or min(picked) < INT64_MIN:
+                return False
+            ready.append((group, group.pack(*picked)))
+        else:
+            if not _NESTED.issuperset(map(type, picked)):
+                return False
+            ready.append((group, [compact_json(value) for value in picked]))
+    for group, column in ready:
+        n = group.n
+        qualities = bytes((quality,)) * n
+        if isinstance(column, bytes):
+            block.add(group.value_type, n, group.series, stamp * n, qualities, column)
+        else:
+            block.add_texts(group.value_type, group.series, stamp * n, qualities, column)
+    return True
+
+
+class Snapshot:
+    """An ``Element`` of the JSON forms.
+
+    Attributes:
+        child: path of the asset below the writer's own.
+        time: source time, UTC ns.
+        values: JSON values by point name.
+        quality: quality of all values, or name of the quality by point name.
+    """
+
+    __slots__ = ("child", "quality", "time", "values")
+
+    def __init__(self, child: str, time: int, values: dict[str, Any], quality: Quality | dict[str, Any]) -> None:
+        self.child = child
+        self.time = time
+        self.values = values
+        self.quality = quality
+
+    @property
+    def points(self) -> int:
+        """Number of points."""
+        return len(self.values)
+
+    @property
+    def wide(self) -> bool:
+        """Whether a value may have been an integer beyond 64 bits before it was read as a double."""
+        return any(
+            type(value) is float and not WIDE_DOUBLE_MIN < value < WIDE_DOUBLE_MAX for value in self.values.values()
+        )
+
+    def missing(self, names: dict[str, Series]) -> dict[str, ValueType]:
+        """Return valid names without a series, with the type each gets."""
+        wanted: dict[str, ValueType] = {}
+        for name, value in self.values.items():
+            if name not in names and not name_problem(name, MAX_NAME):
+                value_type = type_of_new(value)
+                if isinstance(value_type, ValueType):
+                    wanted[name] = value_type
+        return wanted
+
+    def write_planned(self, table: PointTable, block: OpenBlock) -> bool:
+        """Append the points by the plan for their names; return False, with nothing appended, when it does not fit."""
+        quality = self.quality
+        if not isinstance(quality, Quality):
+            return False
+        plan = table.plans.get(tuple(self.values))
+        return plan is not None and write_by_plan(plan, self.values, self.time, quality, block)
+
+    def write(self, table: PointTable, block: OpenBlock, reject: Reject, refused: Refusals) -> None:
+        """Append the points to the block; report those that cannot be."""
+        clean = self._write_each(table, block, reject, refused)
+        if clean and isinstance(self.quality, Quality) and 0 < len(self.values) <= MAX_PLAN_POINTS:
+            shape = tuple(self.values)
+            if shape not in table.plans:
+                table.keep_plan(shape, make_plan(shape, table.names))
+
+    def _write_each(self, table: PointTable, block: OpenBlock, reject: Reject, refused: Refusals) -> bool:
+        """Append value by value; return whether all were taken."""
+        taken: dict[ValueType, tuple[list[int], list[int], list[Any]]] = {}
+        names = table.names
+        quality = self.quality
+        one = quality if isinstance(quality, Quality) else None
+        count = 0
+        for name, value in self.values.items():
+            series = names.get(name)
+            if series is None:
+                self._reject_unknown(name, value, refused, reject)
+                continue
+            reason, stored = fit(value, series.value_type)
+            if reason is not None:
+                reject(reason, 1, f"{shown(name)}: {stored}")
+                continue
+            mark = one
+            if mark is None:
+                text = quality.get(name, "good") if isinstance(quality, dict) else ""
+                mark = NAMES.get(text) if isinstance(text, str) else None
+                if mark is None:
+                    reject(Reason.QUALITY_INVALID, 1, f"{shown(name)}: quality must be good, uncertain or bad")
+                    continue
+            columns = taken.get(series.value_type)
+            if columns is None:
+                columns = taken[series.value_type] = ([], [], [])
+            columns[0].append(series.series)
+            columns[1].append(mark)
+            columns[2].append(stored)
+            count += 1
+        stamp = self.time.to_bytes(8, "little")
+        for value_type, (series_ids, marks, values) in taken.items():
+            n = len(series_ids)
+            packed = pack(f"<{n}I", *series_ids)
+            code = _CODES.get(value_type)
+            if code is None:
+                block.add_texts(value_type, packed, stamp * n, bytes(marks), values)
+            else:
+                block.add(value_type, n, packed, stamp * n, bytes(marks), pack(f"<{n}{code}", *values))
+        return count == len(self.values)
+
+    def _reject_unknown(self, name: str, value: Any, refused: Refusals, reject: Reject) -> None:
+        problem = name_problem(name, MAX_NAME)
+        if not problem:
+            reason = type_of_new(value)
+            if isinstance(reason, Reason):
+                what = "value is null" if reason is Reason.NULL_VALUE else "integer beyond 64 bits"
+                reject(reason, 1, f"{shown(name)}: {what}")
+                return
+        refuse_unknown(name, self.child, problem, refused, reject)
