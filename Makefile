@@ -1,0 +1,55 @@
+# Gongfu: the few commands of a developer. Needs Python 3.11 or newer with venv, make and git.
+PYTHON ?= python3
+VENV := .venv/bin
+AREA ?= ingest
+
+.PHONY: help demo test check format bench build console install lock clean
+
+help:
+	@echo "make demo     run a node with a live plant and a recorded machine (console: see its last lines)"
+	@echo "make test     everything CI runs: lint, types, unit, contract and system tests"
+	@echo "make check    lint and types only"
+	@echo "make bench    AREA=$(AREA): run benchmarks/<AREA>"
+	@echo "make build    wheel with the console in dist/"
+	@echo "make install  virtual environment for development, and pre-commit hooks"
+	@echo "make lock     write requirements/*.txt anew"
+	@echo "make clean    remove what was built, and the demo's data"
+
+demo:
+	@$(PYTHON) packaging/install.py --python demo --console
+	@exec $(VENV)/python -m demo $(DEMO)
+
+test:
+	@PYTHON=$(PYTHON) bash .ci/run
+
+check:
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/lint-imports
+	$(VENV)/pyright
+	cd console && PATH="$$($(PYTHON) ../packaging/install.py --where-node):$$PATH" node node_modules/vue-tsc/bin/vue-tsc.js --noEmit
+
+format:
+	$(VENV)/ruff format .
+	$(VENV)/ruff check --fix .
+
+bench:
+	$(VENV)/python -m benchmarks.$(AREA) $(BENCH)
+
+console:
+	@$(PYTHON) packaging/install.py --console
+
+install:
+	@$(PYTHON) packaging/install.py --python dev --console
+	@$(VENV)/pre-commit install
+
+build: console
+	@$(PYTHON) packaging/install.py --python dev
+	$(VENV)/python -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+lock:
+	requirements/compile $(LOCK)
+
+clean:
+	rm -rf build dist *.egg-info gongfu/web/static console/node_modules console/.vite .venv-node .demo
+	find . -name __pycache__ -type d -prune -not -path './.venv/*' -exec rm -rf {} +
