@@ -78,7 +78,7 @@ def reset_password(name: str, as_json: bool, **node: Any) -> None:
 def _renew_own_token(api: NodeApi) -> None:
     """Make a new token of the command line when the reset has ended the one of this machine's node."""
     if api.local is not None and api.local.runtime.exists():
-        subprocess.run(  # noqa: S603 (our own module)
+        subprocess.run(
             [sys.executable, "-m", "gongfu.node.prepare"],
             env={**os.environ, RUNTIME_VARIABLE: str(api.local.runtime)},
             stdout=subprocess.DEVNULL,
