@@ -1,0 +1,328 @@
+"""History through clickhouse-connect: against the node's own history process or any ClickHouse server.
+
+``clickhouse_connect`` is imported when the first request is made (16 MB, 0.4 s). Requests run in threads; the event
+loop stays free.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gongfu.kernel.block import Columns
+from gongfu.kernel.points import ValueType
+from gongfu.kernel.times import MAX_NS, MILLISECOND, SECOND
+from gongfu.store.history import schema, statements
+from gongfu.store.history.native import decode_native, encode_native
+from gongfu.store.history.types import (
+    Aggregate,
+    Batch,
+    HistoryError,
+    HistoryFull,
+    HistoryUnavailable,
+    Order,
+    Samples,
+    SqlLimits,
+    SqlResult,
+    TableSize,
+)
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+COLUMN_NAMES = ("series", "time", "value", "quality", "ingested")
+_NO_SPACE = frozenset({243})
+# TOO_MANY_SIMULTANEOUS_QUERIES, NETWORK_ERROR, SOCKET_TIMEOUT, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, ABORTED
+_TEMPORARY = frozenset({202, 209, 210, 236, 241, 252})
+_DAY = 86_400 * SECOND
+_EXACT_JSON = 2**53 - 1
+
+
+class ClickHouseHistory:
+    """``HistoryStore`` on ClickHouse's HTTP protocol. Safe to use from several tasks and threads."""
+
+    def __init__(
+        self, url: str, user: str, password: str, *, query_seconds: float = 30.0, request_seconds: float = 120.0
+    ) -> None:
+        """Remember where the history is; nothing is opened yet.
+
+        Args:
+            url: ``http://host:port`` or ``https://host:port``.
+            user: user name.
+            password: its password, never logged.
+            query_seconds: most seconds a read may take in the server.
+            request_seconds: most seconds to wait for any answer.
+        """
+        self._url = urlsplit(url)
+        self._user = user
+        self._password = password
+        self._query_seconds = query_seconds
+        self._request_seconds = request_seconds
+        self._client: Client | None = None
+        self._opening = threading.Lock()
+
+    def client(self) -> "Client":
+        """Return the clickhouse-connect client; connects when needed, and blocks for it.
+
+        Raises:
+            HistoryUnavailable: the server does not answer.
+        """
+        with self._opening:
+            if self._client is None:
+                self._client = self._guarded(self._connect)
+            return self._client
+
+    def _connect(self) -> "Client":
+        import clickhouse_connect
+
+        secure = self._url.scheme == "https"
+        # Retries are ours: the driver would log every failed attempt.
+        logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+        return clickhouse_connect.get_client(
+            host=self._url.hostname or "127.0.0.1",
+            port=self._url.port or (8443 if secure else 8123),
+            secure=secure,
+            username=self._user,
+            password=self._password,
+            compress=False,
+            autogenerate_session_id=False,
+            connect_timeout=5,
+            send_receive_timeout=int(self._request_seconds),
+            client_name="gongfu",
+        )
+
+    @staticmethod
+    def _guarded(action: Callable[[], T]) -> T:
+        """Run an action and tell its failures in our words."""
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
+        try:
+            return action()
+        except ClickHouseError as error:
+            raise _translated(error) from None
+
+    def _call(self, action: Callable[["Client"], T]) -> T:
+        client = self.client()
+        return self._guarded(lambda: action(client))
+
+    async def prepare(self) -> None:
+        """Create database and tables where they are missing: for a ClickHouse server that is not the node's own.
+
+        Raises:
+            HistoryUnavailable: the server does not answer.
+        """
+
+        def create(client: "Client") -> None:
+            alp = client.command("SELECT count() FROM system.codecs WHERE name = 'ALP'") == 1
+            for statement in schema.statements(alp=alp):
+                client.command(statement, settings={"allow_experimental_codecs": 1} if alp else None)
+
+        await asyncio.to_thread(self._call, create)
+
+    async def insert(self, batches: Sequence[Batch]) -> None:
+        """See ``HistoryStore``."""
+        filled = [batch for batch in batches if len(batch)]
+        if filled:
+            await asyncio.to_thread(self._call, lambda client: _insert(client, filled))
+
+    async def query(
+        self,
+        value_type: ValueType,
+        series: Sequence[int],
+        time_from: int,
+        time_to: int,
+        *,
+        order: Order = Order.ASCENDING,
+        limit: int = 10_000,
+        good_only: bool = False,
+    ) -> Samples:
+        """See ``HistoryStore``."""
+        if not series:
+            return _samples(value_type, b"", limit, value_type)
+        statement = statements.points(
+            value_type, series, time_from, time_to, order=order, limit=limit, good_only=good_only
+        )
+        return _samples(value_type, await self._read(statement), limit, value_type)
+
+    async def aggregate(
+        self,
+        value_type: ValueType,
+        series: Sequence[int],
+        time_from: int,
+        time_to: int,
+        *,
+        how: Aggregate,
+        step: int,
+        order: Order = Order.ASCENDING,
+        limit: int = 10_000,
+        good_only: bool = True,
+    ) -> Samples:
+        """See ``HistoryStore``."""
+        result = ValueType.DOUBLE if how in (Aggregate.AVERAGE, Aggregate.COUNT) else value_type
+        if not series:
+            return _samples(result, b"", limit, result)
+        statement = statements.aggregates(
+            value_type, series, time_from, time_to, how=how, step=step, order=order, limit=limit, good_only=good_only
+        )
+        return _samples(result, await self._read(statement), limit, result)
+
+    async def latest(self, value_type: ValueType, series: Sequence[int]) -> Samples:
+        """See ``HistoryStore``. Looks at the last day first: a series that is alive is found there."""
+        now = time.time_ns()
+        missing = list(dict.fromkeys(int(one) for one in series))
+        found: list[Samples] = []
+        for time_from in (now - _DAY, now - 32 * _DAY, 0):
+            if not missing:
+                break
+            samples = await self.query(value_type, missing, time_from, MAX_NS, order=Order.DESCENDING, limit=1)
+            found.append(samples)
+            seen = set(samples.columns.series.tolist())
+            missing = [one for one in missing if one not in seen]
+        return _together(value_type, found)
+
+    async def sql(self, statement: str, limits: SqlLimits) -> SqlResult:
+        """See ``HistoryStore``."""
+        settings: dict[str, Any] = {
+            "readonly": 1,
+            "max_execution_time": limits.seconds,
+            "max_memory_usage": limits.memory_bytes,
+            "max_rows_to_read": limits.rows_to_read,
+            "limit": limits.rows + 1,
+            "max_result_bytes": 64_000_000,
+            "date_time_output_format": "iso",
+            "output_format_json_quote_64bit_integers": 0,
+            "output_format_json_named_tuples_as_objects": 1,
+        }
+        raw = await asyncio.to_thread(
+            self._call, lambda client: client.raw_query(statement, settings=settings, fmt="JSONCompact")
+        )
+        document = json.loads(raw)
+        rows = document["data"]
+        columns = [(column["name"], column["type"]) for column in document["meta"]]
+        return SqlResult(columns, _exact(rows[: limits.rows]), len(rows) > limits.rows)
+
+    async def sizes(self) -> dict[str, TableSize]:
+        """See ``HistoryStore``."""
+        raw = await asyncio.to_thread(
+            self._call, lambda client: client.raw_query(statements.sizes(), fmt="TabSeparated")
+        )
+        rows = [line.split("\t") for line in raw.decode().splitlines()]
+        return {name: TableSize(int(n), int(size), int(parts)) for name, n, size, parts in rows}
+
+    async def backup(self, directory: Path) -> None:
+        """See ``HistoryStore``."""
+        from gongfu.store.history.backup import export_history
+
+        await asyncio.to_thread(export_history, self, directory)
+
+    async def close(self) -> None:
+        """See ``HistoryStore``."""
+        with self._opening:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    async def _read(self, statement: str) -> bytes:
+        settings = {"max_execution_time": self._query_seconds}
+        return await asyncio.to_thread(
+            self._call, lambda client: client.raw_query(statement, settings=settings, fmt="Native")
+        )
+
+
+def _translated(error: Exception) -> HistoryError:
+    code = int(getattr(error, "code", None) or 0)
+    message = str(error)
+    if code in _NO_SPACE or "No space left on device" in message or "errno: 28" in message:
+        return HistoryFull(message, code)
+    if code in _TEMPORARY or code == 0:
+        return HistoryUnavailable(message, code)
+    return HistoryError(message, code)
+
+
+def _insert(client: "Client", batches: Sequence[Batch]) -> None:
+    for batch in batches:
+        table = schema.TABLES[batch.value_type]
+        body = encode_native(
+            [
+                ("series", "UInt32", batch.columns.series),
+                ("time", schema.TIME_TYPE, batch.columns.times),
+                ("value", schema.VALUE_TYPES[table], batch.columns.values),
+                ("quality", "UInt8", batch.columns.qualities),
+                ("ingested", schema.INGESTED_TYPE, batch.ingested // MILLISECOND),
+            ]
+        )
+        client.raw_insert(f"{schema.DATABASE}.{table}", COLUMN_NAMES, body, fmt="Native")
+
+
+_EMPTY: dict[ValueType, NDArray[Any] | list[str]] = {
+    ValueType.DOUBLE: np.empty(0, "<f8"),
+    ValueType.INT64: np.empty(0, "<i8"),
+    ValueType.BOOLEAN: np.empty(0, "u1"),
+    ValueType.STRING: [],
+    ValueType.JSON: [],
+}
+
+
+def _samples(value_type: ValueType, raw: bytes, limit: int, empty: ValueType) -> Samples:
+    """Return what a statement gave, without the points beyond the limit of their series."""
+    columns = decode_native(raw)
+    if not columns:
+        nothing = Columns(np.empty(0, "<u4"), np.empty(0, "<i8"), np.empty(0, "u1"), _EMPTY[empty])
+        return Samples(nothing, np.empty(0, "<i8"))
+    series: NDArray[np.uint32] = np.asarray(columns["series"], dtype="<u4")
+    ingested = np.asarray(columns["ingested"]) * MILLISECOND if "ingested" in columns else np.empty(0, "<i8")
+    values = columns["value"]
+    times, qualities = np.asarray(columns["time"]), np.asarray(columns["quality"])
+    starts = np.flatnonzero(np.r_[True, series[1:] != series[:-1]])
+    position = np.arange(len(series)) - np.repeat(starts, np.diff(np.r_[starts, len(series)]))
+    keep = position < limit
+    if keep.all():
+        return Samples(Columns(series, times, qualities, values), ingested)
+    kept = values[keep] if isinstance(values, np.ndarray) else [values[i] for i in np.flatnonzero(keep)]
+    ingested = ingested[keep] if len(ingested) else ingested
+    return Samples(Columns(series[keep], times[keep], qualities[keep], kept), ingested, truncated=True)
+
+
+def _together(value_type: ValueType, pieces: Sequence[Samples]) -> Samples:
+    """Return the pieces as one, ordered by series."""
+    if not pieces:
+        return _samples(value_type, b"", 1, value_type)
+    series = np.concatenate([piece.columns.series for piece in pieces])
+    order = np.argsort(series, kind="stable")
+    values: NDArray[Any] | list[str]
+    if isinstance(pieces[0].columns.values, np.ndarray):
+        values = np.concatenate([np.asarray(piece.columns.values) for piece in pieces])[order]
+    else:
+        flat = [value for piece in pieces for value in piece.columns.values]
+        values = [flat[i] for i in order]
+    columns = Columns(
+        series[order],
+        np.concatenate([piece.columns.times for piece in pieces])[order],
+        np.concatenate([piece.columns.qualities for piece in pieces])[order],
+        values,
+    )
+    return Samples(columns, np.concatenate([piece.ingested for piece in pieces])[order])
+
+
+def _exact(value: Any) -> Any:
+    """Return a JSON value in which integers beyond ±(2^53 - 1) are decimal text (RFC 7493 §2.2)."""
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    if isinstance(value, int) and not -_EXACT_JSON <= value <= _EXACT_JSON:
+        return str(value)
+    return value

@@ -1,0 +1,115 @@
+"""SQL of the history's reads. Pure: every value that enters the text is an integer or a name from this package."""
+
+# ruff: noqa: S608 -- for the reason above
+
+from collections.abc import Sequence
+
+from gongfu.kernel.points import ValueType
+from gongfu.store.history.schema import DATABASE, TABLES
+from gongfu.store.history.types import Aggregate, HistoryError, Order
+
+# The two upper bits of a quality byte are its severity; 0 is good (kernel/quality.py).
+GOOD_BELOW = 64
+_TEXT = frozenset({ValueType.STRING, ValueType.JSON})
+_TEXT_AGGREGATES = frozenset({Aggregate.COUNT, Aggregate.FIRST, Aggregate.LAST})
+_WHOLE = {
+    Aggregate.AVERAGE: "avg(toFloat64(value))",
+    Aggregate.MINIMUM: "min(value)",
+    Aggregate.MAXIMUM: "max(value)",
+    Aggregate.COUNT: "toFloat64(count())",
+}
+# Function that chooses the point of a step, and by what.
+_CHOSEN = {Aggregate.FIRST: "argMin", Aggregate.LAST: "argMax"}
+
+
+def _time(nanoseconds: int) -> str:
+    return f"fromUnixTimestamp64Nano({int(nanoseconds)})"
+
+
+def _where(
+    value_type: ValueType, series: Sequence[int], time_from: int, time_to: int, *, good_only: bool, finite: bool
+) -> str:
+    ids = ", ".join(str(int(one)) for one in series)
+    terms = [f"series IN ({ids})", f"time >= {_time(time_from)}", f"time < {_time(time_to)}"]
+    if good_only:
+        terms.append(f"quality < {GOOD_BELOW}")
+    if finite and value_type is ValueType.DOUBLE:
+        terms.append("isFinite(value)")
+    return f"{DATABASE}.{TABLES[value_type]} FINAL WHERE " + " AND ".join(terms)
+
+
+def _tail(series: Sequence[int], order: Order, limit: int) -> str:
+    """Order, and one point more than the limit, which tells that there are more."""
+    by = "" if len(series) == 1 else " BY series"
+    return f" ORDER BY series, time {order.upper()} LIMIT {int(limit) + 1}{by}"
+
+
+def points(
+    value_type: ValueType,
+    series: Sequence[int],
+    time_from: int,
+    time_to: int,
+    *,
+    order: Order,
+    limit: int,
+    good_only: bool,
+) -> str:
+    """Return the statement for the points themselves."""
+    where = _where(value_type, series, time_from, time_to, good_only=good_only, finite=False)
+    return f"SELECT series, time, value, quality, ingested FROM {where}" + _tail(series, order, limit)
+
+
+def aggregates(
+    value_type: ValueType,
+    series: Sequence[int],
+    time_from: int,
+    time_to: int,
+    *,
+    how: Aggregate,
+    step: int,
+    order: Order,
+    limit: int,
+    good_only: bool,
+) -> str:
+    """Return the statement for one value (or two) a step.
+
+    Raises:
+        HistoryError: the aggregate is not defined for the type, or the step is not positive.
+    """
+    if value_type in _TEXT and how not in _TEXT_AGGREGATES:
+        raise HistoryError(f"{how} is not defined for {value_type.label} points")
+    if step < 1:
+        raise HistoryError("a step is at least 1 ns")
+    where = _where(value_type, series, time_from, time_to, good_only=good_only, finite=how is not Aggregate.COUNT)
+    tail = _tail(series, order, limit)
+    bucket = f"intDiv(toUnixTimestamp64Nano(time), {int(step)})"
+    if how in _WHOLE:
+        return (
+            f"SELECT series, fromUnixTimestamp64Nano(step * {int(step)}, 'UTC') AS time, result AS value, "
+            f"worst AS quality FROM (SELECT series, {bucket} AS step, {_WHOLE[how]} AS result, max(quality) AS worst "
+            f"FROM {where} GROUP BY series, step)" + tail
+        )
+    if how in _CHOSEN:
+        choose = _CHOSEN[how]
+        return (
+            "SELECT series, at AS time, result AS value, its AS quality "
+            f"FROM (SELECT series, {bucket} AS step, {choose}(value, time) AS result, {choose}(quality, time) AS its, "
+            f"{'min' if how is Aggregate.FIRST else 'max'}(time) AS at FROM {where} GROUP BY series, step)" + tail
+        )
+    # Two points a step: twice the limit, so that the limit counts values.
+    return (
+        "SELECT series, point.1 AS time, point.2 AS value, point.3 AS quality FROM ("
+        f"SELECT series, {bucket} AS step, min(value) AS low, max(value) AS high, "
+        "argMin((time, quality), value) AS low_at, argMax((time, quality), value) AS high_at, "
+        "arrayJoin(if(low_at.1 = high_at.1, [(low_at.1, low, low_at.2)], "
+        "[(low_at.1, low, low_at.2), (high_at.1, high, high_at.2)])) AS point "
+        f"FROM {where} GROUP BY series, step)" + tail
+    )
+
+
+def sizes() -> str:
+    """Return the statement for rows, bytes and parts of each table."""
+    return (
+        "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes, count() AS parts FROM system.parts "
+        f"WHERE database = '{DATABASE}' AND active GROUP BY table"
+    )

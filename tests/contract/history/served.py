@@ -1,0 +1,93 @@
+"""A history process of a test: its own directory and port, killed and started again at will."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from gongfu.store.history.client import ClickHouseHistory
+
+USER = "gongfu"
+PASSWORD = "a password of a test"
+DEADLINE_S = 20.0
+
+_PROGRAM = """
+import signal, sys, threading
+from pathlib import Path
+from gongfu.store.history.engine import DirectoryInUse
+from gongfu.store.history.node import HistoryNode
+try:
+    node = HistoryNode(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), sys.argv[3], sys.argv[4])
+except DirectoryInUse as error:
+    sys.exit(str(error))
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+print(node.port, flush=True)
+stop.wait()
+node.close()
+print("closed", flush=True)
+"""
+
+
+class ServedHistory:
+    """``port`` stays the same over ``kill`` and ``start``."""
+
+    def __init__(self, directory: Path, *, file_limit: int = 0) -> None:
+        self.directory = directory
+        self.port = 0
+        self.file_limit = file_limit
+        self.process: subprocess.Popen[str] | None = None
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", _PROGRAM, str(self.directory), str(self.port), USER, PASSWORD]
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        )
+        line = _out(self.process).readline()
+        if not line.strip():
+            raise RuntimeError(f"history did not start: {self.process.stderr and self.process.stderr.read()}")
+        self.port = int(line)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self._forget()
+
+    def stop(self) -> str:
+        """End it in order; return what it printed last."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(DEADLINE_S)
+        said = _out(self.process).read()
+        self._forget()
+        return said
+
+    def _forget(self) -> None:
+        assert self.process is not None
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self.process = None
+
+    def store(self) -> ClickHouseHistory:
+        return ClickHouseHistory(f"http://127.0.0.1:{self.port}", USER, PASSWORD)
+
+
+def _out(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdout is not None
+    return process.stdout
+
+
+def wait_for(probe: object, what: str, seconds: float = DEADLINE_S) -> None:
+    """Poll until ``probe()`` is true."""
+    assert callable(probe)
+    deadline = time.monotonic() + seconds
+    while not probe():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
