@@ -82,7 +82,7 @@ def install_python(packages: str) -> str:
         return "up to date"
     say(f"python packages: installing {lock.relative_to(ROOT)}")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    # Compiling all modules takes longer than all the rest, and most are never imported: Python compiles what it imports.
+    # Compiling every module takes longer than all the rest; Python compiles those that are imported.
     run_step([*pip, "--no-compile", "--require-hashes", "--requirement", str(lock)], "installing the locked packages")
     run_step([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "installing Gongfu")
     stamp.write_text(wanted)
