@@ -1,0 +1,109 @@
+"""What the broker writes down so that it survives a crash; ``journal/`` implements it on SQLite."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from gongfu.ingest.types import Writer
+
+if TYPE_CHECKING:
+    from gongfu.ingest.mqtt.broker.messages import Delivery, Message
+    from gongfu.ingest.mqtt.broker.subscriptions import Subscription
+
+Key = tuple[int, str]
+"""Identity of a session: device id and client id. A device cannot take another device's sessions."""
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    """Durable part of a session. ``ends`` is UTC ns when it ends if nobody connects, 0 while connected."""
+
+    identifier: int
+    key: Key
+    tenant: int
+    prefix: str
+    expiry: int
+    ends: int = 0
+    subscriptions: list["Subscription"] = field(default_factory=list)
+    deliveries: list["Delivery"] = field(default_factory=list)
+    received: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class WillRecord:
+    """A will that has not been published. ``due`` is UTC ns, 0 while its client is connected."""
+
+    key: Key
+    writer: Writer
+    topic: str
+    message: "Message"
+    delay: int
+    due: int = 0
+
+
+class Durability(Protocol):
+    """Ordered writes with group commit. All calls return at once; ``then`` tells when they are durable."""
+
+    def then(self, callback: Callable[[], None]) -> None:
+        """Call back when every write so far is durable; at once when nothing is outstanding."""
+        ...
+
+    def put_session(self, record: SessionRecord) -> None:
+        """Insert or update the session itself (not its parts)."""
+        ...
+
+    def drop_session(self, identifier: int) -> None:
+        """Delete a session with all its parts."""
+        ...
+
+    def put_subscription(self, session: int, subscription: "Subscription") -> None:
+        """Insert or replace a subscription."""
+        ...
+
+    def drop_subscription(self, session: int, subscription: "Subscription") -> None:
+        """Delete a subscription."""
+        ...
+
+    def put_message(self, message: "Message") -> None:
+        """Insert a message and give it its identifier."""
+        ...
+
+    def drop_message(self, message: "Message") -> None:
+        """Delete a message that no delivery needs any more."""
+        ...
+
+    def put_delivery(self, session: int, delivery: "Delivery") -> None:
+        """Insert or replace a delivery."""
+        ...
+
+    def drop_delivery(self, session: int, delivery: "Delivery") -> None:
+        """Delete a delivery."""
+        ...
+
+    def put_received(self, session: int, packet_id: int, received: int) -> None:
+        """Remember a QoS 2 packet id of the client: UTC ns at which it first came, 0 once its message is taken."""
+        ...
+
+    def drop_received(self, session: int, packet_id: int) -> None:
+        """Forget a QoS 2 packet id."""
+        ...
+
+    def put_retained(self, tenant: int, message: "Message") -> None:
+        """Keep a retained message."""
+        ...
+
+    def drop_retained(self, tenant: int, topic: str) -> None:
+        """Delete a retained message."""
+        ...
+
+    def put_will(self, will: WillRecord) -> None:
+        """Insert or replace a will."""
+        ...
+
+    def drop_will(self, key: Key) -> None:
+        """Delete a will."""
+        ...
+
+    def new_identifier(self) -> int:
+        """Return an identifier no other front door gives out."""
+        ...

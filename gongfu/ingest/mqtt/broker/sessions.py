@@ -1,0 +1,107 @@
+"""Session state of one client (MQTT 5.0 §4.1)."""
+
+from collections.abc import Callable
+
+from gongfu.ingest.mqtt.broker.durability import Key, SessionRecord, WillRecord
+from gongfu.ingest.mqtt.broker.outbox import Desk, Link, Outbox
+from gongfu.ingest.mqtt.broker.subscriptions import Subscription
+
+NEVER_EXPIRES = 0xFFFFFFFF
+
+
+class Received:
+    """A QoS 2 message of the client between PUBLISH and PUBREL.
+
+    Attributes:
+        time: UTC ns at which it first came; telemetry that is repeated after a crash is submitted with the same time.
+        submitted: its message has been handed on in this process.
+        finished: its message has been taken, PUBREC may be sent.
+        waiting: sends the PUBREC on the present connection once finished; empty bytes stand for plain success.
+    """
+
+    __slots__ = ("finished", "submitted", "time", "waiting")
+
+    def __init__(self, time: int) -> None:
+        self.time = time
+        self.submitted = False
+        self.finished = False
+        self.waiting: Callable[[bytes], None] | None = None
+
+
+class Session:
+    """One session; ``link`` is its connection or None.
+
+    Attributes:
+        identifier: key in the journal.
+        expiry: seconds it is kept without a connection; 0 ends it with the connection.
+        ends: UTC ns at which it ends while offline, 0 while online.
+        will: will of the present connection.
+    """
+
+    __slots__ = (
+        "_desk",
+        "_outbox",
+        "client_id",
+        "device",
+        "ends",
+        "expiry",
+        "identifier",
+        "link",
+        "prefix",
+        "received",
+        "subscriptions",
+        "tenant",
+        "will",
+    )
+
+    def __init__(self, desk: Desk, identifier: int, key: Key, tenant: int, prefix: str, expiry: int) -> None:
+        self._desk = desk
+        self.identifier = identifier
+        self.device, self.client_id = key
+        self.tenant = tenant
+        self.prefix = prefix
+        self.expiry = expiry
+        self.ends = 0
+        self.link: Link | None = None
+        self.will: WillRecord | None = None
+        self.subscriptions: dict[tuple[str, str], Subscription] = {}
+        self.received: dict[int, Received] = {}
+        self._outbox: Outbox | None = None
+
+    @property
+    def key(self) -> Key:
+        """Device id and client id."""
+        return self.device, self.client_id
+
+    @property
+    def online(self) -> bool:
+        """True while a client is connected."""
+        return self.link is not None
+
+    @property
+    def durable(self) -> bool:
+        """True when the session outlives its connection and is therefore in the journal."""
+        return self.expiry > 0
+
+    @property
+    def outbox(self) -> Outbox:
+        """Deliveries; made when first needed, since most devices only publish."""
+        if self._outbox is None:
+            self._outbox = Outbox(self._desk, self.identifier)
+            if self.link is not None:
+                self._outbox.attach(self.link)
+        return self._outbox
+
+    @property
+    def waiting(self) -> Outbox | None:
+        """The outbox if there is one."""
+        return self._outbox
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing waits for the client."""
+        return self._outbox is None or not self._outbox.queue
+
+    def record(self) -> SessionRecord:
+        """Return the durable form of the session itself."""
+        return SessionRecord(self.identifier, self.key, self.tenant, self.prefix, self.expiry, self.ends)

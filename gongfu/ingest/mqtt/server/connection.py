@@ -1,0 +1,402 @@
+"""One MQTT connection: bytes in, packets, bytes out. The hot path of the front door.
+
+Every turn handles a bounded slice of packets, so that one device cannot starve the others; acknowledgements are
+written once a turn. A QoS 0 or 1 PUBLISH to a telemetry topic takes the short way through ``_slice``; everything else
+goes through the decoder and ``Dialogue``.
+"""
+
+import asyncio
+from collections import deque
+from functools import partial
+from typing import Any, cast
+
+from gongfu.ingest.mqtt.broker.sessions import Session
+from gongfu.ingest.mqtt.broker.subscriptions import SubscriptionTrie
+from gongfu.ingest.mqtt.codec.decoding import decode
+from gongfu.ingest.mqtt.codec.encoding import encode
+from gongfu.ingest.mqtt.codec.packets import MQTT_3_1_1, MQTT_5, Disconnect
+from gongfu.ingest.mqtt.codec.reasons import PacketError, PacketType, Reason
+from gongfu.ingest.mqtt.codec.splitter import INCOMPLETE, read_length
+from gongfu.ingest.mqtt.server.context import DoorContext
+from gongfu.ingest.mqtt.server.dialogue import Dialogue
+from gongfu.ingest.mqtt.server.publishing import Route
+from gongfu.ingest.types import Receipt, Writer
+
+SLICE_PACKETS = 512
+# A CONNECT holds at most five fields of 65,535 bytes and properties.
+MAX_CONNECT = 400_000
+CONNECT_SECONDS = 10.0
+WRITE_HIGH = 256 * 1024
+# Above it a client that does not read its acknowledgements is not read either.
+WRITE_STOP = 1024 * 1024
+# Unacknowledged publishes of one MQTT 3.1.1 client, which knows no receive maximum.
+MAX_PENDING = 8192
+FLUSH_BYTES = 64 * 1024
+NO_TRIE: SubscriptionTrie[Session] = SubscriptionTrie()
+
+
+class Connection(asyncio.Protocol):
+    """A client's socket, TCP or TLS; the WebSocket listener feeds one through a transport of its own.
+
+    Attributes:
+        dialogue: what has been agreed with the client.
+        routes: topic bytes to what they mean for this client, filled by the dialogue.
+        order: pending acknowledgements in the order of their PUBLISH packets, each [packet id, packet or None].
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_closed",
+        "_connect_timer",
+        "_context",
+        "_dirty",
+        "_need",
+        "_out",
+        "_out_bytes",
+        "_part",
+        "_paused",
+        "_position",
+        "_stalled",
+        "_transport",
+        "active",
+        "aliases",
+        "congested",
+        "dialogue",
+        "limit",
+        "maximum_packet",
+        "order",
+        "pending",
+        "receive_maximum",
+        "routes",
+        "send_maximum",
+        "slot",
+        "trie",
+        "version",
+        "waiting",
+        "writer",
+    )
+
+    def __init__(self, context: DoorContext) -> None:
+        self._context = context
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""  # bytes held back while reading is paused, from _position on
+        self._position = 0
+        self._part: bytearray | None = None  # an incomplete packet of _need bytes
+        self._need = 0
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._dirty = False
+        self._paused = False
+        self._stalled = False  # until acknowledgements have gone out
+        self._closed = False
+        self._connect_timer: asyncio.TimerHandle | None = None
+        self.waiting = False  # for the authenticator
+        self.active = context.loop.time()
+        self.slot = 0  # of the keep-alive wheel
+        self.version = MQTT_3_1_1
+        self.limit = MAX_CONNECT
+        self.receive_maximum = MAX_PENDING
+        self.send_maximum = 1
+        self.maximum_packet = 268_435_460
+        self.congested = False
+        self.aliases = False
+        self.writer: Writer | None = None
+        self.routes: dict[bytes, Route] = {}
+        self.trie: SubscriptionTrie[Session] = NO_TRIE
+        self.order: deque[list[Any]] = deque()
+        self.pending = 0
+        self.dialogue = Dialogue(context, self)
+
+    # --- transport -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A socket is open; the client has ten seconds to send CONNECT."""
+        self._transport = cast(asyncio.Transport, transport)
+        context = self._context
+        if context.stopping or len(context.connections) >= context.max_connections:
+            context.counters.add("connections_refused.limit")
+            self._closed = True
+            self._transport.abort()
+            return
+        context.connections.add(self)
+        context.counters.add("connections_accepted")
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self._connect_timer = context.loop.call_later(CONNECT_SECONDS, self._no_connect)
+
+    def _no_connect(self) -> None:
+        self.drop("connect_timeout")
+
+    def connected(self) -> None:
+        """CONNECT has been accepted: the time-out is off."""
+        if self._connect_timer is not None:
+            self._connect_timer.cancel()
+            self._connect_timer = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._closed = True
+        self._context.connections.discard(self)
+        self._context.unwatch(self)
+        self.connected()
+        self._out.clear()
+        self._buffer = b""
+        self._part = None
+        self.dialogue.lost()
+
+    def pause_writing(self) -> None:
+        """The client does not read fast enough: deliveries wait in its queue."""
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self.congested = False
+        session = self.dialogue.session
+        if session is not None and session.waiting is not None:
+            session.waiting.drain()
+        if self._stalled and self.pending < MAX_PENDING:
+            self._stalled = False
+            self._context.loop.call_soon(self.go_on)
+
+    def transport_info(self, name: str) -> Any:
+        """Return what the transport knows, such as ``peername`` or ``ssl_object``."""
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
+    @property
+    def closed(self) -> bool:
+        """True once nothing more will be sent."""
+        return self._closed
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Send bytes at the end of this turn of the event loop."""
+        if self._closed:
+            return
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes > FLUSH_BYTES:
+            self.flush()
+        elif not self._dirty:
+            self._dirty = True
+            self._context.mark(self)
+
+    def flush(self) -> None:
+        """Write what has been sent so far."""
+        self._dirty = False
+        out = self._out
+        if out and not self._closed and self._transport is not None:
+            self._transport.write(b"".join(out) if len(out) > 1 else out[0])
+        out.clear()
+        self._out_bytes = 0
+
+    def alias(self, topic: str) -> tuple[str, int]:
+        """Return (topic to send, topic alias or 0) and remember a new alias."""
+        return self.dialogue.alias(topic)
+
+    def close(self, reason: Reason, detail: str = "") -> None:
+        """Send a DISCONNECT where the protocol has one, and close."""
+        if self._closed:
+            return
+        if self.version == MQTT_5 and self.dialogue.greeted:
+            properties = {"reason_string": detail} if detail and self.dialogue.explains else {}
+            self.send(encode(Disconnect(reason, properties), MQTT_5))
+        self.drop(reason.name.lower())
+
+    def drop(self, why: str) -> None:
+        """Close after what has been sent so far, and count why."""
+        if self._closed:
+            return
+        self._context.counters.add(f"connections_closed.{why}")
+        self.flush()
+        self._closed = True
+        transport = self._transport
+        if transport is not None:
+            transport.close()
+            if transport.get_write_buffer_size():
+                # A peer that does not read would keep the socket for ever.
+                self._context.loop.call_later(5, transport.abort)
+        self.dialogue.lost()
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the socket."""
+        self.active = self._context.loop.time()
+        if self._closed:
+            return
+        if self._part is not None:
+            self._part += data
+            if len(self._part) < self._need:
+                return
+            data = bytes(self._part)
+            self._part = None
+        if self._paused or self.waiting:
+            # The transport may deliver once more after pause_reading.
+            self._buffer = self._buffer[self._position :] + data
+            self._position = 0
+            return
+        self._work(data, 0)
+
+    def go_on(self) -> None:
+        """Continue with what has been held back."""
+        if self._closed or self.waiting:
+            return
+        buffer, position = self._buffer, self._position
+        self._buffer, self._position = b"", 0
+        if self._paused:
+            self._paused = False
+            if self._transport is not None:
+                self._transport.resume_reading()
+        self._work(buffer, position)
+
+    def _work(self, data: bytes, position: int) -> None:
+        context = self._context
+        if context.saturated:
+            self._hold(data, position)
+            context.hold(self)
+            return
+        dirty, self._dirty = self._dirty, True
+        try:
+            position = self._slice(data, position)
+        except PacketError as error:
+            self.dialogue.malformed(error)
+            return
+        finally:
+            self._dirty = dirty
+            if self._out and not self._closed:
+                self.flush()
+        if self._closed:
+            return
+        transport = self._transport
+        if self.waiting:
+            self._hold(data, position)
+        elif self.pending >= MAX_PENDING or (
+            self.congested and transport is not None and transport.get_write_buffer_size() > WRITE_STOP
+        ):
+            self._stalled = True
+            self._hold(data, position)
+        elif position < len(data):
+            self._hold(data, position)
+            context.loop.call_soon(self.go_on)
+
+    def _hold(self, data: bytes, position: int) -> None:
+        self._buffer, self._position = data, position
+        if not self._paused:
+            self._paused = True
+            if self._transport is not None:
+                self._transport.pause_reading()
+
+    def _slice(self, data: bytes, position: int) -> int:
+        """Handle up to SLICE_PACKETS packets; return the position after them.
+
+        An incomplete packet at the end is kept in ``_part``; ``_need`` is 0 when whole packets are left over.
+        """
+        context = self._context
+        submit = context.intake.submit
+        received = context.now_ns()
+        size = len(data)
+        routes = self.routes
+        order = self.order
+        version = self.trie.version
+        writer = cast(Writer, self.writer)  # routes are empty until there is one
+        five = self.version == MQTT_5
+        telemetry = 0
+        packets = 0
+        self._need = 0
+        try:
+            while position < size:
+                if packets == SLICE_PACKETS:
+                    return position
+                first = data[position]
+                body = position + 2
+                if body > size:
+                    self._keep(data, position, 2)
+                    return size
+                length = data[position + 1]
+                if length > 127:
+                    length, body = read_length(data, position + 1, size)
+                    if length == INCOMPLETE:
+                        self._keep(data, position, body - position + 1)
+                        return size
+                if length > self.limit:
+                    raise PacketError(Reason.PACKET_TOO_LARGE, "the packet is larger than the maximum packet size")
+                end = body + length
+                if end > size:
+                    self._keep(data, position, end - position)
+                    return size
+                packets += 1
+                position = end
+                if first in _FAST and length > 2:
+                    start = body + 2 + (data[body] << 8 | data[body + 1])
+                    route = routes.get(data[body + 2 : start])
+                    if route is not None and (form := route.form) is not None and route.unwatched == version:
+                        if first == 0x30:
+                            if not five:
+                                if start <= end:
+                                    telemetry += 1
+                                    submit(writer, form, data[start:end], received, None, route.context)
+                                    continue
+                            elif start < end and not data[start]:
+                                telemetry += 1
+                                submit(writer, form, data[start + 1 : end], received, None, route.context)
+                                continue
+                        else:
+                            after = start + 2
+                            identifier = data[start:after]
+                            if five and after < end and not data[after]:
+                                after += 1
+                            elif five or after > end:
+                                after = 0
+                            if after and identifier != b"\0\0" and self.pending < self.receive_maximum:
+                                telemetry += 1
+                                self.pending += 1
+                                entry: list[Any] = [identifier, None]
+                                order.append(entry)
+                                done = partial(self._acknowledge, entry)
+                                submit(writer, form, data[after:end], received, done, route.context)
+                                continue
+                self.dialogue.handle(decode(first, data, self.version, body, end), received)
+                if self.waiting or self._closed:
+                    return position
+                if self.pending >= MAX_PENDING and not five:
+                    return position
+                five = self.version == MQTT_5
+                version = self.trie.version
+            return position
+        finally:
+            if telemetry:
+                context.counters.add("messages_received", telemetry)
+
+    def _keep(self, data: bytes, position: int, need: int) -> None:
+        self._part = bytearray(data[position:])
+        self._need = need
+
+    # --- acknowledgements ----------------------------------------------------------------------------------------
+
+    def _acknowledge(self, entry: list[Any], receipt: Receipt) -> None:
+        """The outcome of a QoS 1 telemetry payload."""
+        if receipt.rejected or receipt.shed:
+            self.settle(entry, self.dialogue.refusal(PacketType.PUBACK, entry[0], receipt))
+        else:
+            self.settle(entry, b"@\x02" + entry[0])
+
+    def settle(self, entry: list[Any], packet: bytes) -> None:
+        """Set an acknowledgement and send it once all before it have been sent (§4.6); empty sends nothing."""
+        entry[1] = packet
+        order = self.order
+        if order[0][1] is None:
+            return
+        out = self._out
+        while order and (ready := order[0][1]) is not None:
+            order.popleft()
+            self.pending -= 1
+            out.append(ready)
+        if not self._dirty:
+            self._dirty = True
+            self._context.mark(self)
+        if self._stalled and self.pending < MAX_PENDING // 2 and not self.congested:
+            self._stalled = False
+            self._context.loop.call_soon(self.go_on)
+
+
+_FAST = frozenset({0x30, 0x32, 0x3A})

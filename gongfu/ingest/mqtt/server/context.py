@@ -1,0 +1,127 @@
+"""What all connections of a front door share."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from gongfu.ingest.mqtt.access import Authenticator
+from gongfu.ingest.mqtt.broker.broker import Broker
+from gongfu.ingest.mqtt.broker.durability import Key
+from gongfu.ingest.mqtt.broker.limits import Limits
+from gongfu.ingest.mqtt.codec.reasons import Reason
+from gongfu.ingest.types import Intake
+from gongfu.kernel.counters import Counters
+
+if TYPE_CHECKING:
+    from gongfu.ingest.mqtt.server.connection import Connection
+
+# How often a held connection asks whether the intake takes points again.
+HOLD_SECONDS = 0.005
+
+
+class DoorContext:
+    """Broker, intake, authenticator, counters and the lists of connections that wait for something.
+
+    Attributes:
+        connections: open sockets, also before CONNECT.
+        clients: authenticated connections.
+        on_client: called with (connection, online) when a client connects or leaves.
+        claim: asks the other front doors to let a session go; None when this is the only one.
+        watched_elsewhere: tells whether another front door has a subscriber for (tenant, topic).
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        intake: Intake,
+        authenticator: Authenticator,
+        counters: Counters,
+        limits: Limits,
+        max_connections: int,
+        loop: asyncio.AbstractEventLoop,
+        journal_saturated: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.broker = broker
+        self.intake = intake
+        self.authenticator = authenticator
+        self.counters = counters
+        self.limits = limits
+        self.max_connections = max_connections
+        self.loop = loop
+        self.connections: set[Connection] = set()
+        self.clients: set[Connection] = set()
+        self.on_client: Callable[[Connection, bool], None] = _ignore
+        self.claim: Callable[[Key], Awaitable[None]] | None = None
+        self.stopping = False
+        self.now_ns = time.time_ns
+        self._journal_saturated = journal_saturated
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.watched_elsewhere: Callable[[int, str], bool] = _nobody
+        self._dirty: list[Connection] = []
+        self._held: list[Connection] = []
+        self._wheel: dict[int, set[Connection]] = {}
+
+    @property
+    def saturated(self) -> bool:
+        """True while nothing more may be read: the block log or the journal is behind."""
+        return self.intake.saturated or self._journal_saturated()
+
+    def mark(self, connection: "Connection") -> None:
+        """Write a connection's pending bytes once at the end of this turn of the event loop."""
+        if not self._dirty:
+            self.loop.call_soon(self._flush)
+        self._dirty.append(connection)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for connection in dirty:
+            connection.flush()
+
+    def hold(self, connection: "Connection") -> None:
+        """Go on with a connection when the intake takes points again."""
+        if not self._held:
+            self.counters.add("intake_saturated")
+            self.loop.call_later(HOLD_SECONDS, self._release)
+        self._held.append(connection)
+
+    def _release(self) -> None:
+        if self.saturated:
+            self.loop.call_later(HOLD_SECONDS, self._release)
+            return
+        held, self._held = self._held, []
+        for connection in held:
+            connection.go_on()
+
+    # --- keep alive ----------------------------------------------------------------------------------------------
+
+    def watch(self, connection: "Connection") -> None:
+        """Close the connection when its client has been silent for its keep alive (§3.1.2.10)."""
+        if connection.dialogue.keep_alive and not connection.closed:
+            slot = int(connection.active + connection.dialogue.keep_alive) + 1
+            connection.slot = slot
+            self._wheel.setdefault(slot, set()).add(connection)
+
+    def unwatch(self, connection: "Connection") -> None:
+        """The connection is gone."""
+        slot = self._wheel.get(connection.slot)
+        if slot is not None:
+            slot.discard(connection)
+
+    def tick(self) -> None:
+        """Look for silent clients; call at least once a second."""
+        now = self.loop.time()
+        for slot in [slot for slot in self._wheel if slot <= now]:
+            for connection in self._wheel.pop(slot):
+                if connection.active + connection.dialogue.keep_alive <= now:
+                    connection.close(Reason.KEEP_ALIVE_TIMEOUT)
+                else:
+                    self.watch(connection)
+
+
+def _ignore(_connection: "Connection", _online: bool) -> None:
+    return None
+
+
+def _nobody(_tenant: int, _topic: str) -> bool:
+    return False
