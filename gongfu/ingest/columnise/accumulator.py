@@ -15,13 +15,15 @@ from gongfu.ingest.columnise.limits import (
     PENDING_BYTES,
     PENDING_POINTS,
 )
+from gongfu.ingest.types import Done, Writer
 from gongfu.kernel.block import TEXT_TYPES, Block, Columns, encode_block, type_of_values
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import Clock
 
-# Called once per payload part in a block: the number of its points in the block, and whether they are durable.
+# Called once for the points of a payload in a block: their number, and whether they are durable.
 Settled = Callable[[int, bool], None]
+SettleBlock = Callable[["OpenBlock", bool], None]
 
 _FIXED_BYTES = {ValueType.DOUBLE: 21, ValueType.INT64: 21, ValueType.BOOLEAN: 14}
 # Series, time, quality and offset of a text; its length is added.
@@ -42,9 +44,15 @@ class _Section:
 
 
 class OpenBlock:
-    """Points of one tenant and partition that are not yet in the log."""
+    """Points of one tenant and partition that are not yet in the log.
 
-    __slots__ = ("_sections", "opened_at", "partition", "parts", "points", "size", "tenant")
+    Attributes:
+        known: payloads that are in this block as a whole: who sent it, who hears of it, number of points.
+        others: parts of all other payloads.
+        opened_at: loop time of the first point.
+    """
+
+    __slots__ = ("_sections", "known", "opened_at", "others", "partition", "points", "size", "tenant")
 
     def __init__(self, tenant: int, partition: int) -> None:
         self.tenant = tenant
@@ -52,7 +60,8 @@ class OpenBlock:
         self.points = 0
         self.size = 0
         self.opened_at = 0.0
-        self.parts: list[tuple[Settled, int]] = []
+        self.known: list[tuple[Writer, Done | None, int]] = []
+        self.others: list[tuple[Settled, int]] = []
         self._sections: dict[ValueType, _Section] = {}
 
     def add(self, value_type: ValueType, n: int, series: bytes, times: bytes, qualities: bytes, values: bytes) -> None:
@@ -98,8 +107,8 @@ class OpenBlock:
         return encode_block(Block(self.tenant, ingested, columns))
 
 
-class _Lane:
-    """Blocks of one tenant and partition: the open one, and when the last was closed."""
+class Lane:
+    """Blocks of one tenant and partition: the open one, and when the last was closed (loop time)."""
 
     __slots__ = ("block", "closed_at", "scheduled")
 
@@ -115,49 +124,45 @@ class Accumulator:
     A block is closed at ``BLOCK_POINTS`` or ``BLOCK_BYTES``, else as soon as the loop has taken what the sockets had,
     but no sooner than ``BLOCK_INTERVAL_S`` after the one before: a single message goes at once, a stream in batches.
     While the log is slow (``BLOCKS_IN_LOG`` blocks wait for it) blocks grow to their bounds instead.
+
+    Attributes:
+        pending_points, pending_bytes: what waits for durability.
+        saturated: more waits than the bound; no more should be read.
+        overfull: more than twice the bound waits; further points are to be shed.
     """
 
-    def __init__(self, log: BlockLog, clock: Clock, counters: Counters) -> None:
+    def __init__(self, log: BlockLog, clock: Clock, counters: Counters, settle: SettleBlock) -> None:
+        """``settle`` hears of every block: whether it is durable."""
         self._log = log
         self._counters = counters
         self._clock = clock
-        self._lanes: dict[tuple[int, int], _Lane] = {}
+        self._give = settle
+        self._lanes: dict[tuple[int, int], Lane] = {}
         self._loop = asyncio.get_running_loop()
         self._in_log: set[asyncio.Future[int]] = set()
         self.pending_points = 0
         self.pending_bytes = 0
+        self.saturated = False
+        self.overfull = False
 
-    @property
-    def saturated(self) -> bool:
-        """True while more points wait for durability than the bound."""
-        return self.pending_points > PENDING_POINTS or self.pending_bytes > PENDING_BYTES
-
-    @property
-    def overfull(self) -> bool:
-        """True beyond twice the bound: further points are shed."""
-        return self.pending_points > 2 * PENDING_POINTS or self.pending_bytes > 2 * PENDING_BYTES
-
-    def open_block(self, tenant: int, partition: int) -> OpenBlock:
-        """Return the open block; write to it and call ``written`` before anything else runs."""
+    def lane(self, tenant: int, partition: int) -> Lane:
+        """Return the lane; write to its open block and call ``written`` before anything else runs."""
         lane = self._lanes.get((tenant, partition))
         if lane is None:
-            lane = self._lanes[tenant, partition] = _Lane(OpenBlock(tenant, partition))
-        return lane.block
+            lane = self._lanes[tenant, partition] = Lane(OpenBlock(tenant, partition))
+        return lane
 
-    def written(self, block: OpenBlock, n: int, size: int, settled: Settled) -> None:
-        """Take note of ``n`` points and ``size`` bytes just written; ``settled`` hears what becomes of them."""
-        if not block.parts:
-            block.opened_at = self._loop.time()
-        block.parts.append((settled, n))
-        self.pending_points += n
-        self.pending_bytes += size
-        lane = self._lanes[block.tenant, block.partition]
+    def written(self, lane: Lane) -> None:
+        """Take note that something was written to the open block of a lane."""
+        block = lane.block
         if block.points >= BLOCK_POINTS or block.size >= BLOCK_BYTES:
             self._close(lane)
         elif not lane.scheduled:
             lane.scheduled = True
+            now = self._loop.time()
+            block.opened_at = now
             due = lane.closed_at + BLOCK_INTERVAL_S
-            if self._loop.time() >= due:
+            if now >= due:
                 self._loop.call_soon(self._close_due, lane)
             else:
                 self._loop.call_at(due, self._close_due, lane)
@@ -169,32 +174,38 @@ class Accumulator:
         while self._in_log:
             await asyncio.wait(set(self._in_log))
 
-    def _close_due(self, lane: _Lane) -> None:
+    def _close_due(self, lane: Lane) -> None:
         if len(self._in_log) >= BLOCKS_IN_LOG:
             self._loop.call_later(BLOCK_INTERVAL_S, self._close_due, lane)
             return
         lane.scheduled = False
         self._close(lane)
 
-    def _close(self, lane: _Lane) -> None:
+    def _close(self, lane: Lane) -> None:
         block = lane.block
-        if not block.parts:
+        if not block.points:
             return
+        now = self._loop.time()
         lane.block = OpenBlock(block.tenant, block.partition)
-        lane.closed_at = self._loop.time()
-        future = self._log.append(block.partition, block.close(self._clock.now_ns()), block.opened_at)
+        lane.closed_at = lane.block.opened_at = now
+        self._note(block.points, block.size)
+        future = self._log.append(block.partition, block.close(self._clock.now_ns()), block.opened_at or now)
         self._in_log.add(future)
         future.add_done_callback(partial(self._settle, block))
 
+    def _note(self, points: int, size: int) -> None:
+        self.pending_points += points
+        self.pending_bytes += size
+        self.saturated = self.pending_points > PENDING_POINTS or self.pending_bytes > PENDING_BYTES
+        self.overfull = self.pending_points > 2 * PENDING_POINTS or self.pending_bytes > 2 * PENDING_BYTES
+
     def _settle(self, block: OpenBlock, future: "asyncio.Future[int]") -> None:
         self._in_log.discard(future)
-        self.pending_points -= block.points
-        self.pending_bytes -= block.size
+        self._note(-block.points, -block.size)
         error = None if future.cancelled() else future.exception()
         if error is not None and not isinstance(error, LogUnavailableError):
             raise error
         durable = error is None and not future.cancelled()
         if durable:
             self._counters.add("points_accepted", block.points)
-        for settled, n in block.parts:
-            settled(n, durable)
+        self._give(block, durable)

@@ -35,6 +35,7 @@ class RegistryUnavailableError(Exception):
 class SeriesCatalogue:
     """Points by asset. ``find`` is a look-up in memory; ``resolve`` reads the registry and makes what is missing.
 
+    ``tables`` has what is in memory by (own asset of a writer, child path); it is the same object for ever.
     Use from one event loop. All calls of ``resolve`` that come while a transaction runs share the next one.
     """
 
@@ -43,7 +44,7 @@ class SeriesCatalogue:
         self._executor = executor
         self._limits = limits
         self._clock = clock
-        self._tables: dict[tuple[int, str], PointTable] = {}
+        self.tables: dict[tuple[int, str], PointTable] = {}
         self._by_asset: dict[int, PointTable] = {}
         self._refused: dict[tuple[int, str], tuple[Reason, float]] = {}
         self._waiting: list[tuple[Want, asyncio.Future[Found]]] = []
@@ -51,7 +52,7 @@ class SeriesCatalogue:
 
     def find(self, writer: Writer, child: str) -> PointTable | None:
         """Return the points of the writer's own asset (child "") or of one below it, or None when not in memory."""
-        return self._tables.get((writer.asset, child))
+        return self.tables.get((writer.asset, child))
 
     def refusal(self, writer: Writer, child: str) -> Reason | None:
         """Return why new points of an asset (or the asset) were refused a moment ago, or None."""
@@ -79,7 +80,7 @@ class SeriesCatalogue:
 
     def forget(self) -> None:
         """Drop everything from memory: an asset or point was changed or deleted."""
-        self._tables.clear()
+        self.tables.clear()
         self._by_asset.clear()
         self._refused.clear()
 
@@ -93,7 +94,7 @@ class SeriesCatalogue:
         if table is None:
             partition = partition_of(found.asset, self._limits.partitions)
             table = self._by_asset[found.asset] = PointTable(found.asset, partition)
-        self._tables[want.own, want.child] = table
+        self.tables[want.own, want.child] = table
         table.names.update(found.points)
         table.complete = table.complete or not want.complete
 

@@ -15,13 +15,13 @@ from sqlalchemy import Engine
 
 from gongfu.bus.blocklog import BlockLog
 from gongfu.bus.connection import subscribe
-from gongfu.ingest.columnise.accumulator import Accumulator
+from gongfu.ingest.columnise.accumulator import Accumulator, OpenBlock
 from gongfu.ingest.columnise.catalogue import RegistryUnavailableError, SeriesCatalogue
 from gongfu.ingest.columnise.drops import REJECTED, SHED, DropRecorder
 from gongfu.ingest.columnise.elements import Element, PointTable
 from gongfu.ingest.columnise.job import Job
 from gongfu.ingest.columnise.json import parse
-from gongfu.ingest.columnise.limits import TelemetryLimits
+from gongfu.ingest.columnise.limits import PENDING_BYTES, TelemetryLimits
 from gongfu.ingest.columnise.reading import read_payload, read_wide
 from gongfu.ingest.columnise.reasons import Reason, Shed
 from gongfu.ingest.columnise.snapshot import write_by_plan
@@ -30,12 +30,11 @@ from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.quality import Quality
 from gongfu.kernel.subjects import Subjects
-from gongfu.kernel.times import SECOND, Clock
+from gongfu.kernel.times import MILLISECOND, SECOND, Clock
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
-_EMPTY = PointTable(0, 0)
 _RECEIPTS = [Receipt(n) for n in range(257)]
 
 
@@ -74,12 +73,14 @@ class Columniser:
         self._subjects = subjects
         self._limits = limits
         self._counters = counters
-        self._max_payload_bytes = max_payload_bytes
+        self._max_bytes = max_payload_bytes
+        self._future = int(limits.max_future_seconds * SECOND)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="columnise-records")
         self._log = log or BlockLog(bus, subjects, counters)
         self._catalogue = SeriesCatalogue(engine, self._executor, limits, clock)
+        self._tables = self._catalogue.tables
         self._drops = DropRecorder(engine, self._executor, clock)
-        self._accumulator = Accumulator(self._log, clock, counters)
+        self._accumulator = Accumulator(self._log, clock, counters, self._settle_block)
         # Jobs of devices that wait for the registry; the first of each queue is the one that asked.
         self._parked: dict[int, deque[Job]] = {}
         self._parked_bytes = 0
@@ -107,7 +108,7 @@ class Columniser:
     @property
     def saturated(self) -> bool:
         """True while accepted points wait for durability beyond the bound; protocols then stop reading sockets."""
-        return self._accumulator.saturated or self._parked_bytes > 32 * self._max_payload_bytes
+        return self._accumulator.saturated or self._parked_bytes > PENDING_BYTES
 
     @property
     def log_available(self) -> bool:
@@ -132,60 +133,80 @@ class Columniser:
     ) -> None:
         """Take one payload (see ``Intake.submit``)."""
         self._counters.add("messages_received")
-        if form is Form.JSON and self._submit_known(writer, payload, received, done):
-            return
+        document: Any = None
+        if form is Form.JSON and self._quick and writer.device not in self._parked and len(payload) <= self._max_bytes:
+            table = self._tables.get((writer.asset, ""))
+            if table is not None:
+                try:
+                    document = parse(payload)
+                except ValueError:
+                    document = None
+                if type(document) is dict and self._write_known(writer, table, document, received, done):
+                    return
         job = Job(writer, form, payload, received, done, context)
-        parked = self._parked.get(writer.device)
+        job.document = document
+        self._take(job)
+
+    @property
+    def _quick(self) -> bool:
+        return not (self._accumulator.overfull or self._closing)
+
+    def _write_known(
+        self, writer: Writer, table: PointTable, document: dict[str, Any], received: int, done: Done | None
+    ) -> bool:
+        """Write a payload of form A or B of a known shape; return False, with nothing done, when it is not one."""
+        time = 0
+        plan = table.plans.get(tuple(document))
+        if plan is None:
+            ts = document.get("ts")
+            if type(ts) is not int or len(document) != 2:
+                return False
+            document = document.get("values", ts)
+            if type(document) is not dict:
+                return False
+            plan = table.plans.get(tuple(document))
+            time = ts * MILLISECOND
+            if plan is None or not 0 < time <= received + self._future:
+                return False
+        lane = table.lane
+        if lane is None:
+            lane = table.lane = self._accumulator.lane(writer.tenant, table.partition)
+        block = lane.block
+        if not write_by_plan(plan, document, time or self._stamp(received), Quality.GOOD, block):
+            return False
+        block.known.append((writer, done, len(document)))
+        self._accumulator.written(lane)
+        return True
+
+    def _take(self, job: Job) -> None:
+        parked = self._parked.get(job.writer.device)
+        size = len(job.payload)
         if self._closing:
             self._shed_rest(job, Shed.STOPPING)
-        elif len(payload) > self._max_payload_bytes:
-            job.reject(Reason.PAYLOAD_TOO_LARGE, 1, f"{len(payload)} bytes, at most {self._max_payload_bytes}")
+        elif size > self._max_bytes:
+            job.reject(Reason.PAYLOAD_TOO_LARGE, 1, f"{size} bytes, at most {self._max_bytes}")
             self._finish_writing(job)
-        elif self._accumulator.overfull or self._parked_bytes > 64 * self._max_payload_bytes:
+        elif self._accumulator.overfull or self._parked_bytes > 2 * PENDING_BYTES:
             self._shed_rest(job, Shed.SATURATED)
         elif parked is not None:
             parked.append(job)
-            self._parked_bytes += len(payload)
+            self._parked_bytes += size
         else:
             self._advance(job)
 
-    def _submit_known(self, writer: Writer, payload: bytes, received: int, done: Done | None) -> bool:
-        """Take a payload of form A of a known shape; return False, with nothing done, when it is anything else."""
-        table = self._catalogue.find(writer, "")
-        accumulator = self._accumulator
-        if (
-            table is None
-            or writer.device in self._parked
-            or len(payload) > self._max_payload_bytes
-            or accumulator.overfull
-            or self._closing
-        ):
-            return False
-        try:
-            document: Any = parse(payload)
-        except ValueError:
-            return False
-        if type(document) is not dict:
-            return False
-        plan = table.plans.get(tuple(document))
-        if plan is None:
-            return False
-        block = accumulator.open_block(writer.tenant, table.partition)
-        size = block.size
-        if not write_by_plan(plan, document, self._stamp(received), Quality.GOOD, block):
-            return False
-        accumulator.written(block, len(document), block.size - size, partial(self._settle_known, writer, done))
-        return True
-
-    def _settle_known(self, writer: Writer, done: Done | None, n: int, durable: bool) -> None:
+    def _settle_block(self, block: OpenBlock, durable: bool) -> None:
         if durable:
-            if done is not None:
-                _give(done, _RECEIPTS[n] if n < len(_RECEIPTS) else Receipt(n))
-            return
-        shed = {Shed.LOG_UNAVAILABLE.value: n}
-        self._count(writer, SHED, shed, "")
-        if done is not None:
-            _give(done, Receipt(0, {}, shed))
+            for _, done, n in block.known:
+                if done is not None:
+                    _give(done, _RECEIPTS[n] if n < len(_RECEIPTS) else Receipt(n))
+        else:
+            for writer, done, n in block.known:
+                shed = {Shed.LOG_UNAVAILABLE.value: n}
+                self._count(writer, SHED, shed, "")
+                if done is not None:
+                    _give(done, Receipt(0, {}, shed))
+        for settled, n in block.others:
+            settled(n, durable)
 
     def _stamp(self, received: int) -> int:
         """Return the time of arrival, made later than every one given before (unless the clock was set back)."""
@@ -225,13 +246,16 @@ class Columniser:
             missing = element.missing({} if table is None else table.names)
             if missing and catalogue.refusal(writer, element.child) is None:
                 return False
-            self._write_one(job, element, table or _EMPTY, planned=False)
+            self._write_one(job, element, table or PointTable(0, 0), planned=False)
             job.index += 1
         return True
 
     def _write_one(self, job: Job, element: Element, table: PointTable, *, planned: bool) -> bool:
-        block = self._accumulator.open_block(job.writer.tenant, table.partition)
-        points, size = block.points, block.size
+        lane = table.lane
+        if lane is None:
+            lane = table.lane = self._accumulator.lane(job.writer.tenant, table.partition)
+        block = lane.block
+        points = block.points
         if planned:
             if not element.write_planned(table, block):
                 return False
@@ -240,7 +264,8 @@ class Columniser:
         n = block.points - points
         if n:
             job.open_parts += 1
-            self._accumulator.written(block, n, block.size - size, partial(self._settle, job))
+            block.others.append((partial(self._settle, job), n))
+            self._accumulator.written(lane)
         return True
 
     def _park(self, job: Job) -> None:

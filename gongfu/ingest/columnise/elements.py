@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gongfu.ingest.columnise.accumulator import OpenBlock
+from gongfu.ingest.columnise.accumulator import Lane, OpenBlock
 from gongfu.ingest.columnise.reasons import Reason, Reject, shown
 from gongfu.kernel.points import Series, ValueType
 
@@ -15,15 +15,17 @@ class PointTable:
         asset: asset id.
         partition: partition of the block log.
         names: series by point name.
+        lane: the open block of its tenant and partition, set when it is first written.
         plans: ready-made ways to write a payload, by its shape (the tuple of its names or aliases).
         complete: whether ``names`` holds all points the registry had when it was read.
     """
 
-    __slots__ = ("asset", "complete", "names", "partition", "plan_misses", "plans")
+    __slots__ = ("asset", "complete", "lane", "names", "partition", "plan_misses", "plans")
 
     def __init__(self, asset: int, partition: int) -> None:
         self.asset = asset
         self.partition = partition
+        self.lane: Lane | None = None
         self.names: dict[str, Series] = {}
         self.plans: dict[Any, Any] = {}
         self.plan_misses = 0

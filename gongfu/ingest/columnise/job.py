@@ -1,5 +1,7 @@
 """One payload on its way through the columniser."""
 
+from typing import Any
+
 from gongfu.ingest.columnise.elements import Element
 from gongfu.ingest.columnise.reasons import DETAIL_LIMIT, Reason, Shed
 from gongfu.ingest.types import Done, Form, Receipt, Writer
@@ -9,6 +11,7 @@ class Job:
     """A payload and what has become of its points so far.
 
     Attributes:
+        document: the parsed JSON when it is known already.
         elements: what was read from it, None before.
         index: the element to write next.
         attempts: how often the registry was asked for it.
@@ -21,6 +24,7 @@ class Job:
         "attempts",
         "context",
         "detail",
+        "document",
         "done",
         "elements",
         "exact",
@@ -45,6 +49,7 @@ class Job:
         self.done = done
         self.context = context
         self.elements: list[Element] | None = None
+        self.document: Any = None
         self.index = 0
         self.attempts = 0
         self.exact = False

@@ -35,7 +35,7 @@ def _read(job: Job, times: SourceTimes, reject: Reject) -> Sequence[Element]:
         return read_ndjson(job.payload, parse, times, reject)
     if form is Form.JSON or form is Form.JSON_GATEWAY:
         try:
-            document = parse(job.payload)
+            document = parse(job.payload) if job.document is None else job.document
         except ValueError as error:
             reject(Reason.MALFORMED_JSON, 1, str(error))
             return []

@@ -6,6 +6,7 @@ each value by itself.
 """
 
 from collections.abc import Callable, Iterable
+from math import hypot
 from operator import itemgetter
 from struct import Struct, pack
 from typing import Any
@@ -27,7 +28,6 @@ from gongfu.ingest.columnise.values import (
 from gongfu.kernel.points import EXACT_INTEGER_LIMIT, Series, ValueType
 from gongfu.kernel.quality import NAMES, Quality
 
-_NUMBERS = frozenset({float, int})
 _INTEGERS = frozenset({int})
 _BOOLEANS = frozenset({bool})
 _TEXTS = frozenset({str})
@@ -62,12 +62,13 @@ def make_plan(names: Iterable[str], table: dict[str, Series]) -> tuple[_Group, .
 
 
 def _doubles(values: Any) -> bool:
-    # Two passes over the extremes are cheaper than a test of every value. Doubles beyond 2^53 go the careful way too.
-    return (
-        _NUMBERS.issuperset(map(type, values))
-        and max(values) <= EXACT_INTEGER_LIMIT
-        and min(values) >= -EXACT_INTEGER_LIMIT
-    )
+    """Return whether all values are numbers within 2^53: doubles, and integers that a double holds exactly."""
+    try:
+        # The Euclidean norm is no less than any of the values; it takes numbers and booleans only. Two passes in C
+        # are cheaper than a test of every value.
+        return hypot(*values) <= EXACT_INTEGER_LIMIT and bool not in map(type, values)
+    except (TypeError, OverflowError):
+        return False
 
 
 def write_by_plan(
