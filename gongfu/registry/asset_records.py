@@ -155,3 +155,10 @@ def remove_tree(connection: Connection, tenant_id: int, path: str) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
     connection.execute(delete(asset).where(asset.c.tenant_id == tenant_id, at_or_below(path)))
+
+
+def count(connection: Connection, tenant_id: int) -> int:
+    """Return the number of assets of a tenant."""
+    return connection.execute(
+        select(func.count()).select_from(asset).where(asset.c.tenant_id == tenant_id)
+    ).scalar_one()

@@ -77,3 +77,13 @@ def count(connection: Connection, tenant_id: int) -> int:
     return connection.execute(
         select(func.count()).select_from(device).where(device.c.tenant_id == tenant_id)
     ).scalar_one()
+
+
+def count_among(connection: Connection, tenant_id: int, ids: Sequence[int]) -> int:
+    """Return how many of some devices belong to a tenant."""
+    total = 0
+    for start in range(0, len(ids), 10_000):
+        chunk = ids[start : start + 10_000]
+        query = select(func.count()).select_from(device).where(device.c.tenant_id == tenant_id, device.c.id.in_(chunk))
+        total += connection.execute(query).scalar_one()
+    return total

@@ -1,5 +1,6 @@
 """Secrets of devices: random, so a fast keyed hash is enough, and a storm of connects costs microseconds each."""
 
+import contextlib
 import hmac
 import os
 import secrets
@@ -14,28 +15,32 @@ _KEY_BYTES = 32
 
 
 def load_device_key(data_dir: str | Path) -> bytes:
-    """Return the key of the hash, ``<data_dir>/secrets/device-key`` (mode 0600); makes it when it is not there.
+    """Return the key of the hash, 32 bytes kept as hexadecimal text in ``<data_dir>/secrets/device-key`` (mode 0600).
 
-    A backup of the records without this file does not let anybody in, and lets nobody try secrets offline.
+    The supervisor makes the file; it is made here too, for commands that run without one. A backup of the records
+    without this file does not let anybody in, and lets nobody try secrets offline.
+
+    Raises:
+        RuntimeError: the file does not hold a key.
     """
     path = Path(data_dir) / "secrets" / "device-key"
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = path.with_name(f".device-key.{os.getpid()}")
-        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_hex(_KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        try:
-            # Fails when another process was first; its key then counts.
+        # A process that was first keeps its key.
+        with contextlib.suppress(FileExistsError):
             os.link(scratch, path)
-        except FileExistsError:
-            pass
-        finally:
-            scratch.unlink()
-    key = path.read_bytes()
+        scratch.unlink()
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError:
+        key = b""
     if len(key) != _KEY_BYTES:
-        raise RuntimeError(f"{path} is damaged: {len(key)} bytes instead of {_KEY_BYTES}")
+        raise RuntimeError(f"{path} is damaged: it does not hold {2 * _KEY_BYTES} hexadecimal digits")
     return key
 
 

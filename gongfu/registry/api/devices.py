@@ -127,7 +127,8 @@ def routes(registry: Registry, live: Live) -> list[Route]:
         if not 1 <= len(topic) <= 1000 or any(character in topic for character in "+#\0") or topic.startswith("$"):
             raise invalid("topic must be a topic name: 1 to 1000 characters, no + # or U+0000, not starting with $")
         if topic.startswith(_OWN_PREFIX):
-            topic = f"v1/devices/{document.name}/{topic.removeprefix(_OWN_PREFIX)}"
+            # As the broker names it: of the characters it encodes in a level, a device name can only hold "%".
+            topic = f"v1/devices/{document.name.replace('%', '%25')}/{topic.removeprefix(_OWN_PREFIX)}"
         payload = request.payload.encode() if isinstance(request.payload, str) else msgspec.json.encode(request.payload)
         if len(payload) > _PAYLOAD_LIMIT:
             raise invalid(f"payload must have at most {_PAYLOAD_LIMIT} bytes")

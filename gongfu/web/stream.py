@@ -1,0 +1,183 @@
+"""Server-sent events (``GET /v1/stream``): the overview, alarms, and newest values of chosen series."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.errors import Problem
+from gongfu.kernel.permissions import Subject
+from gongfu.web.live import latest_value
+from gongfu.web.overview import OverviewSource
+
+HEARTBEAT_S = 15.0
+OVERVIEW_S = 1.0
+LATEST_S = 0.5
+# Of a client that does not read, the oldest events are dropped and counted.
+QUEUE_EVENTS = 256
+MAX_CLIENTS = 200
+MAX_SERIES = 1000
+
+LatestItems = Callable[[list[int]], Awaitable[dict[int, dict[str, Any]]]]
+
+log = logging.getLogger(__name__)
+
+
+class Client:
+    """One reader of the stream: a bounded queue of encoded events."""
+
+    def __init__(self, subject: Subject, series: frozenset[int], counters: Counters) -> None:
+        self.subject = subject
+        self.series = series
+        self.shown: dict[int, Any] = {}
+        self._counters = counters
+        self._events: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Queue an event; when the queue is full the oldest one goes."""
+        if len(self._events) >= QUEUE_EVENTS:
+            self._events.popleft()
+            self._counters.add("stream_events_dropped")
+        self._events.append(b"event: " + name.encode() + b"\ndata: " + data + b"\n\n")
+        self._wake.set()
+
+    def end(self) -> None:
+        """Wake the reader, so that it sees that the stream ends."""
+        self._wake.set()
+
+    async def next(self, wait_s: float) -> bytes:
+        """Return what is queued, or nothing after a time."""
+        if not self._events:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait_s)
+        chunk = b"".join(self._events)
+        self._events.clear()
+        return chunk
+
+
+class Hub:
+    """All readers of the stream. Nothing is asked of other roles while there are none."""
+
+    def __init__(self, overview: OverviewSource, latest: LatestItems, counters: Counters) -> None:
+        self._overview = overview
+        self._latest = latest
+        self._counters = counters
+        self._clients: set[Client] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+
+    @property
+    def size(self) -> int:
+        """Number of readers."""
+        return len(self._clients)
+
+    def open(self, subject: Subject, series: frozenset[int]) -> Client:
+        """Add a reader.
+
+        Raises:
+            Problem: 503 when there are too many.
+        """
+        if len(self._clients) >= MAX_CLIENTS:
+            raise Problem(
+                503, "too-many-streams", "Too many open streams", f"at most {MAX_CLIENTS}", {"retry_after": 30}
+            )
+        client = Client(subject, series, self._counters)
+        self._clients.add(client)
+        if not self._tasks:
+            self._tasks = [
+                asyncio.create_task(self._every(OVERVIEW_S, self._send_overviews), name="stream overview"),
+                asyncio.create_task(self._every(LATEST_S, self._send_latest), name="stream latest"),
+            ]
+        return client
+
+    def alarm(self, tenant: int, document: bytes) -> None:
+        """Give an alarm document (JSON) to the readers of a tenant."""
+        for client in self._clients:
+            if client.subject.tenant == tenant:
+                client.put("alarm", document)
+
+    async def events(self, client: Client, still_valid: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+        """Yield the bytes for a reader until it goes away or its session ends.
+
+        Args:
+            client: from ``open``.
+            still_valid: asked with each heartbeat whether the session has not ended.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            # Proxies and browsers show the stream as open only after the first bytes.
+            yield b": gongfu\nretry: 2000\n\n"
+            beat = loop.time() + HEARTBEAT_S
+            while not self._closing:
+                chunk = await client.next(max(beat - loop.time(), 0))
+                if loop.time() >= beat:
+                    if not await still_valid():
+                        yield b'event: end\ndata: {"reason":"session"}\n\n'
+                        return
+                    beat = loop.time() + HEARTBEAT_S
+                    chunk += b": heartbeat\n\n"
+                if chunk:
+                    yield chunk
+        finally:
+            self._clients.discard(client)
+            if not self._clients:
+                self._stop_tasks()
+
+    async def close(self) -> None:
+        """End all streams."""
+        self._closing = True
+        for client in self._clients:
+            client.end()
+        tasks = self._tasks
+        self._stop_tasks()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+
+    async def _every(self, seconds: float, send: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await send()
+            except Exception:
+                log.exception("stream")
+            await asyncio.sleep(seconds)
+
+    async def _send_overviews(self) -> None:
+        made: dict[int, bytes] = {}
+        for client in list(self._clients):
+            tenant = client.subject.tenant
+            if tenant not in made:
+                made[tenant] = msgspec.json.encode(await self._overview.document(client.subject, history=False))
+            client.put("overview", made[tenant])
+
+    async def _send_latest(self) -> None:
+        wanted = sorted(frozenset().union(*(client.series for client in self._clients)))
+        if not wanted:
+            return
+        items = await self._latest(wanted)
+        for client in list(self._clients):
+            marks = {key: _mark(items[key]) for key in client.series if key in items}
+            changed = [key for key, mark in marks.items() if client.shown.get(key) != mark]
+            client.shown.update(marks)
+            if changed:
+                documents = [{"series": key, **_shown(items[key])} for key in sorted(changed)]
+                client.put("latest", msgspec.json.encode(documents))
+
+
+def _mark(item: dict[str, Any]) -> tuple[Any, ...]:
+    return (item.get("time"), item.get("value"), item.get("quality"), item.get("ingested"))
+
+
+def _shown(item: dict[str, Any]) -> dict[str, Any]:
+    value = latest_value(item)
+    return {"value": value.value, "quality": value.quality, "time": value.time}
