@@ -1,1 +1,1 @@
-pytest_plugins = ["tests.fixtures.nats"]
+pytest_plugins = ["tests.fixtures.nats", "tests.fixtures.telemetry"]

@@ -62,11 +62,11 @@ def make_plan(names: Iterable[str], table: dict[str, Series]) -> tuple[_Group, .
 
 
 def _doubles(values: Any) -> bool:
-    """Return whether all values are numbers within 2^53: doubles, and integers that a double holds exactly."""
+    """Return whether all values are numbers below 2^53: doubles, and integers that a double holds exactly."""
     try:
         # The Euclidean norm is no less than any of the values; it takes numbers and booleans only. Two passes in C
-        # are cheaper than a test of every value.
-        return hypot(*values) <= EXACT_INTEGER_LIMIT and bool not in map(type, values)
+        # are cheaper than a test of every value. 2^53 itself may be 2^53 + 1 rounded.
+        return hypot(*values) < EXACT_INTEGER_LIMIT and bool not in map(type, values)
     except (TypeError, OverflowError):
         return False
 
@@ -153,7 +153,7 @@ class Snapshot:
         """Return valid names without a series, with the type each gets."""
         wanted: dict[str, ValueType] = {}
         for name, value in self.values.items():
-            if name not in names and not name_problem(name, MAX_NAME):
+            if name not in names and not name_problem(name, MAX_NAME) and self._mark(name) is not None:
                 value_type = type_of_new(value)
                 if isinstance(value_type, ValueType):
                     wanted[name] = value_type
@@ -179,10 +179,15 @@ class Snapshot:
         """Append value by value; return whether all were taken."""
         taken: dict[ValueType, tuple[list[int], list[int], list[Any]]] = {}
         names = table.names
-        quality = self.quality
-        one = quality if isinstance(quality, Quality) else None
+        one = self.quality if isinstance(self.quality, Quality) else None
         count = 0
         for name, value in self.values.items():
+            mark = one
+            if mark is None:
+                mark = self._mark(name)
+                if mark is None:
+                    reject(Reason.QUALITY_INVALID, 1, f"{shown(name)}: quality must be good, uncertain or bad")
+                    continue
             series = names.get(name)
             if series is None:
                 self._reject_unknown(name, value, refused, reject)
@@ -191,13 +196,6 @@ class Snapshot:
             if reason is not None:
                 reject(reason, 1, f"{shown(name)}: {stored}")
                 continue
-            mark = one
-            if mark is None:
-                text = quality.get(name, "good") if isinstance(quality, dict) else ""
-                mark = NAMES.get(text) if isinstance(text, str) else None
-                if mark is None:
-                    reject(Reason.QUALITY_INVALID, 1, f"{shown(name)}: quality must be good, uncertain or bad")
-                    continue
             columns = taken.get(series.value_type)
             if columns is None:
                 columns = taken[series.value_type] = ([], [], [])
@@ -215,6 +213,14 @@ class Snapshot:
             else:
                 block.add(value_type, n, packed, stamp * n, bytes(marks), pack(f"<{n}{code}", *values))
         return count == len(self.values)
+
+    def _mark(self, name: str) -> Quality | None:
+        """Return the quality of a value, None when what stands for it is none."""
+        quality = self.quality
+        if isinstance(quality, Quality):
+            return quality
+        text = quality.get(name, "good")
+        return NAMES.get(text) if isinstance(text, str) else None
 
     def _reject_unknown(self, name: str, value: Any, refused: Refusals, reject: Reject) -> None:
         problem = name_problem(name, MAX_NAME)
