@@ -88,7 +88,9 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
             name=plan.runtime.node,
         )
         write_private(file, text.encode())
-        specs.append(RoleSpec("nats", (str(find_server()), "-c", str(file)), address=plan.nats_port, stop_timeout=20.0))
+        command = (str(find_server()), "-c", str(file))
+        shown = (b" [ERR] ", b" [FTL] ", b"nats-server: ")
+        specs.append(RoleSpec("nats", command, address=plan.nats_port, stop_timeout=20.0, shown=shown))
     if plan.embedded_history:
         specs.append(_python_role("history", "history", directory, (), stop_timeout=30.0))
     bus = ("nats",) if plan.nats_port else ()

@@ -33,6 +33,7 @@ class RoleSpec:
         address: loopback port that answers with a line when the role is ready; 0 when the role reports it by pipe.
         environment: variables beside those of the supervisor.
         stop_timeout: seconds from SIGTERM to SIGKILL.
+        shown: only lines with one of these go to the console; all lines when empty. The log file has them all.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RoleSpec:
     address: int = 0
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     stop_timeout: float = 15.0
+    shown: tuple[bytes, ...] = ()
 
 
 class RoleProcess:

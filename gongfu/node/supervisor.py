@@ -183,6 +183,7 @@ class Supervisor:
         while not self._stop.is_set():
             began = time.monotonic()
             role.ready.clear()
+            role.last_lines.clear()
             role.started_at = time.time_ns()
             try:
                 role.process = RoleProcess(
@@ -227,7 +228,10 @@ class Supervisor:
 
     def _take_lines(self, role: Role, lines: bytes) -> None:
         role.log.write(lines)
-        role.last_lines.extend(lines.splitlines())
+        separate = lines.splitlines(keepends=True)
+        role.last_lines.extend(separate)
+        if shown := role.spec.shown:
+            lines = b"".join(line for line in separate if any(mark in line for mark in shown))
         self._console.role_lines(role.spec.name, lines)
 
     def _mark_ready(self, role: Role) -> None:
@@ -242,7 +246,10 @@ class Supervisor:
         failures = role.backoff.failures
         if failures >= CRASH_LOOP and failures % CRASH_LOOP == 0:
             last = list(role.last_lines)[-CRASH_LINES:]
-            text = "\n".join("    " + line.decode(errors="replace") for line in last) or "    (it printed nothing)"
+            text = (
+                "\n".join("    " + line.decode(errors="replace").rstrip() for line in last)
+                or "    (it printed nothing)"
+            )
             log = self._directory.log / f"{role.spec.name}.log"
             self.say(f"{role.spec.name} fell {failures} times in a row. Its last lines (all: {log}):\n{text}")
 
