@@ -1,1 +1,6 @@
-pytest_plugins = ["tests.fixtures.nats", "tests.fixtures.telemetry"]
+pytest_plugins = [
+    "tests.fixtures.nats",
+    "tests.fixtures.telemetry",
+    "tests.fixtures.postgres",
+    "tests.fixtures.records",
+]
