@@ -49,6 +49,12 @@ class Credentials:
         right = matches(self._key, "0" * 64 if row is None else row.secret_hash, secret)
         return _grant(row) if row is not None and right and row.enabled else None
 
+    def is_disabled(self, name: str, secret: str) -> bool:
+        """Return whether the credentials are right but the device is disabled."""
+        with reading(self._engine) as connection:
+            row = device_records.for_sign_in(connection, name=name)
+        return row is not None and not row.enabled and matches(self._key, row.secret_hash, secret)
+
     def check_certificate(self, certificate: bytes) -> DeviceGrant | None:
         """Return the enabled device that a TLS client certificate (DER) belongs to.
 

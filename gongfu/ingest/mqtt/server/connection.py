@@ -289,7 +289,7 @@ class Connection(asyncio.Protocol):
     def _slice(self, data: bytes, position: int) -> int:
         """Handle up to SLICE_PACKETS packets; return the position after them.
 
-        An incomplete packet at the end is kept in ``_part``; ``_need`` is 0 when whole packets are left over.
+        An incomplete packet at the end is kept in ``_part`` until it has ``_need`` bytes.
         """
         context = self._context
         submit = context.intake.submit
@@ -300,72 +300,63 @@ class Connection(asyncio.Protocol):
         version = self.trie.version
         writer = cast(Writer, self.writer)  # routes are empty until there is one
         five = self.version == MQTT_5
-        telemetry = 0
         packets = 0
-        self._need = 0
-        try:
-            while position < size:
-                if packets == SLICE_PACKETS:
-                    return position
-                first = data[position]
-                body = position + 2
-                if body > size:
-                    self._keep(data, position, 2)
+        while position < size:
+            if packets == SLICE_PACKETS:
+                return position
+            first = data[position]
+            body = position + 2
+            if body > size:
+                self._keep(data, position, 2)
+                return size
+            length = data[position + 1]
+            if length > 127:
+                length, body = read_length(data, position + 1, size)
+                if length == INCOMPLETE:
+                    self._keep(data, position, body - position + 1)
                     return size
-                length = data[position + 1]
-                if length > 127:
-                    length, body = read_length(data, position + 1, size)
-                    if length == INCOMPLETE:
-                        self._keep(data, position, body - position + 1)
-                        return size
-                if length > self.limit:
-                    raise PacketError(Reason.PACKET_TOO_LARGE, "the packet is larger than the maximum packet size")
-                end = body + length
-                if end > size:
-                    self._keep(data, position, end - position)
-                    return size
-                packets += 1
-                position = end
-                if first in _FAST and length > 2:
-                    start = body + 2 + (data[body] << 8 | data[body + 1])
-                    route = routes.get(data[body + 2 : start])
-                    if route is not None and (form := route.form) is not None and route.unwatched == version:
-                        if first == 0x30:
-                            if not five:
-                                if start <= end:
-                                    telemetry += 1
-                                    submit(writer, form, data[start:end], received, None, route.context)
-                                    continue
-                            elif start < end and not data[start]:
-                                telemetry += 1
-                                submit(writer, form, data[start + 1 : end], received, None, route.context)
+            if length > self.limit:
+                raise PacketError(Reason.PACKET_TOO_LARGE, "the packet is larger than the maximum packet size")
+            end = body + length
+            if end > size:
+                self._keep(data, position, end - position)
+                return size
+            packets += 1
+            position = end
+            if first in _FAST and length > 2:
+                start = body + 2 + (data[body] << 8 | data[body + 1])
+                route = routes.get(data[body + 2 : start])
+                if route is not None and (form := route.form) is not None and route.unwatched == version:
+                    if first == 0x30:
+                        if not five:
+                            if start <= end:
+                                submit(writer, form, data[start:end], received, None, route.context)
                                 continue
-                        else:
-                            after = start + 2
-                            identifier = data[start:after]
-                            if five and after < end and not data[after]:
-                                after += 1
-                            elif five or after > end:
-                                after = 0
-                            if after and identifier != b"\0\0" and self.pending < self.receive_maximum:
-                                telemetry += 1
-                                self.pending += 1
-                                entry: list[Any] = [identifier, None]
-                                order.append(entry)
-                                done = partial(self._acknowledge, entry)
-                                submit(writer, form, data[after:end], received, done, route.context)
-                                continue
-                self.dialogue.handle(decode(first, data, self.version, body, end), received)
-                if self.waiting or self._closed:
-                    return position
-                if self.pending >= MAX_PENDING and not five:
-                    return position
-                five = self.version == MQTT_5
-                version = self.trie.version
-            return position
-        finally:
-            if telemetry:
-                context.counters.add("messages_received", telemetry)
+                        elif start < end and not data[start]:
+                            submit(writer, form, data[start + 1 : end], received, None, route.context)
+                            continue
+                    else:
+                        after = start + 2
+                        identifier = data[start:after]
+                        if five and after < end and not data[after]:
+                            after += 1
+                        elif five or after > end:
+                            after = 0
+                        if after and identifier != b"\0\0" and self.pending < self.receive_maximum:
+                            self.pending += 1
+                            entry: list[Any] = [identifier, None]
+                            order.append(entry)
+                            done = partial(self._acknowledge, entry)
+                            submit(writer, form, data[after:end], received, done, route.context)
+                            continue
+            self.dialogue.handle(decode(first, data, self.version, body, end), received)
+            if self.waiting or self._closed:
+                return position
+            if self.pending >= MAX_PENDING and not five:
+                return position
+            five = self.version == MQTT_5
+            version = self.trie.version
+        return position
 
     def _keep(self, data: bytes, position: int, need: int) -> None:
         self._part = bytearray(data[position:])

@@ -64,8 +64,8 @@ class DoorContext:
 
     @property
     def saturated(self) -> bool:
-        """True while nothing more may be read: the block log or the journal is behind."""
-        return self.intake.saturated or self._journal_saturated()
+        """True while nothing more may be read: the block log or the journal is behind, or the door closes."""
+        return self.intake.saturated or self.stopping or self._journal_saturated()
 
     def mark(self, connection: "Connection") -> None:
         """Write a connection's pending bytes once at the end of this turn of the event loop."""

@@ -100,11 +100,11 @@ class MqttServer:
         self.context.tick()
         self.context.broker.tick()
 
-    async def stop(self, patience: float = 2.0) -> None:
-        """Stop listening, say goodbye to MQTT 5 clients (0x8B), close every connection.
+    async def stop(self, patience: float = 3.0) -> None:
+        """Stop listening and reading, acknowledge what was read, say goodbye to MQTT 5 clients (0x8B), close.
 
         Args:
-            patience: seconds to wait for sockets to close.
+            patience: seconds to wait for acknowledgements, and again for sockets to close.
         """
         self.context.stopping = True
         self.context.broker.stopping = True
@@ -112,10 +112,15 @@ class MqttServer:
             self._timer.cancel()
         for server in self._servers:
             server.close()
-        for connection in list(self.context.connections):
+        connections = self.context.connections
+        await self._until(lambda: not any(connection.pending for connection in connections), patience)
+        for connection in list(connections):
             connection.close(Reason.SERVER_SHUTTING_DOWN)
-        deadline = self.context.loop.time() + patience
-        while self.context.connections and self.context.loop.time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await self._until(lambda: not connections, patience)
         for task in list(self.context.tasks):
             task.cancel()
+
+    async def _until(self, condition: Callable[[], bool], patience: float) -> None:
+        deadline = self.context.loop.time() + patience
+        while not condition() and self.context.loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

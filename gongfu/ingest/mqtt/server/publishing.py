@@ -55,11 +55,12 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
     """
     connection, session = dialogue.connection, dialogue.present
     context = dialogue.context
-    context.counters.add("messages_received")
     topic = _resolve_alias(dialogue, packet)
     if "subscription_identifier" in packet.properties:
         raise violation("a client sent a subscription identifier in PUBLISH")
     route = _route_of(dialogue, topic)
+    if route.form is None:
+        context.counters.add("messages_received")  # the intake counts telemetry
     known = session.received.get(packet.packet_id) if packet.qos == 2 else None
     if packet.qos and connection.version == MQTT_5 and known is None:
         open_now = len(session.received) if packet.qos == 2 else connection.pending

@@ -63,6 +63,8 @@ class _FramedTransport(asyncio.Transport):
         self._transport.resume_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "gongfu_protocol":
+            return "WebSocket"
         return self._transport.get_extra_info(name, default)
 
 

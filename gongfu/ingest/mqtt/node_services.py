@@ -1,0 +1,180 @@
+"""What a front door says and answers on the node's bus: device events, connections, publishing, registry changes."""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from gongfu.bus.connection import subscribe
+from gongfu.bus.requests import serve
+from gongfu.ingest.mqtt.codec.packets import MQTT_5
+from gongfu.ingest.mqtt.codec.topics import is_topic_name
+from gongfu.ingest.mqtt.front_door import FrontDoor
+from gongfu.ingest.mqtt.server.connection import Connection
+from gongfu.kernel.errors import invalid
+from gongfu.kernel.subjects import Subjects
+from gongfu.kernel.times import format_rfc3339
+from gongfu.registry.changes import RegistryChange
+
+log = logging.getLogger(__name__)
+
+EVENT_SECONDS = 0.05
+_DOORS = "doors"
+
+
+class PublishRequest(msgspec.Struct, frozen=True):
+    """Body of ``door.publish``: an inner topic of a tenant, the payload in base64."""
+
+    tenant: int
+    topic: str
+    payload: str
+    qos: int = 0
+    retain: bool = False
+
+
+class ConnectionsRequest(msgspec.Struct, frozen=True):
+    """Body of ``svc.connections``: device ids, or None for all."""
+
+    devices: list[int] | None = None
+
+
+class NodeServices:
+    """Connects a front door to the bus. ``start`` before the door listens, ``stop`` after it has closed.
+
+    Args:
+        bus: an open connection.
+        subjects: names of the node.
+        door: the front door.
+        forget: called with a device id when the registry has changed it, before its connections are closed.
+    """
+
+    def __init__(self, bus: Client, subjects: Subjects, door: FrontDoor, forget: Callable[[int], None]) -> None:
+        self._bus = bus
+        self._subjects = subjects
+        self._door = door
+        self._forget = forget
+        self._online: dict[int, int] = {}
+        self._changes: dict[int, dict[str, Any]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Follow the registry, answer requests, report devices."""
+        bus, subjects = self._bus, self._subjects
+        self._door.context.on_client = self._client
+        self._subscriptions = [
+            await subscribe(bus, subjects.event("registry"), self._registry_changed),
+            await serve(bus, subjects.door("publish"), self._publish, PublishRequest, _DOORS),
+            await serve(bus, subjects.service("connections"), self._connections, ConnectionsRequest),
+        ]
+
+    async def stop(self) -> None:
+        """Send the last events and end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._send_events()
+        for subscription in self._subscriptions:
+            with contextlib.suppress(NatsError, OSError):
+                await subscription.unsubscribe()
+
+    # --- devices come and go -------------------------------------------------------------------------------------
+
+    def _client(self, connection: Connection, online: bool) -> None:
+        writer = connection.dialogue.access.writer
+        before = self._online.get(writer.device, 0)
+        after = before + 1 if online else before - 1
+        if after > 0:
+            self._online[writer.device] = after
+        else:
+            self._online.pop(writer.device, None)
+        if (before > 0) == (after > 0):
+            return
+        self._changes[writer.device] = {
+            "device": writer.device,
+            "tenant": writer.tenant,
+            "online": online,
+            "time": format_rfc3339(self._door.context.now_ns()),
+        }
+        if self._timer is None:
+            self._timer = self._door.context.loop.call_later(EVENT_SECONDS, self._events_due)
+
+    def _events_due(self) -> None:
+        self._timer = None
+        task = self._door.context.loop.create_task(self._send_events())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_events(self) -> None:
+        changes, self._changes = self._changes, {}
+        subject = self._subjects.event("device")
+        with contextlib.suppress(NatsError, OSError):  # the web host looks at all connections now and then
+            for change in changes.values():
+                await self._bus.publish(subject, msgspec.json.encode(change))
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    async def _publish(self, request: PublishRequest) -> dict[str, Any]:
+        if not is_topic_name(request.topic) or "\0" in request.topic or len(request.topic.encode()) > 65_535:
+            raise invalid("topic is not an MQTT topic name")
+        if request.qos not in (0, 1, 2):
+            raise invalid("qos must be 0, 1 or 2")
+        try:
+            payload = base64.b64decode(request.payload, validate=True)
+        except binascii.Error:
+            raise invalid("payload is not base64") from None
+        if len(payload) > self._door.settings.limits.max_payload:
+            raise invalid("payload is larger than the front door takes")
+        matched = await self._door.send(request.tenant, request.topic, payload, request.qos, request.retain)
+        return {"delivered": matched > 0, "subscribers": matched}
+
+    async def _connections(self, request: ConnectionsRequest) -> dict[str, Any]:
+        wanted = None if request.devices is None else set(request.devices)
+        clients = self._door.context.clients
+        items = [
+            _describe(connection)
+            for connection in clients
+            if wanted is None or (connection.writer is not None and connection.writer.device in wanted)
+        ]
+        return {"items": items, "total": len(clients)}
+
+    # --- registry ------------------------------------------------------------------------------------------------
+
+    async def _registry_changed(self, message: Msg) -> None:
+        try:
+            change = msgspec.json.decode(message.data, type=RegistryChange)
+        except msgspec.MsgspecError:
+            log.warning("unreadable event on %s", message.subject)
+            return
+        if change.kind != "device" or change.change == "created":
+            return
+        self._forget(change.id)
+        if change.change == "deleted":
+            self._door.evict(change.id)
+        else:
+            self._door.kick(change.id)
+
+
+def _describe(connection: Connection) -> dict[str, Any]:
+    dialogue = connection.dialogue
+    peer = connection.transport_info("peername")
+    version = "MQTT 5" if connection.version == MQTT_5 else "MQTT 3.1.1"
+    over = connection.transport_info("gongfu_protocol") or (
+        "TLS" if connection.transport_info("ssl_object") is not None else ""
+    )
+    return {
+        "device": dialogue.access.writer.device,
+        "client_id": dialogue.present.client_id,
+        "address": f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) > 1 else "",
+        "protocol": f"{version} over {over}" if over else version,
+        "connected_at": format_rfc3339(dialogue.since),
+    }
