@@ -1,5 +1,7 @@
 """Records: SQLAlchemy on SQLite (WAL) or PostgreSQL, one schema for both."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,7 +36,7 @@ def open_records(url: str) -> Engine:
     SQLite runs in WAL mode with ``synchronous=FULL``: a committed record survives power loss.
     """
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": 30})
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
     return create_engine(url, pool_size=4, max_overflow=4, pool_pre_ping=True)
@@ -60,8 +62,26 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+_BUSY_SECONDS = 30.0
+
+
 def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    cursor.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+    _enter_wal(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _enter_wal(cursor: Any) -> None:
+    """Set WAL mode, which a file keeps. SQLite does not wait for locks here, so processes that start at once do."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
