@@ -34,7 +34,12 @@ RULES: tuple[dict[str, Any], ...] = (
         "kind": "rate",
         "asset": ASSET,
         "point": POINT,
-        "condition": {"direction": "below", "per_s": -FALL / FALL_WINDOW_S, "window_s": FALL_WINDOW_S},
+        "condition": {
+            "direction": "below",
+            "per_s": FALL / FALL_WINDOW_S,
+            "window_s": FALL_WINDOW_S,
+            "deadband": FALL / FALL_WINDOW_S / 2.0,
+        },
         "priority": "critical",
         "message": "Machine temperature falls twice as fast as at any time in its first seven days",
     },

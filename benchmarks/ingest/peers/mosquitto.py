@@ -1,4 +1,4 @@
-"""Mosquitto (Debian package) as a receiver: it takes the messages, acknowledges and drops them, since nobody subscribes."""
+"""Mosquitto (Debian package) as a receiver: takes the messages, acknowledges and drops them; nobody subscribes."""
 
 import shutil
 import socket
