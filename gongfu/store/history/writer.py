@@ -83,7 +83,7 @@ class PositionFile:
 class HistoryWriter:
     """Takes blocks of all partitions and writes them to a history. One task adds, one inner task inserts.
 
-    Counters: ``history_blocks``, ``history_points``, ``history_inserts``, ``history_blocks_quarantined``,
+    Counters: ``history_blocks``, ``points_stored``, ``history_inserts``, ``history_blocks_quarantined``,
     ``history_retries.<unavailable|full|refused>``, ``history_insert_us`` (wall time of inserts).
     """
 
@@ -233,7 +233,7 @@ class HistoryWriter:
         self._positions = positions
         self._counters.add("history_inserts", len(batches))
         self._counters.add("history_blocks", pending.blocks)
-        self._counters.add("history_points", pending.points)
+        self._counters.add("points_stored", pending.points)
 
     def _report(self, reason: str, error: Exception) -> None:
         self._counters.add(f"history_retries.{reason}")

@@ -1,0 +1,175 @@
+"""Tables and queries of alarms. The journal is append-only."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Row,
+    String,
+    Table,
+    Text,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from gongfu.reason.alarms.types import ACTIVE, OPEN, Change, State
+from gongfu.store.records.engine import Key, metadata, name_text
+
+# Names and paths are those at the time of the raise: an alarm is a record of what was, whatever is renamed later.
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenant.id"), nullable=False),
+    Column("rule_id", BigInteger, nullable=False),
+    Column("rule_name", String(200), nullable=False),
+    Column("series", BigInteger, nullable=False),
+    Column("asset_path", name_text(1000), nullable=False),
+    Column("point", String(200), nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("value", Float(53), nullable=True),
+    Column("limit_value", Float(53), nullable=True),
+    Column("unit", String(60), nullable=False),
+    # Source time, UTC ns.
+    Column("raised_at", BigInteger, nullable=False),
+    Column("returned_at", BigInteger, nullable=True),
+    # The node's time, UTC ns.
+    Column("acknowledged_at", BigInteger, nullable=True),
+    Column("acknowledged_by", String(120), nullable=True),
+    Column("closed_at", BigInteger, nullable=True),
+    Column("recorded_at", BigInteger, nullable=False),
+    Index("ix_alarm_tenant_id_raised_at_id", "tenant_id", "raised_at", "id"),
+    Index("ix_alarm_tenant_id_state", "tenant_id", "state"),
+    Index("ix_alarm_rule_id_series_state", "rule_id", "series", "state"),
+)
+
+alarm_journal = Table(
+    "alarm_journal",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("alarm_id", ForeignKey("alarm.id"), nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("change", String(16), nullable=False),
+    Column("by_user", String(120), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("value", Float(53), nullable=True),
+    Index("ix_alarm_journal_alarm_id_id", "alarm_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+_CHUNK = 400
+
+AlarmRow = Row[Any]
+
+
+def by_ids(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, AlarmRow]:
+    """Return alarms by id; ``lock`` keeps others from changing them until the transaction ends."""
+    found: dict[str, AlarmRow] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = select(alarm).where(alarm.c.id.in_(ids[start : start + _CHUNK]))
+        found.update((row.id, row) for row in connection.execute(query.with_for_update() if lock else query))
+    return found
+
+
+def open_of(connection: Connection, instances: Sequence[tuple[int, int]]) -> list[AlarmRow]:
+    """Return the open alarms of some ``(rule, series)``, locked."""
+    found: list[AlarmRow] = []
+    for start in range(0, len(instances), _CHUNK):
+        query = select(alarm).where(
+            tuple_(alarm.c.rule_id, alarm.c.series).in_(instances[start : start + _CHUNK]),
+            alarm.c.state.in_(sorted(OPEN)),
+        )
+        found += connection.execute(query.with_for_update())
+    return found
+
+
+def active(connection: Connection) -> list[AlarmRow]:
+    """Return all alarms whose condition holds, of all tenants."""
+    return list(connection.execute(select(alarm).where(alarm.c.state.in_(sorted(ACTIVE)))))
+
+
+def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert alarms."""
+    if rows:
+        connection.execute(insert(alarm), rows)
+
+
+def set_state(connection: Connection, key: str, before: State, values: dict[str, Any]) -> bool:
+    """Change an alarm if it is still in a state; return whether it was."""
+    query = update(alarm).where(alarm.c.id == key, alarm.c.state == str(before)).values(values)
+    return connection.execute(query).rowcount == 1
+
+
+def journal(
+    key: str, change: Change, time: int, now: int, *, by: str = "", comment: str = "", value: float | None = None
+) -> dict[str, Any]:
+    """Return a row of the journal."""
+    return {
+        "alarm_id": key,
+        "time": time,
+        "recorded_at": now,
+        "change": str(change),
+        "by_user": by,
+        "comment": comment,
+        "value": value,
+    }
+
+
+def add_journal(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Append to the journal."""
+    if rows:
+        connection.execute(insert(alarm_journal), rows)
+
+
+def journal_of(connection: Connection, key: str) -> list[AlarmRow]:
+    """Return the journal of an alarm in order."""
+    query = select(alarm_journal).where(alarm_journal.c.alarm_id == key).order_by(alarm_journal.c.id)
+    return list(connection.execute(query))
+
+
+def page(
+    connection: Connection,
+    tenant: int,
+    states: Collection[State],
+    priority: str | None,
+    asset: str | None,
+    after: tuple[int, str] | None,
+    limit: int,
+) -> list[AlarmRow]:
+    """Return alarms of a tenant, newest raise first. ``asset`` is a path; alarms below it count too."""
+    query = select(alarm).where(alarm.c.tenant_id == tenant)
+    if len(states) < len(State):
+        query = query.where(alarm.c.state.in_(sorted(states)))
+    if priority is not None:
+        query = query.where(alarm.c.priority == priority)
+    if asset is not None:
+        below = and_(alarm.c.asset_path > asset + "/", alarm.c.asset_path < asset + "0")  # "0" follows "/"
+        query = query.where(or_(alarm.c.asset_path == asset, below))
+    if after is not None:
+        query = query.where(tuple_(alarm.c.raised_at, alarm.c.id) < after)
+    query = query.order_by(alarm.c.raised_at.desc(), alarm.c.id.desc()).limit(limit)
+    return list(connection.execute(query))
+
+
+def count_by_state(connection: Connection, tenant: int) -> dict[str, int]:
+    """Return the number of open alarms of a tenant by state."""
+    query = (
+        select(alarm.c.state, func.count())
+        .where(alarm.c.tenant_id == tenant, alarm.c.state.in_(sorted(OPEN)))
+        .group_by(alarm.c.state)
+    )
+    return {state: int(number) for state, number in connection.execute(query)}

@@ -1,0 +1,122 @@
+"""What people do with alarms: list, read, acknowledge, clear."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from gongfu.kernel.errors import conflict, not_found
+from gongfu.kernel.permissions import Subject
+from gongfu.kernel.times import Clock, format_rfc3339
+from gongfu.reason.alarms import records
+from gongfu.reason.alarms.ledger import document
+from gongfu.reason.alarms.types import OPEN, UNACKNOWLEDGED, Alarm, AlarmEvent, Change, State, next_state
+from gongfu.registry import audit
+from gongfu.store.records.engine import reading, writing
+
+# Called on the thread that made the change, after its commit; must not raise and not block.
+Announce = Callable[[AlarmEvent], None]
+
+SELECTIONS = {"active": OPEN, "unacknowledged": UNACKNOWLEDGED, "all": frozenset(State)}
+
+
+class AlarmService:
+    """Alarms of the caller's tenant. Methods block on the records: call them in a thread."""
+
+    def __init__(self, engine: Engine, clock: Clock, announce: Announce) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._announce = announce
+
+    def page(
+        self,
+        subject: Subject,
+        selection: str,
+        priority: str | None,
+        asset: str | None,
+        after: tuple[int, str] | None,
+        limit: int,
+    ) -> tuple[list[Alarm], tuple[int, str] | None]:
+        """Return alarms, newest first, and the key of the next page.
+
+        Args:
+            subject: who asks.
+            selection: ``active`` (all that are not closed), ``unacknowledged`` or ``all``.
+            priority: only this one.
+            asset: path; only alarms of this asset and of those below it.
+            after: key of the last alarm of the page before.
+            limit: most alarms to return.
+        """
+        with reading(self._engine) as connection:
+            rows = records.page(connection, subject.tenant, SELECTIONS[selection], priority, asset, after, limit + 1)
+        items = [document(dict(row._mapping)) for row in rows[:limit]]
+        last = rows[limit - 1] if len(rows) > limit else None
+        return items, None if last is None else (last.raised_at, last.id)
+
+    def get(self, subject: Subject, key: str) -> Alarm:
+        """Return an alarm with its journal.
+
+        Raises:
+            Problem: 404 when it is not there.
+        """
+        with reading(self._engine) as connection:
+            row = records.by_ids(connection, [key]).get(key)
+            if row is None or row.tenant_id != subject.tenant:
+                raise not_found(f"alarm {key[:40]}")
+            return document(dict(row._mapping), records.journal_of(connection, key))
+
+    def acknowledge(self, subject: Subject, key: str, comment: str) -> Alarm:
+        """Acknowledge an alarm.
+
+        Raises:
+            Problem: 404 when it is not there; 409 when it is acknowledged or closed.
+        """
+        return self._change(subject, key, Change.ACKNOWLEDGED, comment)
+
+    def clear(self, subject: Subject, key: str, comment: str) -> Alarm:
+        """Close an alarm whatever its condition is; it is raised anew when the condition returns and comes again.
+
+        Raises:
+            Problem: 404 when it is not there; 409 when it is closed.
+        """
+        return self._change(subject, key, Change.CLEARED, comment)
+
+    def totals(self, tenant: int) -> dict[str, int]:
+        """Return the number of open alarms: ``unacknowledged``, ``acknowledged`` and ``returned``."""
+        with reading(self._engine) as connection:
+            found = records.count_by_state(connection, tenant)
+        return {
+            "unacknowledged": found.get(State.UNACKNOWLEDGED_ACTIVE, 0),
+            "acknowledged": found.get(State.ACKNOWLEDGED_ACTIVE, 0),
+            "returned": found.get(State.UNACKNOWLEDGED_RETURNED, 0),
+        }
+
+    def _change(self, subject: Subject, key: str, change: Change, comment: str) -> Alarm:
+        now = self._clock.now_ns()
+        with writing(self._engine) as connection:
+            row = records.by_ids(connection, [key], lock=True).get(key)
+            if row is None or row.tenant_id != subject.tenant:
+                raise not_found(f"alarm {key[:40]}")
+            before = State(row.state)
+            state = next_state(before, change)
+            if state is None:
+                raise conflict(_why_not(row))
+            values: dict[str, object] = {"state": str(state)}
+            if change is Change.ACKNOWLEDGED:
+                values |= {"acknowledged_at": now, "acknowledged_by": subject.name}
+            if state is State.CLOSED:
+                values["closed_at"] = now
+            records.set_state(connection, key, before, values)
+            entry = records.journal(key, change, now, now, by=subject.name, comment=comment)
+            records.add_journal(connection, [entry])
+            audit.record(connection, subject, f"alarm.{change}", f"alarm/{key}", now, comment)
+            changed = document({**row._mapping, **values}, records.journal_of(connection, key))
+        self._announce(AlarmEvent(subject.tenant, changed))
+        return changed
+
+
+def _why_not(row: records.AlarmRow) -> str:
+    """Return why an alarm cannot be changed as asked; the caller's picture of it is old."""
+    text = f"the alarm is {row.state.replace('_', ' ')}"
+    if row.acknowledged_by is None:
+        return text
+    return f"{text}; {row.acknowledged_by} acknowledged it at {format_rfc3339(row.acknowledged_at)}"

@@ -1,0 +1,188 @@
+"""Tables and queries of rules, and the points they may apply to."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from gongfu.reason.rules.patterns import is_glob, literal_prefix
+from gongfu.reason.rules.types import Kind, Priority, Rule, RuleBody, parse_condition
+from gongfu.registry.tables import asset, point
+from gongfu.store.records.engine import Key, metadata
+
+rule = Table(
+    "rule",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("tenant_id", ForeignKey("tenant.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("asset", String(1000), nullable=False),
+    Column("point", String(200), nullable=False),
+    Column("condition", JSON, nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("ix_rule_tenant_id_id", "tenant_id", "id"),
+    # Ids name alarms for ever and must not be given again.
+    sqlite_autoincrement=True,
+)
+
+# Beyond so many different patterns one pass over all points is cheaper than a search for each.
+_MAX_SEARCHES = 50
+# Variables of one statement: SQLite takes 32,766.
+_CHUNK = 500
+_LAST_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class PointRow:
+    """What rules and models need to know of a point."""
+
+    series: int
+    tenant: int
+    asset_path: str
+    name: str
+    value_type: int
+    unit: str
+
+
+def _rule(row: Any) -> Rule:
+    kind = Kind(row.kind)
+    return Rule(
+        id=row.id,
+        tenant=row.tenant_id,
+        name=row.name,
+        kind=kind,
+        asset=row.asset,
+        point=row.point,
+        condition=parse_condition(kind, row.condition),
+        priority=Priority(row.priority),
+        message=row.message,
+        enabled=row.enabled,
+    )
+
+
+def _values(body: RuleBody, now: int) -> dict[str, Any]:
+    condition = parse_condition(body.kind, body.condition)
+    return {
+        "name": body.name,
+        "kind": str(body.kind),
+        "asset": body.asset,
+        "point": body.point,
+        "condition": msgspec.to_builtins(condition),
+        "priority": str(body.priority),
+        "message": body.message,
+        "enabled": body.enabled,
+        "updated_at": now,
+    }
+
+
+def add(connection: Connection, tenant: int, body: RuleBody, now: int) -> Rule:
+    """Insert a rule and return it."""
+    values = {**_values(body, now), "tenant_id": tenant, "created_at": now}
+    key = connection.execute(insert(rule).values(values)).inserted_primary_key
+    assert key is not None
+    found = get(connection, tenant, key[0])
+    assert found is not None
+    return found
+
+
+def change(connection: Connection, tenant: int, key: int, body: RuleBody, now: int) -> Rule | None:
+    """Replace a rule; None when it is not there."""
+    mine = and_(rule.c.id == key, rule.c.tenant_id == tenant)
+    connection.execute(update(rule).where(mine).values(_values(body, now)))
+    return get(connection, tenant, key)
+
+
+def remove(connection: Connection, tenant: int, key: int) -> bool:
+    """Delete a rule; its alarms stay. Return whether it was there."""
+    mine = and_(rule.c.id == key, rule.c.tenant_id == tenant)
+    return connection.execute(delete(rule).where(mine)).rowcount > 0
+
+
+def get(connection: Connection, tenant: int, key: int) -> Rule | None:
+    """Return a rule of a tenant."""
+    row = connection.execute(select(rule).where(rule.c.id == key, rule.c.tenant_id == tenant)).one_or_none()
+    return None if row is None else _rule(row)
+
+
+def page(connection: Connection, tenant: int, after: int, limit: int) -> list[Rule]:
+    """Return rules of a tenant in order of id."""
+    query = select(rule).where(rule.c.tenant_id == tenant, rule.c.id > after).order_by(rule.c.id).limit(limit)
+    return [_rule(row) for row in connection.execute(query)]
+
+
+def enabled(connection: Connection) -> list[Rule]:
+    """Return all rules that run, of all tenants."""
+    return [_rule(row) for row in connection.execute(select(rule).where(rule.c.enabled).order_by(rule.c.id))]
+
+
+_POINTS = (
+    select(point.c.id.label("series"), point.c.tenant_id, asset.c.path, point.c.name, point.c.value_type, point.c.unit)
+    .join(asset, asset.c.id == point.c.asset_id)
+    .order_by(point.c.id)
+)
+
+
+def _rows(connection: Connection, query: Any) -> Iterator[PointRow]:
+    for row in connection.execution_options(yield_per=2000).execute(query):
+        yield PointRow(row.series, row.tenant_id, row.path, row.name, row.value_type, row.unit)
+
+
+def points_for(connection: Connection, patterns: Iterable[tuple[int, str]]) -> Iterator[PointRow]:
+    """Yield every point that may be below one of the patterns ``(tenant, asset pattern)``, each once, by series.
+
+    Only the literal beginning of a pattern is searched for; the caller matches the rest.
+    """
+    wanted = sorted(set(patterns))
+    if not wanted:
+        return
+    query = _POINTS
+    if len(wanted) <= _MAX_SEARCHES:
+        searches = [and_(asset.c.tenant_id == tenant, _may_match(pattern)) for tenant, pattern in wanted]
+        query = query.where(or_(*searches))
+    yield from _rows(connection, query)
+
+
+def _may_match(pattern: str) -> Any:
+    if not is_glob(pattern):
+        return asset.c.path == pattern
+    prefix = literal_prefix(pattern)
+    return and_(asset.c.path >= prefix, asset.c.path <= prefix + _LAST_CHARACTER)
+
+
+def points_by_series(connection: Connection, series: Sequence[int]) -> list[PointRow]:
+    """Return the points of some series ids; those that are gone are left out."""
+    found: list[PointRow] = []
+    for start in range(0, len(series), _CHUNK):
+        found += _rows(connection, _POINTS.where(point.c.id.in_(series[start : start + _CHUNK])))
+    return found
+
+
+def count_points(connection: Connection) -> tuple[int, int]:
+    """Return the number of points and their greatest id; they change when points come or go."""
+    row = connection.execute(select(func.count(), func.coalesce(func.max(point.c.id), 0)).select_from(point)).one()
+    return int(row[0]), int(row[1])
