@@ -1,0 +1,259 @@
+"""A consistent backup of a running node.
+
+The parts are copied one after another while the node works. What makes them fit is the order: what a part has missed is
+in a part that is copied later, or is read again from the block log.
+
+1. files: positions, checkpoint of twins and rules, MQTT sessions, secrets (a position is never ahead of its data),
+2. history,
+3. block log: every block after the positions of 1, so what 2 has missed is written again at the next start,
+4. records: every series that a block of 3 uses.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import gongfu
+from gongfu.bus.connection import BusAddress, open_bus
+from gongfu.bus.jetstream import JetStreamError
+from gongfu.bus.snapshot import save_stream, snapshot_file
+from gongfu.kernel.subjects import Subjects
+from gongfu.kernel.times import format_rfc3339
+from gongfu.node.data_directory import DataDirectory, lock_holder
+from gongfu.node.runtime import Runtime
+from gongfu.store.history.backup import save_history
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+FILES, HISTORY, BLOCK_LOG, RECORDS = "files", "history", "block-log", "records/records.sqlite"
+# Copied by their own steps, or of the running node only.
+_NOT_COPIED = frozenset({"run", "log", "nats", "history", "records"})
+_SQLITE_HEAD = b"SQLite format 3\0"
+_SQLITE_COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+class BackupError(Exception):
+    """The backup cannot be made or restored; the text says why and what to do."""
+
+
+class BackedUpFile(msgspec.Struct, frozen=True):
+    """A file of a backup: path inside it, size, SHA-256 in hexadecimal."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a backup holds.
+
+    Attributes:
+        format: version of the layout.
+        gongfu: version of the node.
+        node: name of the node.
+        created_at: RFC 3339 time at which it began.
+        included: parts that are in it.
+        not_included: parts that are in engines of the operator, with what to use for them.
+        counts: rows of records by table, rows of history by table, and blocks by stream.
+        files: all other files.
+    """
+
+    format: int
+    gongfu: str
+    node: str
+    created_at: str
+    included: list[str]
+    not_included: list[str]
+    counts: dict[str, dict[str, int]]
+    files: list[BackedUpFile]
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Which engines are the operator's own."""
+
+    nats: bool
+    history: bool
+    records: bool
+
+    def notes(self) -> list[str]:
+        """Return what is not in a backup and what to use instead."""
+        notes = [
+            (self.history, "history: external; use BACKUP DATABASE of ClickHouse"),
+            (self.nats, "block log: external NATS; use `nats stream backup`"),
+            (self.records, "records: external; use pg_dump, after all other parts"),
+        ]
+        return [text for external, text in notes if external]
+
+
+def external_engines(runtime: Runtime, directory: DataDirectory) -> External:
+    """Return which engines are not the node's own, from what the running node uses."""
+    return External(
+        nats=not (directory.run / "nats.conf").exists() or len(runtime.nats_servers) != 1 or not runtime.nats_token,
+        history=runtime.history_user != "gongfu" or "127.0.0.1" not in runtime.history_url,
+        records=not runtime.records_url.startswith("sqlite"),
+    )
+
+
+def back_up(directory: DataDirectory, target: Path) -> Manifest:
+    """Write a backup of the running node to ``target``, which must not exist or be empty; all of it or nothing.
+
+    Raises:
+        BackupError: the node does not run, the target is in use, or a part cannot be copied.
+    """
+    if lock_holder(directory) is None:
+        raise BackupError(
+            f"no node runs on {directory.root}: start it, or copy the whole directory as it is while it is stopped"
+        )
+    runtime = msgspec.json.decode(directory.runtime.read_bytes(), type=Runtime)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BackupError(f"{target} is not an empty directory")
+    if target.resolve().is_relative_to(directory.root.resolve()):
+        raise BackupError(f"{target} is inside the data directory")
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        partial.mkdir(mode=0o700, parents=True)
+        manifest = _write(directory, runtime, partial)
+        if target.exists():
+            target.rmdir()
+        partial.rename(target)
+    except (OSError, sqlite3.Error, JetStreamError) as error:
+        raise BackupError(f"the backup failed: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest:
+    external = external_engines(runtime, directory)
+    created = format_rfc3339(time.time_ns())
+    counts: dict[str, dict[str, int]] = {}
+    included = ["files"]
+    _copy_files(directory.root, target / FILES)
+    if not external.history:
+        (target / HISTORY).mkdir()
+        counts["history"] = save_history(
+            runtime.history_url, runtime.history_user, runtime.history_password, target / HISTORY
+        )
+        included.append("history")
+    if not external.nats:
+        (target / BLOCK_LOG).mkdir()
+        counts["block_log"] = asyncio.run(_save_block_log(runtime, target / BLOCK_LOG))
+        included.append("block log")
+    if not external.records:
+        file = target / RECORDS
+        file.parent.mkdir()
+        copy_sqlite(directory.records, file)
+        counts["records"] = sqlite_counts(file)
+        included.append("records")
+    manifest = Manifest(
+        format=FORMAT,
+        gongfu=gongfu.__version__,
+        node=runtime.node,
+        created_at=created,
+        included=included,
+        not_included=external.notes(),
+        counts=counts,
+        files=describe_files(target),
+    )
+    file = target / MANIFEST
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    os.sync()
+    return manifest
+
+
+async def _save_block_log(runtime: Runtime, target: Path) -> dict[str, int]:
+    subjects = Subjects(runtime.node)
+    bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), "backup")
+    try:
+        counts: dict[str, int] = {}
+        for partition in range(runtime.telemetry.partitions):
+            stream = subjects.blocks_stream(partition)
+            state = await save_stream(bus, stream, snapshot_file(target, stream))
+            counts[stream] = int(state["messages"])
+        return counts
+    finally:
+        await bus.close()
+
+
+def _copy_files(root: Path, target: Path) -> None:
+    """Copy all that no other step copies. Files are replaced by renaming or only appended to, so each is whole."""
+    target.mkdir()
+    for folder, names, files in os.walk(root):
+        place = Path(folder).relative_to(root)
+        if place == Path():
+            names[:] = [name for name in names if name not in _NOT_COPIED]
+        (target / place).mkdir(mode=0o700, exist_ok=True)
+        for name in files:
+            source = Path(folder) / name
+            if name.startswith(".") or name.endswith(_SQLITE_COMPANIONS):
+                continue
+            # A file may be gone since the folder was read: then another took its place or it is not needed any more.
+            with contextlib.suppress(FileNotFoundError):
+                with source.open("rb") as file:
+                    head = file.read(len(_SQLITE_HEAD))
+                if head == _SQLITE_HEAD:
+                    copy_sqlite(source, target / place / name)
+                else:
+                    shutil.copy2(source, target / place / name)
+
+
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Copy an SQLite database as of one moment while others write it.
+
+    Raises:
+        sqlite3.Error: it cannot be read or written.
+    """
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=30)) as original,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        original.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")
+    target.chmod(0o600)
+
+
+def sqlite_counts(file: Path) -> dict[str, int]:
+    """Return the number of rows by table."""
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as database:
+        tables = [
+            row[0]
+            for row in database.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            )
+        ]
+        return {
+            name: int(database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0])  # noqa: S608 (own names)
+            for name in sorted(tables)
+        }
+
+
+def describe_files(root: Path) -> list[BackedUpFile]:
+    """Return path, size and SHA-256 of all files but the manifest."""
+    return [
+        BackedUpFile(file.relative_to(root).as_posix(), file.stat().st_size, sha256_of(file))
+        for file in sorted(root.rglob("*"))
+        if file.is_file() and file != root / MANIFEST
+    ]
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def as_document(manifest: Manifest) -> dict[str, Any]:
+    """Return what the command line prints: the manifest without the list of files."""
+    document = dict(msgspec.to_builtins(manifest))
+    files = document.pop("files")
+    return {**document, "file_count": len(files), "bytes": sum(file["bytes"] for file in files)}

@@ -1,0 +1,37 @@
+"""``gongfu backup``."""
+
+from pathlib import Path
+
+import click
+
+from gongfu.node.cli.failures import Failure
+from gongfu.node.cli.options import json_option, local_configuration, local_options
+from gongfu.node.cli.output import print_json
+from gongfu.node.data_directory import DataDirectory
+from gongfu.node.quantities import format_bytes
+
+
+@click.command("backup")
+@click.argument("target", type=click.Path(path_type=Path), metavar="DIR")
+@local_options
+@json_option
+def command(target: Path, config: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Write a consistent backup of the running node to DIR, which must be new or empty.
+
+    It holds secrets: keep it as safe as the node itself.
+    """
+    configuration = local_configuration(config, data_dir)
+    from gongfu.node.backup import BackupError, as_document, back_up
+
+    try:
+        manifest = back_up(DataDirectory(configuration.data_dir), target.absolute())
+    except BackupError as error:
+        raise Failure(str(error), code="backup") from None
+    document = as_document(manifest)
+    if as_json:
+        print_json(document)
+        return
+    print(f"backup of {manifest.node!r} in {target}: {len(manifest.files)} files, {format_bytes(document['bytes'])}")
+    print(f"  included      {', '.join(manifest.included)}")
+    for text in manifest.not_included:
+        print(f"  NOT included  {text}")
