@@ -164,7 +164,8 @@ def run_step(command: list[str], what: str, cwd: Path = ROOT, environment: dict[
         command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise InstallError(f"{what} failed with status {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
+        output = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+        raise InstallError(f"{what} failed with status {done.returncode}:\n{output[-4000:]}")
 
 
 def files_below(path: Path) -> list[Path]:
