@@ -148,7 +148,7 @@ _POINTS = (
 
 
 def _rows(connection: Connection, query: Any) -> Iterator[PointRow]:
-    for row in connection.execution_options(yield_per=2000).execute(query):
+    for row in connection.execute(query.execution_options(yield_per=2000)):
         yield PointRow(row.series, row.tenant_id, row.path, row.name, row.value_type, row.unit)
 
 
