@@ -1,5 +1,7 @@
 # Gongfu: the few commands of a developer. Needs Python 3.11 or newer with venv, make and git.
-PYTHON ?= python3
+# The Python that makes the virtual environment; `make PYTHON=/path/to/python` names another.
+export PYTHON
+FIND_PYTHON := set -e; python=$$(packaging/find-python);
 VENV := .venv/bin
 AREA ?= ingest
 
@@ -16,18 +18,19 @@ help:
 	@echo "make clean    remove what was built, and the demo's data"
 
 demo:
-	@$(PYTHON) packaging/install.py --python demo --console
+	@$(FIND_PYTHON) $$python packaging/install.py --python demo --console
 	@exec $(VENV)/python -m demo $(DEMO)
 
 test:
-	@PYTHON=$(PYTHON) bash .ci/run
+	@bash .ci/run
 
 check:
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/lint-imports
 	$(VENV)/pyright
-	cd console && PATH="$$($(PYTHON) ../packaging/install.py --where-node):$$PATH" node node_modules/vue-tsc/bin/vue-tsc.js --noEmit
+	$(FIND_PYTHON) node=$$($$python packaging/install.py --where-node); cd console; \
+	    PATH="$$node:$$PATH" node node_modules/vue-tsc/bin/vue-tsc.js --noEmit
 
 format:
 	$(VENV)/ruff format .
@@ -37,14 +40,14 @@ bench:
 	$(VENV)/python -m benchmarks.$(AREA) $(BENCH)
 
 console:
-	@$(PYTHON) packaging/install.py --console
+	@$(FIND_PYTHON) $$python packaging/install.py --console
 
 install:
-	@$(PYTHON) packaging/install.py --python dev --console
+	@$(FIND_PYTHON) $$python packaging/install.py --python dev --console
 	@$(VENV)/pre-commit install
 
 build: console
-	@$(PYTHON) packaging/install.py --python dev
+	@$(FIND_PYTHON) $$python packaging/install.py --python dev
 	$(VENV)/python -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 lock:
