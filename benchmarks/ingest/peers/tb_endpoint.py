@@ -1,4 +1,4 @@
-"""Stand-in for a ThingsBoard server: what thingsboard-gateway needs of MQTT and of the gateway API. It counts points."""
+"""Stand-in for a ThingsBoard server: what thingsboard-gateway needs of MQTT and of the gateway API. Counts points."""
 
 import asyncio
 import json
