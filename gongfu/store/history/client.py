@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,7 +21,8 @@ from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import MAX_NS, MILLISECOND, SECOND
 from gongfu.store.history import schema, statements
-from gongfu.store.history.native import decode_native, encode_native
+from gongfu.store.history.native import NativeColumn, decode_native, encode_native
+from gongfu.store.history.sql_tables import SqlTable
 from gongfu.store.history.types import (
     Aggregate,
     Batch,
@@ -114,7 +115,12 @@ class ClickHouseHistory:
         except ClickHouseError as error:
             raise _translated(error) from None
 
-    def _call(self, action: Callable[["Client"], T]) -> T:
+    def call(self, action: Callable[["Client"], T]) -> T:
+        """Run an action with the driver's client and return its result; blocks.
+
+        Raises:
+            HistoryError: what the driver raised, in our words.
+        """
         client = self.client()
         return self._guarded(lambda: action(client))
 
@@ -130,13 +136,13 @@ class ClickHouseHistory:
             for statement in schema.statements(alp=alp):
                 client.command(statement, settings={"allow_experimental_codecs": 1} if alp else None)
 
-        await asyncio.to_thread(self._call, create)
+        await asyncio.to_thread(self.call, create)
 
     async def insert(self, batches: Sequence[Batch]) -> None:
         """See ``HistoryStore``."""
         filled = [batch for batch in batches if len(batch)]
         if filled:
-            await asyncio.to_thread(self._call, lambda client: _insert(client, filled))
+            await asyncio.to_thread(self.call, lambda client: _insert(client, filled))
 
     async def query(
         self,
@@ -193,10 +199,12 @@ class ClickHouseHistory:
             missing = [one for one in missing if one not in seen]
         return _together(value_type, found)
 
-    async def sql(self, statement: str, limits: SqlLimits) -> SqlResult:
+    async def sql(self, statement: str, row_filters: Mapping[str, str], limits: SqlLimits) -> SqlResult:
         """See ``HistoryStore``."""
         settings: dict[str, Any] = {
+            "database": schema.SANDBOX_DATABASE,
             "readonly": 1,
+            "additional_table_filters": dict(row_filters),
             "max_execution_time": limits.seconds,
             "max_memory_usage": limits.memory_bytes,
             "max_rows_to_read": limits.rows_to_read,
@@ -207,17 +215,21 @@ class ClickHouseHistory:
             "output_format_json_named_tuples_as_objects": 1,
         }
         raw = await asyncio.to_thread(
-            self._call, lambda client: client.raw_query(statement, settings=settings, fmt="JSONCompact")
+            self.call, lambda client: client.raw_query(statement, settings=settings, fmt="JSONCompact")
         )
         document = json.loads(raw)
         rows = document["data"]
         columns = [(column["name"], column["type"]) for column in document["meta"]]
         return SqlResult(columns, _exact(rows[: limits.rows]), len(rows) > limits.rows)
 
+    async def publish(self, table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]]) -> None:
+        """See ``HistoryStore``."""
+        await asyncio.to_thread(self.call, lambda client: _publish(client, table, tenant, columns))
+
     async def sizes(self) -> dict[str, TableSize]:
         """See ``HistoryStore``."""
         raw = await asyncio.to_thread(
-            self._call, lambda client: client.raw_query(statements.sizes(), fmt="TabSeparated")
+            self.call, lambda client: client.raw_query(statements.sizes(), fmt="TabSeparated")
         )
         rows = [line.split("\t") for line in raw.decode().splitlines()]
         return {name: TableSize(int(n), int(size), int(parts)) for name, n, size, parts in rows}
@@ -238,7 +250,7 @@ class ClickHouseHistory:
     async def _read(self, statement: str) -> bytes:
         settings = {"max_execution_time": self._query_seconds}
         return await asyncio.to_thread(
-            self._call, lambda client: client.raw_query(statement, settings=settings, fmt="Native")
+            self.call, lambda client: client.raw_query(statement, settings=settings, fmt="Native")
         )
 
 
@@ -265,6 +277,30 @@ def _insert(client: "Client", batches: Sequence[Batch]) -> None:
             ]
         )
         client.raw_insert(f"{schema.DATABASE}.{table}", COLUMN_NAMES, body, fmt="Native")
+
+
+def _publish(client: "Client", table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Fill a table beside, then exchange the tenant's partition: readers see the old rows or the new ones.
+
+    One process publishes at a time. The table beside stays: chDB removes dropped tables only when it starts.
+    """
+    beside = table.beside
+    for made in (table, beside):
+        client.command(made.create())
+    stored, source = f"{schema.DATABASE}.{table.stored}", f"{schema.DATABASE}.{beside.stored}"
+    partition = int(tenant)
+    client.command(f"ALTER TABLE {source} DROP PARTITION {partition}")
+    n = len(columns[table.columns[0][0]])
+    if n:
+        types = dict(table.columns)
+        own: list[NativeColumn] = [("tenant", "UInt32", np.full(n, partition, "<u4"))]
+        body = encode_native(own + [(name, types[name], values) for name, values in columns.items()])
+        client.raw_insert(source, ["tenant", *columns], body, fmt="Native")
+    client.command(f"ALTER TABLE {stored} REPLACE PARTITION {partition} FROM {source}")
+    client.command(f"ALTER TABLE {source} DROP PARTITION {partition}")
+    counted = client.command(f"SELECT count() FROM {stored} WHERE tenant = {partition}")  # noqa: S608
+    if counted != n:
+        raise HistoryUnavailable(f"table {table.name}: {counted} rows instead of {n}, published twice at a time")
 
 
 _EMPTY: dict[ValueType, NDArray[Any] | list[str]] = {

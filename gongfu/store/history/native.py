@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NativeColumn = tuple[str, str, NDArray[Any] | Sequence[str]]
+NativeColumn = tuple[str, str, NDArray[Any] | Sequence[Any]]
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "UInt8": np.dtype("u1"),

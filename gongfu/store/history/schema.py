@@ -7,8 +7,10 @@ double; engines that do not know it get ZSTD.
 """
 
 from gongfu.kernel.points import ValueType
+from gongfu.store.history.sql_tables import DATABASE, SERIES
 
-DATABASE = "gongfu"
+# Empty for ever: users' SQL runs in it, so a bare name that slips through names nothing.
+SANDBOX_DATABASE = "gongfu_sandbox"
 
 TABLES: dict[ValueType, str] = {
     ValueType.DOUBLE: "point_double",
@@ -64,7 +66,7 @@ def statements(*, alp: bool) -> list[str]:
         alp: the engine knows the ALP codec.
     """
     settings = ", ".join(f"{name} = {value}" for name, value in _SETTINGS.items())
-    made = [f"CREATE DATABASE IF NOT EXISTS {DATABASE}"]
+    made = [f"CREATE DATABASE IF NOT EXISTS {name} ENGINE = Atomic" for name in (DATABASE, SANDBOX_DATABASE)]
     for table in POINT_TABLES:
         codec = _VALUE_CODECS[table]
         if table == "point_double" and not alp:
@@ -79,4 +81,5 @@ def statements(*, alp: bool) -> list[str]:
             ") ENGINE = ReplacingMergeTree(ingested) PARTITION BY toYear(time) ORDER BY (series, time) "
             f"SETTINGS {settings}"
         )
+    made.append(SERIES.create())
     return made

@@ -1,6 +1,6 @@
 """History: what the rest of Gongfu asks of the time series store. All times are UTC nanoseconds since 1970."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
+from gongfu.store.history.sql_tables import SqlTable
 
 
 class HistoryError(Exception):
@@ -181,8 +182,18 @@ class HistoryStore(Protocol):
         """Return the point with the greatest source time of each series that has any."""
         ...
 
-    async def sql(self, statement: str, limits: SqlLimits) -> SqlResult:
-        """Run one read-only statement that the sandbox has already rewritten."""
+    async def sql(self, statement: str, row_filters: Mapping[str, str], limits: SqlLimits) -> SqlResult:
+        """Run one read-only statement that the sandbox has rewritten.
+
+        Args:
+            statement: the SELECT.
+            row_filters: conditions by stored table, put on every read whatever the statement says.
+            limits: bounds.
+        """
+        ...
+
+    async def publish(self, table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Replace all rows of a tenant in a table of records, atomically."""
         ...
 
     async def sizes(self) -> dict[str, TableSize]:
