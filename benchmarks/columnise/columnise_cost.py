@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 
 from gongfu.ingest.columnise.columniser import Columniser
+from gongfu.ingest.columnise.sparkplug_schema import Payload
 from gongfu.ingest.types import Form, Receipt, Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
@@ -108,6 +110,38 @@ FORMS: dict[str, tuple[Form, Callable[[int], bytes], int, str]] = {
 }
 
 
+def sparkplug(n: int, aliases: int, birth: bool = False) -> bytes:
+    message = Payload(timestamp=1_700_000_000_000 + n, seq=n % 256)
+    for i in range(aliases):
+        metric = message.metrics.add(alias=i + 1, timestamp=1_700_000_000_000 + n, double_value=20.0 + i + n * 0.013)
+        if birth:
+            metric.name, metric.datatype = f"sensor {i:02d}", 10
+    return message.SerializeToString()
+
+
+TOPIC = "spBv1.0/group/{}/edge"
+FORMS["Sparkplug 20"] = (Form.SPARKPLUG, lambda n: sparkplug(n, POINTS), POINTS, TOPIC.format("NDATA"))
+FORMS["Sparkplug 3"] = (Form.SPARKPLUG, lambda n: sparkplug(n, 3), 3, TOPIC.format("NDATA"))
+
+
+def arrow(n: int) -> bytes:
+    rows = 50 * POINTS
+    table = pa.table(
+        {
+            "time": pa.array([1_700_000_000_000 + n + i // POINTS for i in range(rows)], pa.timestamp("ms")),
+            "name": [f"sensor_{i % POINTS:02d}" for i in range(rows)],
+            "value": [20.0 + i + n * 0.013 for i in range(rows)],
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+FORMS["Arrow 1000"] = (Form.ARROW, arrow, 50 * POINTS, "")
+
+
 async def measure(form: Form, make: Callable[[int], bytes], points: int, context: str, messages: int) -> float:
     with tempfile.TemporaryDirectory() as directory:
         engine, writers = records(Path(directory), 50)
@@ -126,6 +160,9 @@ async def measure(form: Form, make: Callable[[int], bytes], points: int, context
 
         payloads = [make(n) for n in range(500)]
         expected = 10 * points * len(writers)
+        if form is Form.SPARKPLUG:
+            for writer in writers:
+                columniser.submit(writer, form, sparkplug(0, points, birth=True), 0, None, TOPIC.format("NBIRTH"))
         for writer in writers:
             for n in range(10):
                 columniser.submit(writer, form, payloads[n], time.time_ns(), done, context)

@@ -22,7 +22,7 @@ from gongfu.ingest.columnise.elements import Element, PointTable
 from gongfu.ingest.columnise.job import Job
 from gongfu.ingest.columnise.json import parse
 from gongfu.ingest.columnise.limits import PENDING_BYTES, TelemetryLimits
-from gongfu.ingest.columnise.reading import read_payload, read_wide
+from gongfu.ingest.columnise.reading import PayloadReader, read_wide
 from gongfu.ingest.columnise.reasons import Reason, Shed
 from gongfu.ingest.columnise.snapshot import write_by_plan
 from gongfu.ingest.types import Done, Form, Receipt, Writer
@@ -78,6 +78,7 @@ class Columniser:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="columnise-records")
         self._log = log or BlockLog(bus, subjects, counters)
         self._catalogue = SeriesCatalogue(engine, self._executor, limits, clock)
+        self._reader = PayloadReader(limits)
         self._tables = self._catalogue.tables
         self._drops = DropRecorder(engine, self._executor, clock)
         self._accumulator = Accumulator(self._log, clock, counters, self._settle_block)
@@ -219,7 +220,7 @@ class Columniser:
         """Write the elements of a job as far as possible; park it when the registry is needed."""
         try:
             if job.elements is None:
-                read_payload(job, partial(self._stamp, job.received), self._limits)
+                self._reader.read(job, partial(self._stamp, job.received))
             if self._write_elements(job):
                 self._finish_writing(job)
             else:
@@ -315,7 +316,7 @@ class Columniser:
 
     def _finish_writing(self, job: Job) -> None:
         """All that can be written is; what was rejected is known."""
-        job.written = True
+        job.release()
         if job.rejected:
             self._count(job.writer, REJECTED, job.rejected, job.detail)
         self._finish(job)
@@ -347,6 +348,8 @@ class Columniser:
             return
         # A point keeps its name and type for ever, so only its end matters; an asset may get another path.
         changes = ("deleted",) if change.kind == "point" else ("updated", "deleted")
+        if change.kind == "device" and change.change == "deleted":
+            self._reader.forget(change.id)
         if change.change in changes:
             self._catalogue.forget()
 

@@ -1,5 +1,6 @@
 """One payload on its way through the columniser."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from gongfu.ingest.columnise.elements import Element
@@ -48,7 +49,7 @@ class Job:
         self.received = received
         self.done = done
         self.context = context
-        self.elements: list[Element] | None = None
+        self.elements: Sequence[Element] | None = None
         self.document: Any = None
         self.index = 0
         self.attempts = 0
@@ -75,6 +76,11 @@ class Job:
         if self.elements is None:
             return 1
         return sum(element.points for element in self.elements[self.index :])
+
+    def release(self) -> None:
+        """Let go of the payload: all that can be written is; only the receipt is still to come."""
+        self.written = True
+        self.payload, self.document, self.elements, self.index = b"", None, [], 0
 
     def receipt(self) -> Receipt:
         """Return the receipt for what is known now."""

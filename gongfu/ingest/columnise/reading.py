@@ -1,6 +1,9 @@
 """Payload bytes to elements, by form."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from gongfu.ingest.columnise.elements import Element
 from gongfu.ingest.columnise.job import Job
@@ -12,35 +15,60 @@ from gongfu.ingest.columnise.snapshot import Snapshot
 from gongfu.ingest.types import Form
 from gongfu.kernel.times import SECOND
 
-
-def read_payload(job: Job, stamp: Callable[[], int], limits: TelemetryLimits) -> None:
-    """Fill ``job.elements``; what cannot be read is rejected.
-
-    Args:
-        job: the payload.
-        stamp: returns the time for values without one, UTC ns, each call later than the last.
-        limits: bounds of the node.
-    """
-    elements = _read(job, _times(job, stamp, limits), job.reject)
-    points = sum(element.points for element in elements)
-    if points > limits.max_points_per_payload:
-        job.reject(Reason.TOO_MANY_POINTS, points, f"{points} points, at most {limits.max_points_per_payload}")
-        elements = []
-    job.elements = list(elements)
+if TYPE_CHECKING:
+    from gongfu.ingest.columnise.sparkplug import SparkplugReader
 
 
-def _read(job: Job, times: SourceTimes, reject: Reject) -> Sequence[Element]:
-    form = job.form
-    if form is Form.NDJSON:
-        return read_ndjson(job.payload, parse, times, reject)
-    if form is Form.JSON or form is Form.JSON_GATEWAY:
+class PayloadReader:
+    """Reads payloads of all forms; keeps the Sparkplug births. The readers of rare forms are loaded when first used."""
+
+    def __init__(self, limits: TelemetryLimits) -> None:
+        self._limits = limits
+        self._sparkplug: SparkplugReader | None = None
+
+    def read(self, job: Job, stamp: Callable[[], int]) -> None:
+        """Fill ``job.elements``; what cannot be read is rejected.
+
+        Args:
+            job: the payload.
+            stamp: returns the time for values without one, UTC ns, each call later than the last.
+        """
+        elements = self._read(job, _times(job, stamp, self._limits), job.reject)
+        points = sum([element.points for element in elements])
+        most = self._limits.max_points_per_payload
+        if points > most:
+            job.reject(Reason.TOO_MANY_POINTS, points, f"{points} points, at most {most}")
+            elements = []
+        job.elements = elements
+
+    def forget(self, device: int) -> None:
+        """Forget the births of a device that is no more."""
+        if self._sparkplug is not None:
+            self._sparkplug.forget(device)
+
+    def _read(self, job: Job, times: SourceTimes, reject: Reject) -> Sequence[Element]:
+        form = job.form
+        if form is Form.NDJSON:
+            return read_ndjson(job.payload, parse, times, reject)
+        if form is Form.SPARKPLUG:
+            reader = self._sparkplug or self._open_sparkplug()
+            return reader.read(job.payload, job.context, job.writer, times, reject)
+        if form is Form.ARROW:
+            from gongfu.ingest.columnise.arrow import read_arrow
+
+            return read_arrow(job.payload, times, self._limits.max_points_per_payload, reject)
         try:
             document = parse(job.payload) if job.document is None else job.document
         except ValueError as error:
             reject(Reason.MALFORMED_JSON, 1, str(error))
             return []
         return read_json(document, form is Form.JSON_GATEWAY, times, reject)
-    raise ValueError(f"form {form} is not known")
+
+    def _open_sparkplug(self) -> SparkplugReader:
+        from gongfu.ingest.columnise.sparkplug import SparkplugReader
+
+        self._sparkplug = SparkplugReader(self._limits.max_points_per_payload)
+        return self._sparkplug
 
 
 def _silent(_reason: Reason, _n: int, _detail: str) -> None:

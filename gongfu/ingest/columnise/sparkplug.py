@@ -1,0 +1,294 @@
+"""Sparkplug B payloads: metrics to points of the asset ``<group>/<edge>[/<device>]`` below the sender's own.
+
+Births are kept per sender, edge node and device, because data metrics may have an alias only, and no data type
+(Sparkplug 3.0.0 §6.4.6). Host logic (sequence numbers, rebirth requests, state) is not here.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from gongfu.ingest.columnise.accumulator import OpenBlock
+from gongfu.ingest.columnise.elements import MAX_PLAN_POINTS, PointTable, Refusals
+from gongfu.ingest.columnise.json import SourceTimes
+from gongfu.ingest.columnise.limits import MAX_PATH
+from gongfu.ingest.columnise.reasons import Reason, Reject, shown
+from gongfu.ingest.columnise.rows import Row, missing_rows, write_rows
+from gongfu.ingest.columnise.sparkplug_plan import SparkplugPlan
+from gongfu.ingest.columnise.sparkplug_schema import DataType, Payload
+from gongfu.ingest.columnise.sparkplug_values import VALUE_TYPES, quality_of, value_of
+from gongfu.ingest.columnise.values import path_problem
+from gongfu.ingest.types import Writer
+from gongfu.kernel.points import Series, ValueType
+from gongfu.kernel.quality import Quality
+from gongfu.kernel.times import MAX_NS, MILLISECOND
+
+NAMESPACE = "spBv1.0"
+_NODE = frozenset({"NBIRTH", "NDATA", "NDEATH"})
+_DEVICE = frozenset({"DBIRTH", "DDATA", "DDEATH"})
+_BIRTHS = frozenset({"NBIRTH", "DBIRTH"})
+_DEATHS = frozenset({"NDEATH", "DDEATH"})
+# Topics whose parts are remembered.
+_TOPICS = 10_000
+# Session control, not measurement (§6.4.6.1, §6.4.8).
+_SESSION_METRIC = "bdSeq"
+_CONTROL_PREFIXES = ("Node Control/", "Device Control/")
+_COMPRESSED = "SPBV1.0_COMPRESSED"
+_MAX_MS = MAX_NS // MILLISECOND
+MAX_PLANS = 8
+
+
+class Birth:
+    """What the birth certificate of an edge node or device said.
+
+    Attributes:
+        by_alias: (name, data type) by alias.
+        types: data type by name.
+        plans: ready-made ways to write a payload, by its aliases or names.
+    """
+
+    __slots__ = ("by_alias", "plans", "types")
+
+    def __init__(self) -> None:
+        self.by_alias: dict[int, tuple[str, int]] = {}
+        self.types: dict[str, int] = {}
+        self.plans: dict[Any, SparkplugPlan] = {}
+
+
+class BirthRegister:
+    """Births by sender and asset (``group/edge[/device]``)."""
+
+    def __init__(self) -> None:
+        self._births: dict[tuple[int, str], Birth] = {}
+        # Assets with a birth, by sender and edge node: what the death of the node ends.
+        self._edges: dict[tuple[int, str], set[str]] = {}
+
+    def find(self, writer: Writer, child: str) -> Birth | None:
+        """Return the birth that counts now."""
+        return self._births.get((writer.device, child))
+
+    def born(self, writer: Writer, edge: str, child: str, birth: Birth) -> None:
+        """Keep a birth. That of an edge node ends all earlier ones of its devices (§6.4.8)."""
+        if child == edge:
+            self.died(writer, edge, child)
+        self._edges.setdefault((writer.device, edge), set()).add(child)
+        self._births[writer.device, child] = birth
+
+    def died(self, writer: Writer, edge: str, child: str) -> None:
+        """Forget a device, or an edge node with its devices (§6.4.11, §6.4.13)."""
+        children = self._edges.get((writer.device, edge), set())
+        for ended in list(children) if child == edge else [child]:
+            children.discard(ended)
+            self._births.pop((writer.device, ended), None)
+
+    def forget(self, device: int) -> None:
+        """Forget everything of a sender."""
+        for key in [key for key in self._edges if key[0] == device]:
+            for child in self._edges.pop(key):
+                self._births.pop((device, child), None)
+
+
+def split_topic(topic: str) -> tuple[str, str, str] | None:
+    """Return (message type, ``group/edge``, ``group/edge[/device]``) of a Sparkplug topic, None when it is not one."""
+    levels = topic.split("/")
+    if len(levels) not in (4, 5) or levels[0] != NAMESPACE:
+        return None
+    kinds = _NODE if len(levels) == 4 else _DEVICE
+    if levels[2] not in kinds:
+        return None
+    edge, child = f"{levels[1]}/{levels[3]}", "/".join(levels[1:2] + levels[3:])
+    return None if path_problem(child, MAX_PATH) else (levels[2], edge, child)
+
+
+class SparkplugReader:
+    """Reads payloads; keeps the births."""
+
+    def __init__(self, max_points: int) -> None:
+        """``max_points`` bounds the metrics of a payload, and with them of a birth."""
+        self._max_points = max_points
+        self._births = BirthRegister()
+        self._topics: dict[str, tuple[str, str, str] | None] = {}
+
+    def forget(self, device: int) -> None:
+        """Forget the births of a device that is no more."""
+        self._births.forget(device)
+
+    def read(self, payload: bytes, topic: str, writer: Writer, times: SourceTimes, reject: Reject) -> "list[Metrics]":
+        """Return the metrics of a payload as one element; none for a death or an unreadable payload."""
+        try:
+            parts = self._topics[topic]
+        except KeyError:
+            if len(self._topics) >= _TOPICS:
+                self._topics.clear()
+            parts = self._topics[topic] = split_topic(topic)
+        if parts is None:
+            reject(Reason.FORM_INVALID, 1, f"topic {shown(topic)} is not a Sparkplug topic that carries metrics")
+            return []
+        kind, edge, child = parts
+        if kind in _DEATHS:
+            self._births.died(writer, edge, child)
+            return []
+        try:
+            message = Payload.FromString(payload)
+        except DecodeError as error:
+            reject(Reason.MALFORMED_SPARKPLUG, 1, str(error))
+            return []
+        metrics = list(message.metrics)
+        if len(metrics) > self._max_points:
+            # Before the births: a payload that is too large must not fill memory either.
+            reject(Reason.TOO_MANY_POINTS, len(metrics), f"{len(metrics)} metrics, at most {self._max_points}")
+            return []
+        if not metrics and message.uuid == _COMPRESSED:
+            reject(Reason.MALFORMED_SPARKPLUG, 1, "compressed payloads are not read")
+            return []
+        if kind in _BIRTHS:
+            birth = _birth_of(metrics, reject)
+            if birth is None:
+                return []
+            self._births.born(writer, edge, child, birth)
+        else:
+            birth = self._births.find(writer, child) or Birth()
+        # Quality is a property, so it can only be where its name is; a null is always written as these two bytes.
+        plain = b"Quality" not in payload and b"\x38\x01" not in payload
+        return [Metrics(child, metrics, message.timestamp, birth, times, reject, plain)]
+
+
+def _birth_of(metrics: list[Any], reject: Reject) -> Birth | None:
+    birth = Birth()
+    for metric in metrics:
+        name = metric.name
+        if type(name) is not str:
+            reject(Reason.MALFORMED_SPARKPLUG, len(metrics), "a metric name is not UTF-8")
+            return None
+        birth.types[name] = metric.datatype
+        if metric.HasField("alias"):
+            birth.by_alias[metric.alias] = (name, metric.datatype)
+    return birth
+
+
+class Metrics:
+    """An ``Element`` of a Sparkplug payload.
+
+    Attributes:
+        child: path of the asset below the writer's own.
+    """
+
+    __slots__ = (
+        "_birth",
+        "_metrics",
+        "_plain",
+        "_reject",
+        "_rows",
+        "_shape",
+        "_skipped",
+        "_times",
+        "_timestamp",
+        "child",
+    )
+
+    def __init__(
+        self,
+        child: str,
+        metrics: list[Any],
+        timestamp: int,
+        birth: Birth,
+        times: SourceTimes,
+        reject: Reject,
+        plain: bool,
+    ) -> None:
+        self.child = child
+        self._metrics = metrics
+        self._timestamp = timestamp or times.stamp() // MILLISECOND
+        self._birth = birth
+        self._times = times
+        self._reject = reject
+        self._plain = plain
+        self._rows: list[Row] | None = None
+        self._shape: tuple[Any, ...] = ()
+        self._skipped = False
+
+    @property
+    def points(self) -> int:
+        """Number of metrics."""
+        return len(self._metrics)
+
+    def write_planned(self, table: PointTable, block: OpenBlock) -> bool:
+        """Append the metrics by the plan for their aliases; return False, with nothing appended, when there is none."""
+        if not self._plain:
+            return False
+        shape: tuple[Any, ...] = tuple([metric.alias for metric in self._metrics])
+        if not all(shape):
+            shape = tuple([metric.name for metric in self._metrics])
+        self._shape = shape
+        plan = self._birth.plans.get(shape)
+        if plan is None or plan.table is not table:
+            return False
+        return plan.write(self._metrics, self._timestamp, self._times.horizon, block)
+
+    def missing(self, names: dict[str, Series]) -> dict[str, ValueType]:
+        """Return valid names without a series, with the type each gets."""
+        return missing_rows(self._judged(), names)
+
+    def write(self, table: PointTable, block: OpenBlock, reject: Reject, refused: Refusals) -> None:
+        """Append the points to the block; report those that cannot be."""
+        rows = self._judged()
+        taken = write_rows(rows, self.child, table, block, reject, refused)
+        n = len(self._metrics)
+        if taken == n and self._plain and self._shape and n <= MAX_PLAN_POINTS and not self._skipped:
+            plans = self._birth.plans
+            if len(plans) >= MAX_PLANS:
+                plans.clear()
+            plans[self._shape] = SparkplugPlan([row.name for row in rows], self._datatypes(), table)
+
+    def _datatypes(self) -> list[int]:
+        return [self._define(metric)[1] for metric in self._metrics]
+
+    def _define(self, metric: Any) -> tuple[str, int]:
+        """Return name and data type of a metric, from itself or its birth; an empty name is an unknown alias."""
+        name, datatype = metric.name, metric.datatype
+        if not name:
+            known = self._birth.by_alias.get(metric.alias) if metric.HasField("alias") else None
+            if known is None:
+                return "", 0
+            name, born = known
+            return name, datatype or born
+        return name, datatype or self._birth.types.get(name, 0)
+
+    def _judged(self) -> list[Row]:
+        """Return the rows of all metrics that can be columnised; report the others once."""
+        if self._rows is None:
+            self._rows = list(self._judge())
+        return self._rows
+
+    def _judge(self) -> Iterator[Row]:
+        reject = self._reject
+        for metric in self._metrics:
+            name, datatype = self._define(metric)
+            if type(name) is not str:
+                reject(Reason.MALFORMED_SPARKPLUG, 1, "a metric name is not UTF-8")
+                continue
+            if not name:
+                reject(Reason.ALIAS_UNKNOWN, 1, f"alias {metric.alias} is in no birth certificate of this session")
+                continue
+            if name == _SESSION_METRIC or name.startswith(_CONTROL_PREFIXES):
+                self._skipped = True
+                continue
+            value_type = VALUE_TYPES.get(datatype)
+            if value_type is None:
+                known = DataType(datatype).name if datatype in DataType.__members__.values() else str(datatype)
+                reject(Reason.DATATYPE_UNSUPPORTED, 1, f"{shown(name)}: data type {known} has no column")
+                continue
+            milliseconds = metric.timestamp or self._timestamp
+            if milliseconds > _MAX_MS:
+                reject(Reason.TIMESTAMP_INVALID, 1, f"{shown(name)}: timestamp {milliseconds} ms is beyond 2262")
+                continue
+            time = self._times.check(milliseconds * MILLISECOND, 1, reject)
+            if time is None:
+                continue
+            reason, value = value_of(metric, datatype)
+            if reason is not None:
+                reject(reason, 1, f"{shown(name)}: {value}")
+                continue
+            quality = Quality.GOOD if self._plain else quality_of(metric)
+            yield Row(name, value_type, value, time, quality)
