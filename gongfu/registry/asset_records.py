@@ -157,6 +157,19 @@ def remove_tree(connection: Connection, tenant_id: int, path: str) -> None:
     connection.execute(delete(asset).where(asset.c.tenant_id == tenant_id, at_or_below(path)))
 
 
+def plain_page(connection: Connection, tenant_id: int, after: str | None, limit: int) -> Sequence[Any]:
+    """Return assets in order of path, without counting what is below them."""
+    query = select(asset).where(asset.c.tenant_id == tenant_id).order_by(asset.c.path).limit(limit)
+    return connection.execute(query if after is None else query.where(asset.c.path > after)).all()
+
+
+def extent(connection: Connection, tenant_id: int) -> tuple[int, int]:
+    """Return the number of assets of a tenant and the greatest id."""
+    query = select(func.count(), func.coalesce(func.max(asset.c.id), 0)).where(asset.c.tenant_id == tenant_id)
+    number, last = connection.execute(query).one()
+    return number, last
+
+
 def count(connection: Connection, tenant_id: int) -> int:
     """Return the number of assets of a tenant."""
     return connection.execute(

@@ -12,7 +12,7 @@ from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock, format_rfc3339
 from gongfu.registry import asset_records, audit
 from gongfu.registry.changes import Announce, RegistryChange
-from gongfu.registry.names import PATH_LIMIT, check_name, check_path
+from gongfu.registry.names import PATH_LIMIT, RowId, check_name, check_path
 from gongfu.store.records.engine import reading, writing
 
 _TYPE_LIMIT = 120
@@ -37,7 +37,7 @@ class NewAsset(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Request to add an asset: by ``path`` (missing parents are added too), or by ``name`` below ``parent_id``."""
 
     name: str | None = None
-    parent_id: int | None = None
+    parent_id: RowId | None = None
     path: str | None = None
     type: str = ""
     attributes: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
@@ -47,7 +47,7 @@ class AssetPatch(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Request to change an asset; another name or parent moves it with all below it. ``attributes`` replaces all."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
-    parent_id: int | msgspec.UnsetType | None = msgspec.UNSET
+    parent_id: RowId | msgspec.UnsetType | None = msgspec.UNSET
     type: str | msgspec.UnsetType = msgspec.UNSET
     attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 from sqlalchemy import insert as insert_into
 
 from gongfu.registry.tables import audit
@@ -26,3 +26,14 @@ def newest(connection: Connection, tenant: int, before: int | None, limit: int) 
     if before is not None:
         query = query.where(audit.c.id < before)
     return connection.execute(query).all()
+
+
+def last_of(connection: Connection, tenant: int, prefixes: Sequence[str]) -> int:
+    """Return the id of a tenant's newest row whose action starts with one of some texts, 0 when there is none."""
+    query = (
+        select(audit.c.id)
+        .where(audit.c.tenant_id == tenant, or_(*(audit.c.action.startswith(prefix) for prefix in prefixes)))
+        .order_by(audit.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(query).scalar() or 0

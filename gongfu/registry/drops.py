@@ -8,9 +8,10 @@ from sqlalchemy import Engine
 from gongfu.kernel.permissions import NODE_TENANT, Subject
 from gongfu.kernel.times import format_rfc3339
 from gongfu.registry import drop_records
+from gongfu.registry.names import RowId
 from gongfu.store.records.engine import reading
 
-DropKey = tuple[int, int, int, str, str]
+DropKey = tuple[RowId, RowId, RowId, str, str]
 
 
 class DropDocument(msgspec.Struct, frozen=True):

@@ -10,10 +10,10 @@ from gongfu.kernel.errors import invalid, not_found
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock, format_rfc3339, parse_rfc3339
 from gongfu.registry import asset_records, audit, event_records
-from gongfu.registry.names import check_name
+from gongfu.registry.names import RowId, check_name
 from gongfu.store.records.engine import reading, writing
 
-EventKey = tuple[int, str]
+EventKey = tuple[RowId, str]
 Text = Annotated[str, msgspec.Meta(max_length=4000, pattern="^[^\\x00]*$")]
 
 

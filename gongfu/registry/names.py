@@ -1,8 +1,14 @@
 """Rules for names: of assets, devices, users and tenants."""
 
 import unicodedata
+from typing import Annotated
+
+import msgspec
 
 from gongfu.kernel.errors import invalid
+
+# Id of a row in requests and cursors: what the databases can hold.
+RowId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 NAME_LIMIT = 200
 PATH_LIMIT = 1000

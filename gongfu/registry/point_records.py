@@ -30,6 +30,19 @@ def by_ids(connection: Connection, tenant_id: int, keys: Collection[int]) -> Seq
     return connection.execute(_POINT.where(point.c.tenant_id == tenant_id, point.c.id.in_(keys))).all()
 
 
+def by_names(connection: Connection, tenant_id: int, names: Sequence[tuple[str, str]]) -> Sequence[Any]:
+    """Return those of some (asset path, name) that are points of a tenant."""
+    query = _POINT.where(asset.c.tenant_id == tenant_id, tuple_(asset.c.path, point.c.name).in_(names))
+    return connection.execute(query.where(asset.c.path.in_({path for path, _ in names}))).all()
+
+
+def extent(connection: Connection, tenant_id: int) -> tuple[int, int]:
+    """Return the number of points of a tenant and the greatest id."""
+    query = select(func.count(), func.coalesce(func.max(point.c.id), 0)).where(point.c.tenant_id == tenant_id)
+    number, last = connection.execute(query).one()
+    return number, last
+
+
 def page(
     connection: Connection,
     tenant_id: int,

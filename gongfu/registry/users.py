@@ -10,7 +10,7 @@ from gongfu.kernel.errors import conflict, forbidden, not_found
 from gongfu.kernel.permissions import NODE_TENANT, Action, Role, Subject, can
 from gongfu.kernel.times import Clock, SystemClock, format_rfc3339
 from gongfu.registry import audit, passwords, user_records
-from gongfu.registry.names import check_name
+from gongfu.registry.names import RowId, check_name
 from gongfu.store.records.engine import reading, writing
 
 _USER_NAME_LIMIT = 120
@@ -45,7 +45,7 @@ class NewUser(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     name: str
     role: Role
     password: str | None = None
-    tenant_id: int | None = None
+    tenant_id: RowId | None = None
     language: str = "zh"
 
 

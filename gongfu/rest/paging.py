@@ -52,6 +52,9 @@ def cursor_of(call: Call, key_type: type[T]) -> T | None:
         return None
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        # No key holds U+0000, which PostgreSQL would not take.
+        if b"\\u0000" in raw:
+            raise ValueError("U+0000")
         return msgspec.json.decode(raw, type=key_type)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise invalid("cursor is not one of this list") from None

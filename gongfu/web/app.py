@@ -1,6 +1,7 @@
 """The ASGI application: turns the nouns' routes into HTTP, and every failure into problem+json."""
 
 import logging
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Any, TypeGuard
@@ -22,6 +23,9 @@ from gongfu.web.paths import http_path
 
 PREFIX = "/v1"
 MAX_BODY_BYTES = 1_048_576
+
+# The escape of U+0000 in JSON, and not an escaped backslash before "u0000".
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 log = logging.getLogger("gongfu.web")
 
@@ -78,11 +82,15 @@ class _Operations:
             identity = await authenticate(request, self._identify)
             authorise(identity, route.action, own_session=route.own_session)
             subject, session = identity.subject, identity.token_hash
+        query = dict(request.query_params)
+        # PostgreSQL cannot hold this character in a text, and nothing needs it in one.
+        if any("\0" in text for text in (*query.values(), *request.path_params.values())):
+            raise invalid("text must not contain the character U+0000")
         body = await self._body(request, route)
         call = Call(
             subject=subject,
             path=request.path_params,
-            query=dict(request.query_params),
+            query=query,
             body=body,
             accept=request.headers.get("accept", "*/*").lower(),
             headers=dict(request.headers),
@@ -100,6 +108,8 @@ class _Operations:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise Problem(415, "unsupported-media-type", "Media type not supported", "send it as application/json")
+        if _NUL.search(raw):
+            raise invalid("text must not contain the character U+0000")
         try:
             return self._decoders[route.method].decode(raw)
         except msgspec.ValidationError as error:

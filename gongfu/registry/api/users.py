@@ -8,6 +8,7 @@ from gongfu.kernel.permissions import Action
 from gongfu.registry import audit
 from gongfu.registry.api.query import number_of
 from gongfu.registry.audit import AuditEntry
+from gongfu.registry.names import RowId
 from gongfu.registry.service import Registry
 from gongfu.registry.users import NewUser, TenantDocument, UserDocument, UserPatch, UserWithPassword
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
@@ -62,17 +63,19 @@ def routes(registry: Registry) -> list[Route]:
 
     async def list_tenants(call: Call) -> Page:
         limit = limit_of(call)
-        rows = await asyncio.to_thread(users.tenants, cursor_of(call, int), limit + 1)
-        return Page(rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None)
+        cursor = cursor_of(call, tuple[RowId])
+        rows = await asyncio.to_thread(users.tenants, cursor and cursor[0], limit + 1)
+        return Page(rows[:limit], encode_cursor((rows[limit - 1].id,)) if len(rows) > limit else None)
 
     async def create_tenant(call: Call) -> TenantDocument:
         return await asyncio.to_thread(users.create_tenant, call.subject, call.body.name)
 
     async def list_audit(call: Call) -> Page:
+        cursor = cursor_of(call, tuple[RowId])
         rows, key = await asyncio.to_thread(
-            audit.entries, registry.engine, call.subject.tenant, cursor_of(call, int), limit_of(call)
+            audit.entries, registry.engine, call.subject.tenant, cursor and cursor[0], limit_of(call)
         )
-        return Page(rows, None if key is None else encode_cursor(key))
+        return Page(rows, None if key is None else encode_cursor((key,)))
 
     user_write, tenant_write = Action.USER_WRITE, Action.TENANT_WRITE
     return [

@@ -1,0 +1,195 @@
+"""The web host put together: the services of all nouns, their routes, and the application that serves them."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from sqlalchemy import Engine
+from starlette.types import ASGIApp
+
+import gongfu
+from gongfu.bus.connection import subscribe
+from gongfu.bus.metrics import MetricsPublisher
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.subjects import Subjects
+from gongfu.kernel.times import SystemClock
+from gongfu.node.runtime import Runtime
+from gongfu.reason.alarms import api as alarms_api
+from gongfu.reason.alarms.service import AlarmService
+from gongfu.registry.api import assets, devices, events, points, session, users
+from gongfu.registry.device_secrets import load_device_key
+from gongfu.registry.point_directory import RegistryPoints
+from gongfu.registry.service import Registry, open_registry
+from gongfu.registry.sql_sources import AssetSource, DeviceSource
+from gongfu.rest.routing import Route
+from gongfu.store.history import api as history_api
+from gongfu.store.history.client import ClickHouseHistory
+from gongfu.store.history.query import HistoryQueries
+from gongfu.store.history.sql_tables import PointSource, SqlTables
+from gongfu.web import health, overview
+from gongfu.web.app import create_app
+from gongfu.web.live import NodeLive
+from gongfu.web.metrics_text import metrics_route
+from gongfu.web.node_state import NodeState
+from gongfu.web.openapi import openapi_route
+from gongfu.web.presence import Presence
+from gongfu.web.static import console_routes
+from gongfu.web.stream import Hub
+from gongfu.web.stream_route import stream_route
+
+logger = logging.getLogger("gongfu.web")
+
+
+class _AlarmEvent(msgspec.Struct, frozen=True):
+    """``evt.alarm`` as the stream needs it: whose alarm, and its document as it came."""
+
+    tenant: int
+    alarm: msgspec.Raw
+
+
+@dataclass(slots=True)
+class WebHost:
+    """Everything of the web role but the listening socket. ``start`` before serving ``app``, ``stop`` after."""
+
+    app: ASGIApp
+    routes: list[Route]
+    registry: Registry
+    state: NodeState
+    presence: Presence
+    hub: Hub
+    publisher: "EventPublisher"
+    metrics: MetricsPublisher
+    bus: Client
+    subjects: Subjects
+    _alarms: Subscription | None = None
+
+    async def start(self) -> None:
+        """Follow the other roles."""
+        await self.state.start(self.bus)
+        await self.presence.start()
+        self._alarms = await subscribe(self.bus, self.subjects.event("alarm"), self._alarm)
+        self.metrics.start()
+
+    async def end_streams(self) -> None:
+        """End the open streams, so that the HTTP server can end."""
+        await self.hub.close()
+
+    async def stop(self) -> None:
+        """Publish what is left, and stop following."""
+        await self.metrics.stop()
+        await self.presence.stop()
+        await self.state.stop()
+        await self.publisher.close()
+        if self._alarms is not None:
+            await self._alarms.unsubscribe()
+
+    async def _alarm(self, message: Msg) -> None:
+        try:
+            event = msgspec.json.decode(message.data, type=_AlarmEvent)
+        except msgspec.MsgspecError:
+            logger.warning("unreadable event on %s", message.subject)
+            return
+        self.hub.alarm(event.tenant, bytes(event.alarm))
+
+
+def open_web_host(
+    runtime: Runtime, bus: Client, engine: Engine, *, console: Path | None = None, clock: SystemClock | None = None
+) -> WebHost:
+    """Return the web host of a node.
+
+    Args:
+        runtime: addresses and settings.
+        bus: an open connection; the running loop is its loop.
+        engine: migrated records.
+        console: directory of the built console, default the one in the package.
+        clock: present time.
+    """
+    clock, counters, subjects = clock or SystemClock(), Counters(), Subjects(runtime.node)
+    publisher = EventPublisher(bus, subjects, asyncio.get_running_loop())
+    registry = open_registry(
+        engine,
+        load_device_key(runtime.data_dir),
+        clock=clock,
+        announce=lambda change: publisher.publish("registry", change),
+    )
+    state = NodeState(subjects, clock)
+    presence = Presence(bus, subjects, state.doors)
+    live = NodeLive(bus, subjects, presence)
+    alarms = AlarmService(engine, clock, lambda event: publisher.publish("alarm", event))
+    source = overview.OverviewSource(
+        runtime.node,
+        gongfu.__version__,
+        Path(runtime.data_dir),
+        engine,
+        state,
+        live,
+        clock,
+        alarms.totals,
+    )
+    hub = Hub(source, live.latest_items, counters)
+    routes = [
+        *session.routes(registry, secure=bool(runtime.web.tls_certificate)),
+        *users.routes(registry),
+        *assets.routes(registry),
+        *devices.routes(registry, live),
+        *points.routes(registry, live),
+        *events.routes(registry),
+        *overview.routes(source),
+        *history_api.routes(_history(runtime, engine)),
+        *alarms_api.routes(alarms),
+    ]
+    identify = registry.sessions.identify
+    further = [
+        openapi_route(routes, gongfu.__version__),
+        health.health_route(lambda: bus.is_connected),
+        stream_route(hub, identify, registry.points),
+        metrics_route(state, identify),
+        *(console_routes(console) if console is not None else console_routes()),
+    ]
+    app = create_app(routes, identify, further=further, max_body_bytes=runtime.mqtt.max_payload_bytes)
+    metrics = MetricsPublisher(bus, subjects, "web", counters, lambda: {"streams": hub.size})
+    return WebHost(app, routes, registry, state, presence, hub, publisher, metrics, bus, subjects)
+
+
+def _history(runtime: Runtime, engine: Engine) -> history_api.HistoryService:
+    store = ClickHouseHistory(runtime.history_url, runtime.history_user, runtime.history_password)
+    directory = RegistryPoints(engine)
+    tables = SqlTables(store, [PointSource(directory), AssetSource(engine), DeviceSource(engine)])
+    return history_api.HistoryService(HistoryQueries(store, directory), tables)
+
+
+class EventPublisher:
+    """Publishes events of services; those work on threads, the bus lives on the loop."""
+
+    def __init__(self, bus: Client, subjects: Subjects, loop: asyncio.AbstractEventLoop) -> None:
+        self._bus = bus
+        self._subjects = subjects
+        self._loop = loop
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def publish(self, kind: str, document: object) -> None:
+        """Publish on ``evt.<kind>`` soon; called on any thread."""
+        self._loop.call_soon_threadsafe(self._begin, self._subjects.event(kind), msgspec.json.encode(document))
+
+    async def close(self) -> None:
+        """Wait until all is published."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _begin(self, subject: str, document: bytes) -> None:
+        task = self._loop.create_task(self._send(subject, document))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, subject: str, document: bytes) -> None:
+        try:
+            await self._bus.publish(subject, document)
+        except (NatsError, OSError) as error:
+            # Others forget what they cached by themselves after a short time, and the records have the change.
+            logger.warning("an event on %s was not published: %s", subject, type(error).__name__)
