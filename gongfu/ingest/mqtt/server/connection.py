@@ -26,6 +26,7 @@ SLICE_PACKETS = 512
 # A CONNECT holds at most five fields of 65,535 bytes and properties.
 MAX_CONNECT = 400_000
 CONNECT_SECONDS = 10.0
+FIRST_CONNECT = PacketType.CONNECT << 4
 WRITE_HIGH = 256 * 1024
 # Above it a client that does not read its acknowledgements is not read either.
 WRITE_STOP = 1024 * 1024
@@ -301,6 +302,8 @@ class Connection(asyncio.Protocol):
         writer = cast(Writer, self.writer)  # routes are empty until there is one
         five = self.version == MQTT_5
         packets = 0
+        if self.writer is None and position < size and data[position] != FIRST_CONNECT:
+            raise PacketError(Reason.PROTOCOL_ERROR, "the first packet is not CONNECT")
         while position < size:
             if packets == SLICE_PACKETS:
                 return position
