@@ -1,6 +1,7 @@
 """Tables and queries of model bindings."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from gongfu.kernel.points import ValueType
+from gongfu.reason.models.binding import PointFound
 from gongfu.registry.tables import asset, point
 from gongfu.store.records.engine import Key, metadata
 
@@ -60,15 +62,6 @@ class BindingRow:
     assume_units: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PointFound:
-    """A point that a port may be bound to."""
-
-    series: int
-    unit: str
-    value_type: ValueType
-
-
 def bindings(connection: Connection, tenant: int | None = None) -> list[BindingRow]:
     """Return the bindings of a tenant, or all."""
     query = (
@@ -99,25 +92,27 @@ def put_binding(
     points: Mapping[str, str],
     assume_units: bool,
     now: int,
-) -> None:
-    """Add a binding or replace the one of the same model and asset."""
+) -> int:
+    """Add a binding or replace the one of the same model and asset; return its id."""
     values: dict[str, Any] = {"points": dict(points), "assume_units": assume_units}
     same = and_(model_binding.c.model_id == model, model_binding.c.asset_id == asset_id)
-    if not connection.execute(update(model_binding).where(same).values(values)).rowcount:
-        connection.execute(
-            insert(model_binding).values(tenant_id=tenant, model_id=model, asset_id=asset_id, created_at=now, **values)
-        )
+    known = connection.execute(select(model_binding.c.id).where(same)).scalar_one_or_none()
+    if known is not None:
+        connection.execute(update(model_binding).where(same).values(values))
+        return known
+    values |= {"tenant_id": tenant, "model_id": model, "asset_id": asset_id, "created_at": now}
+    key = connection.execute(insert(model_binding).values(values)).inserted_primary_key
+    assert key is not None
+    return key[0]
 
 
-def remove_binding(connection: Connection, tenant: int, model: str, asset_path: str) -> bool:
-    """Remove a binding; return whether it was there."""
-    found = next(
-        (row for row in bindings(connection, tenant) if row.model == model and row.asset_path == asset_path), None
-    )
-    if found is None:
-        return False
-    connection.execute(delete(model_binding).where(model_binding.c.id == found.id))
-    return True
+def remove_binding(connection: Connection, tenant: int, model: str, asset_path: str) -> int | None:
+    """Remove a binding; return its id, None when there is none."""
+    rows = bindings(connection, tenant)
+    found = next((row.id for row in rows if row.model == model and row.asset_path == asset_path), None)
+    if found is not None:
+        connection.execute(delete(model_binding).where(model_binding.c.id == found))
+    return found
 
 
 def find_points(connection: Connection, tenant: int, asset_path: str, paths: Sequence[str]) -> dict[str, PointFound]:
@@ -152,15 +147,20 @@ def find_points(connection: Connection, tenant: int, asset_path: str, paths: Seq
     return {path: item for path, (_, item) in found.items()}
 
 
+def find_point(connection: Connection, asset_id: int, name: str) -> PointFound | None:
+    """Return a point of an asset."""
+    row = connection.execute(
+        select(point.c.id, point.c.unit, point.c.value_type).where(point.c.asset_id == asset_id, point.c.name == name)
+    ).one_or_none()
+    return None if row is None else PointFound(row.id, row.unit, ValueType(row.value_type))
+
+
 def ensure_point(
     connection: Connection, tenant: int, asset_id: int, name: str, unit: str, description: str, now: int
 ) -> PointFound:
     """Return the point of an asset, made as a ``double`` when it is not there."""
-    query = select(point.c.id, point.c.unit, point.c.value_type).where(
-        point.c.asset_id == asset_id, point.c.name == name
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
+    found = find_point(connection, asset_id, name)
+    if found is None:
         values = {
             "tenant_id": tenant,
             "asset_id": asset_id,
@@ -170,10 +170,9 @@ def ensure_point(
             "description": description,
             "created_at": now,
         }
-        try:
-            with connection.begin_nested():
-                connection.execute(insert(point).values(values))
-        except IntegrityError:
-            pass  # a device wrote it in this moment; it is read below
-        row = connection.execute(query).one()
-    return PointFound(row.id, row.unit, ValueType(row.value_type))
+        # A device may write it in this moment; then it is read below.
+        with suppress(IntegrityError), connection.begin_nested():
+            connection.execute(insert(point).values(values))
+        found = find_point(connection, asset_id, name)
+    assert found is not None
+    return found

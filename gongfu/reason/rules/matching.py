@@ -1,0 +1,86 @@
+"""Which points a rule applies to."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from sqlalchemy import Connection
+
+from gongfu.kernel.points import ValueType
+from gongfu.reason.rules.instances import Assignment, fits
+from gongfu.reason.rules.patterns import asset_pattern, is_glob, point_pattern
+from gongfu.reason.rules.records import PointRow, points_for
+from gongfu.reason.rules.types import Rule
+
+_TEXT = frozenset({ValueType.STRING, ValueType.JSON})
+# Asset paths whose rules are remembered while points are matched; more are matched anew.
+_REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class Matches:
+    """Points found for one rule: their series, and how many were left out because they hold text."""
+
+    series: list[int] = field(default_factory=list[int])
+    texts: int = 0
+
+
+class RuleBook:
+    """Rules in a form that finds those of a point fast."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = {rule.id: rule for rule in rules}
+        self._exact: dict[tuple[int, str], list[Rule]] = {}
+        self._globs: dict[int, list[tuple[re.Pattern[str], Rule]]] = {}
+        self._of_asset: dict[tuple[int, str], list[tuple[re.Pattern[str], Rule]]] = {}
+        for rule in rules:
+            if is_glob(rule.asset):
+                self._globs.setdefault(rule.tenant, []).append((asset_pattern(rule.asset), rule))
+            else:
+                self._exact.setdefault((rule.tenant, rule.asset), []).append(rule)
+
+    def match(self, points: Iterable[PointRow]) -> dict[int, Matches]:
+        """Return the points of each rule among ``points``; rules without any are left out."""
+        found: dict[int, Matches] = {}
+        for point in points:
+            for pattern, rule in self._rules_of(point.tenant, point.asset_path):
+                if pattern.fullmatch(point.name) is None:
+                    continue
+                matches = found.setdefault(rule.id, Matches())
+                if fits(rule, point.value_type not in _TEXT):
+                    matches.series.append(point.series)
+                else:
+                    matches.texts += 1
+        return found
+
+    def _rules_of(self, tenant: int, path: str) -> list[tuple[re.Pattern[str], Rule]]:
+        known = self._of_asset.get((tenant, path))
+        if known is not None:
+            return known
+        rules = list(self._exact.get((tenant, path), ()))
+        rules += [rule for pattern, rule in self._globs.get(tenant, ()) if pattern.fullmatch(path)]
+        if len(self._of_asset) >= _REMEMBERED:
+            self._of_asset.clear()
+        return self._of_asset.setdefault((tenant, path), [(point_pattern(rule.point), rule) for rule in rules])
+
+    def compile(self, connection: Connection) -> dict[int, Matches]:
+        """Return the points of each rule among all that the records know; every rule has an entry."""
+        found = self.match(points_for(connection, ((rule.tenant, rule.asset) for rule in self.rules.values())))
+        return {rule: found.get(rule, Matches()) for rule in self.rules}
+
+    def assignments(self, matches: dict[int, Matches]) -> list[Assignment]:
+        """Return what the engine takes."""
+        return [
+            Assignment(rule, np.unique(np.array(matches[key].series, dtype=np.uint32)))
+            for key, rule in self.rules.items()
+        ]
+
+
+def why_none(rule: Rule, matches: Matches) -> str:
+    """Return why a rule applies to nothing; empty when it applies to something."""
+    if matches.series:
+        return ""
+    if matches.texts:
+        return f"its {matches.texts} points hold text; a {rule.kind} rule needs numbers"
+    return f"matches no point yet: asset {rule.asset!r}, point {rule.point!r}"

@@ -1,0 +1,98 @@
+"""What the worker tells of rules and models when it is asked (``svc.reason``, ``svc.latest``)."""
+
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+
+from gongfu.bus.requests import request
+from gongfu.kernel.errors import Problem
+from gongfu.kernel.subjects import Subjects
+
+_TIMEOUT_S = 1.0
+MAX_LATEST = 10_000
+
+
+class RuleState(msgspec.Struct, frozen=True):
+    """A rule in the worker: series it applies to, alarms standing, samples evaluated and alarms withheld since the
+    worker started, and what is wrong (empty: nothing)."""
+
+    series: int = 0
+    active: int = 0
+    evaluated: int = 0
+    withheld: int = 0
+    error: str = ""
+
+
+class BindingState(msgspec.Struct, frozen=True):
+    """A model binding in the worker; see ``runner.BindingStatus``. ``last_at`` is UTC ns."""
+
+    status: str = "waiting"
+    error: str = ""
+    evaluated: int = 0
+    failed: int = 0
+    incomplete: int = 0
+    last_at: int | None = None
+
+
+class ReasonState(msgspec.Struct, frozen=True):
+    """Answer of ``svc.reason``. Keys are rule ids, binding ids, and partitions, as text."""
+
+    rules: dict[str, RuleState] = {}
+    models: dict[str, BindingState] = {}
+    position: dict[str, int] = {}
+    lag: dict[str, float] = {}
+
+
+class LatestRequest(msgspec.Struct, frozen=True):
+    """Request of ``svc.latest``."""
+
+    series: list[int]
+
+
+class LatestItem(msgspec.Struct, frozen=True):
+    """Latest value of a series; times are UTC ns, ``value`` is None for NaN and infinities."""
+
+    series: int
+    value: Any
+    quality: int
+    time: int
+    ingested: int
+
+
+class LatestAnswer(msgspec.Struct, frozen=True):
+    """Answer of ``svc.latest``; series without a value are left out."""
+
+    items: list[LatestItem]
+
+
+class Worker:
+    """Asks the worker. While it does not answer, states are None and latest values are absent, not errors."""
+
+    def __init__(self, bus: Client, subjects: Subjects) -> None:
+        self._bus = bus
+        self._subjects = subjects
+
+    async def state(self) -> ReasonState | None:
+        """Return the state of all rules and models, None when the worker does not answer."""
+        try:
+            return await request(
+                self._bus, self._subjects.service("reason"), None, _TIMEOUT_S, response_type=ReasonState
+            )
+        except Problem:
+            return None
+
+    async def latest(self, series: list[int]) -> list[LatestItem]:
+        """Return the latest values of some series.
+
+        Raises:
+            Problem: 503 when the worker does not answer.
+        """
+        answer = await request(
+            self._bus,
+            self._subjects.service("latest"),
+            LatestRequest(series),
+            _TIMEOUT_S,
+            response_type=LatestAnswer,
+        )
+        return answer.items
