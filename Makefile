@@ -54,5 +54,5 @@ lock:
 	requirements/compile $(LOCK)
 
 clean:
-	rm -rf build dist *.egg-info gongfu/web/static console/node_modules console/.vite .venv-node .demo
+	rm -rf build dist *.egg-info gongfu/web/static console/node_modules console/.vite .venv-node .venv-zig .demo
 	find . -name __pycache__ -type d -prune -not -path './.venv/*' -exec rm -rf {} +
