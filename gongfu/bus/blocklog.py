@@ -191,7 +191,9 @@ class BlockLog:
         """
         return int((await stream_state(self._bus, self._subjects.blocks_stream(partition)))["last_seq"])
 
-    def append(self, partition: int, payload: bytes, since: float | None = None) -> "asyncio.Future[int]":
+    def append(
+        self, partition: int, payload: bytes, since: float | None = None, message_id: str = ""
+    ) -> "asyncio.Future[int]":
         """Send a block; the future gives its sequence once it is durable.
 
         The future fails with ``LogUnavailableError`` at the deadline; whether the log has the block is then unknown.
@@ -200,6 +202,7 @@ class BlockLog:
             partition: partition of the log.
             payload: the block.
             since: loop time from which the deadline counts, default now.
+            message_id: names a block that a restarted process may send again; default one of this instance.
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -208,7 +211,7 @@ class BlockLog:
         append = _Append(token, self._subjects.blocks(partition), payload, loop.create_future(), now, now)
         append.expires = (now if since is None else since) + self._deadline_s
         # The inbox is random and the count never repeats in it, so the pair names this block for ever.
-        append.headers["Nats-Msg-Id"] = f"{self._inbox}.{token}"
+        append.headers["Nats-Msg-Id"] = message_id or f"{self._inbox}.{token}"
         self._pending[token] = append
         if self._closed:
             self._fail(append, "closed", "the block log is closed")

@@ -28,8 +28,9 @@ def routes(service: ModelService, worker: Worker) -> list[Route]:
         return await get(call)
 
     async def unbind(call: Call) -> None:
+        # Empty: the binding whose asset was deleted.
         asset = call.query.get("asset")
-        if not asset:
+        if asset is None:
             raise invalid("?asset=path says which binding")
         await asyncio.to_thread(service.unbind, call.subject, call.path["id"], asset)
 

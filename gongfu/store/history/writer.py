@@ -146,6 +146,25 @@ class HistoryWriter:
         self._wake()
         return blocks
 
+    @property
+    def name(self) -> str:
+        """Name among the consumers of a block feed."""
+        return "history"
+
+    async def take(self, partition: int, sequence: int, block: Block | None, data: bytes) -> None:
+        """Take one block that a block feed decoded; None is a damaged one. Waits while too much is pending."""
+        await self._room.wait()
+        if block is None:
+            await asyncio.to_thread(self._keep, partition, sequence, data, "not a column block")
+            self._pending.positions[partition] = max(sequence, self._pending.positions.get(partition, 0))
+        else:
+            self.add_block(partition, sequence, block, len(data))
+        self._wake()
+
+    def forget(self, partition: int) -> None:
+        """Begin a partition anew: its log was replaced, and sequences mean other blocks than before."""
+        self._positions.pop(partition, None)
+
     def add_block(self, partition: int, sequence: int, block: Block, size: int) -> None:
         """Take one decoded block; the caller looks after ``add``'s waiting and quarantine."""
         if sequence <= self._positions.get(partition, 0):

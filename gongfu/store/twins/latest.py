@@ -166,13 +166,6 @@ class Twins:
         ingested[known] = self._ingested[series[known]]
         return times, ingested
 
-    def forget(self, series: int) -> None:
-        """Drop the latest value of a series whose point is gone."""
-        if 0 <= series < self._used:
-            self._type[series] = 0
-            self._time[series] = NEVER
-            self._text_characters -= len(self._text.pop(series, None) or "")
-
     def _columns(self) -> dict[str, NDArray[Any]]:
         return {
             "time": self._time,
