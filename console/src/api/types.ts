@@ -1,0 +1,300 @@
+/** Documents of the REST API (docs: /v1/openapi.json). Times are RFC 3339 text in UTC. */
+
+export type Role = 'admin' | 'engineer' | 'operator' | 'viewer'
+export type Priority = 'critical' | 'high' | 'medium' | 'low'
+export type Language = 'zh' | 'en'
+
+export interface Page<T> {
+  items: T[]
+  next: string | null
+}
+
+export interface SessionUser {
+  id: number
+  name: string
+  role: Role
+  tenant: { id: number; name: string }
+  language: string | null
+  must_change_password: boolean
+}
+
+export interface RoleProcess {
+  role: string
+  pid: number | null
+  state: string
+  restarts: number
+  cpu_percent: number | null
+  rss_bytes: number | null
+  started_at: string | null
+}
+
+export interface RateSample {
+  time: string
+  points: number
+  messages: number
+  shed: number
+  rejected: number
+}
+
+export interface Overview {
+  time: string
+  node: { name: string; version: string; started_at: string }
+  rates: { messages: number; points: number; stored: number; rejected: number; shed: number }
+  totals: {
+    devices: number
+    devices_online: number
+    assets: number
+    points: number
+    connections: number
+    messages: number
+    points_accepted: number
+    points_stored: number
+    rejected: Record<string, number>
+    shed: Record<string, number>
+    alarms: { unacknowledged: number; acknowledged: number; returned: number }
+  }
+  lag: {
+    history_blocks: number | null
+    history_seconds: number | null
+    reason_blocks: number | null
+    commit_ms_p50: number | null
+    commit_ms_p99: number | null
+  }
+  roles: RoleProcess[]
+  disk: { free_bytes: number; data_bytes: number | null }
+  history?: RateSample[]
+}
+
+export interface Device {
+  id: number
+  name: string
+  asset_id: number
+  asset_path: string
+  enabled: boolean
+  online: boolean
+  connected_at: string | null
+  address: string | null
+  client_id: string | null
+  protocol: string | null
+  last_seen: string | null
+  points: number | null
+  rejected: number | null
+  shed: number | null
+  publish_filters: string[]
+  subscribe_filters: string[]
+  created_at: string
+}
+
+export interface Asset {
+  id: number
+  name: string
+  path: string
+  parent_id: number | null
+  type: string
+  attributes: Record<string, unknown>
+  children: number
+  points: number
+  created_at: string
+}
+
+export type PointValue = number | string | boolean | null
+
+export interface Latest {
+  value: PointValue
+  quality: number | string
+  time: string
+  ingested_at?: string | null
+}
+
+export interface LatestOfSeries extends Latest {
+  series: number
+}
+
+export interface Point {
+  series: number
+  asset_id: number
+  asset_path: string
+  name: string
+  type: string
+  unit: string
+  description: string
+  latest: Latest | null
+}
+
+export type Aggregate = 'avg' | 'min' | 'max' | 'count' | 'first' | 'last' | 'minmax'
+
+export interface SeriesQuery {
+  series: number[]
+  from: string
+  to: string
+  order?: 'asc' | 'desc'
+  limit?: number
+  aggregate?: Aggregate
+  step?: number
+  quality?: 'all' | 'good'
+}
+
+export interface SeriesColumns {
+  series: number
+  asset_path: string
+  name: string
+  type: string
+  unit: string
+  times: (number | string)[]
+  values: PointValue[]
+  qualities?: (number | string)[]
+}
+
+export interface SeriesAnswer {
+  series: SeriesColumns[]
+  truncated: boolean
+}
+
+export type RuleKind = 'threshold' | 'rate' | 'absence'
+
+export interface RuleCondition {
+  direction?: 'above' | 'below'
+  limit?: number
+  deadband?: number
+  delay_s?: number
+  per_s?: number
+  window_s?: number
+  timeout_s?: number
+}
+
+export interface RuleStatus {
+  series: number
+  active: number
+  evaluated: number
+  error: string | null
+}
+
+export interface RuleDraft {
+  name: string
+  enabled: boolean
+  kind: RuleKind
+  asset: string
+  point: string
+  condition: RuleCondition
+  priority: Priority
+  message: string
+}
+
+export interface Rule extends RuleDraft {
+  id: number | string
+  status?: RuleStatus | null
+}
+
+export type AlarmState = 'unacknowledged_active' | 'acknowledged_active' | 'unacknowledged_returned' | 'closed'
+
+export interface JournalEntry {
+  time: string
+  change: string
+  by: string | null
+  comment: string | null
+  value: PointValue
+}
+
+export interface Alarm {
+  id: string
+  rule_id: number | string
+  rule_name: string
+  series: number
+  asset_path: string
+  point: string
+  priority: Priority
+  state: AlarmState
+  message: string
+  value: PointValue
+  limit: number | null
+  unit: string
+  raised_at: string
+  acknowledged_at: string | null
+  acknowledged_by: string | null
+  returned_at: string | null
+  closed_at: string | null
+  journal?: JournalEntry[]
+}
+
+export interface ModelPort {
+  name: string
+  unit: string
+  point: string
+}
+
+export interface ModelBinding {
+  asset_path: string
+  status: string
+  error: string | null
+  evaluated: number | null
+  last_at: string | null
+}
+
+export interface Model {
+  id: string
+  name: string
+  version: string
+  description: string
+  inputs: ModelPort[]
+  outputs: ModelPort[]
+  bindings: ModelBinding[]
+}
+
+export interface NodeEvent {
+  id: string
+  asset_path: string
+  kind: string
+  from: string
+  to: string
+  text: string
+  source: string
+}
+
+export interface User {
+  id: number
+  name: string
+  role: Role
+  tenant_id: number
+  tenant_name: string
+  enabled: boolean
+  must_change_password: boolean
+  created_at: string
+}
+
+/** The password is there only when the node has just made one; it is shown once. */
+export interface UserWithPassword {
+  user: User
+  password: string | null
+}
+
+export interface Tenant {
+  id: number
+  name: string
+  created_at: string
+}
+
+export interface Drop {
+  device: string | null
+  device_id: number
+  kind: string
+  reason: string
+  count: number
+  last_at: string
+  last_detail: string
+}
+
+export interface AuditEntry {
+  id: number
+  time: string
+  user: string
+  action: string
+  resource: string
+  detail: string
+}
+
+export interface SqlAnswer {
+  columns: { name: string; type: string }[]
+  rows: unknown[][]
+  truncated: boolean
+  elapsed_ms: number
+}

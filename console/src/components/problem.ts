@@ -1,0 +1,24 @@
+/** Problems in words: ours for what we know, the node's own detail beside them. */
+
+import { ElMessage } from 'element-plus'
+import { i18n } from '@/i18n'
+import { asProblem } from './load'
+import type { ProblemError } from '@/api/http'
+
+const KNOWN = new Set(['unreachable', 'timeout', 'unexpected', 'not-found', 'forbidden', 'unauthenticated', 'unavailable', 'conflict', 'invalid-request'])
+
+export function problemText(problem: ProblemError, t: (key: string) => string): { title: string; detail: string } {
+  const title = KNOWN.has(problem.code) ? t(`problem.${problem.code}`) : problem.title || t('problem.unexpected')
+  return { title, detail: problem.detail }
+}
+
+/** Show what went wrong with an action, and return false. */
+export function tellProblem(error: unknown): false {
+  const { title, detail } = problemText(asProblem(error), i18n.global.t)
+  ElMessage({ type: 'error', message: detail ? `${title}: ${detail}` : title, duration: 8000, showClose: true, grouping: true })
+  return false
+}
+
+export function tellDone(message: string): void {
+  ElMessage({ type: 'success', message, duration: 3000 })
+}

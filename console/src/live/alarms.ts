@@ -1,0 +1,57 @@
+/** Pure list logic of open alarms: merge changes, order, count. */
+
+import type { Alarm, AlarmState, Priority } from '@/api/types'
+
+export const PRIORITIES: readonly Priority[] = ['critical', 'high', 'medium', 'low']
+export const OPEN_STATES: readonly AlarmState[] = ['unacknowledged_active', 'acknowledged_active', 'unacknowledged_returned']
+
+const stateRank: Record<AlarmState, number> = {
+  unacknowledged_active: 0,
+  acknowledged_active: 1,
+  unacknowledged_returned: 2,
+  closed: 3,
+}
+
+export function isUnacknowledged(alarm: Alarm): boolean {
+  return alarm.state === 'unacknowledged_active' || alarm.state === 'unacknowledged_returned'
+}
+
+export function isActive(alarm: Alarm): boolean {
+  return alarm.state === 'unacknowledged_active' || alarm.state === 'acknowledged_active'
+}
+
+/** Unacknowledged and active first, then priority, then the newest (ISA-18.2 list practice). */
+export function compareAlarms(a: Alarm, b: Alarm): number {
+  return (
+    stateRank[a.state] - stateRank[b.state] ||
+    PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority) ||
+    Date.parse(b.raised_at) - Date.parse(a.raised_at)
+  )
+}
+
+/** Return the open alarms after `change`; a closed alarm leaves the list. */
+export function mergeAlarm(open: readonly Alarm[], change: Alarm): Alarm[] {
+  const rest = open.filter((alarm) => alarm.id !== change.id)
+  if (change.state !== 'closed') rest.push(change)
+  return rest.sort(compareAlarms)
+}
+
+export interface AlarmCount {
+  priority: Priority
+  open: number
+  unacknowledged: number
+}
+
+export function countByPriority(open: readonly Alarm[]): AlarmCount[] {
+  return PRIORITIES.map((priority) => {
+    const mine = open.filter((alarm) => alarm.priority === priority)
+    return { priority, open: mine.length, unacknowledged: mine.filter(isUnacknowledged).length }
+  })
+}
+
+/** Is this change worth an announcement: an alarm that was not open and active before and is now? */
+export function isNewAlarm(open: readonly Alarm[], change: Alarm): boolean {
+  if (change.state !== 'unacknowledged_active') return false
+  const before = open.find((alarm) => alarm.id === change.id)
+  return before === undefined || !isActive(before)
+}

@@ -1,0 +1,16 @@
+/** Pure logic of latest values: which arrival wins, and when a value is stale. */
+
+import type { Latest } from '@/api/types'
+
+/** A latest value is replaced by one with the same or a newer source time; late data changes nothing. */
+export function isNewer(candidate: Latest, held: Latest | undefined | null): boolean {
+  return !held || Date.parse(candidate.time) >= Date.parse(held.time)
+}
+
+export const STALE_AFTER_MS = 60_000
+
+/** A value nobody refreshed for a minute is shown as stale; replays count by arrival, not by source time. */
+export function isStale(latest: Latest | null | undefined, now: number): boolean {
+  if (!latest) return false
+  return now - Date.parse(latest.ingested_at ?? latest.time) > STALE_AFTER_MS
+}

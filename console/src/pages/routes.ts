@@ -1,0 +1,40 @@
+/** All pages of the console. A new page is a folder here, a route below, and its words in `messages.ts`. */
+
+import type { RouteRecordRaw } from 'vue-router'
+import type { IconName } from '@/components/icons'
+
+export interface NavEntry {
+  path: string
+  icon: IconName
+  /** Key of its word below `nav`. */
+  word: string
+}
+
+export const NAVIGATION: readonly NavEntry[] = [
+  { path: '/overview', icon: 'overview', word: 'overview' },
+  { path: '/alarms', icon: 'alarms', word: 'alarms' },
+  { path: '/trend', icon: 'trend', word: 'trend' },
+  { path: '/assets', icon: 'assets', word: 'assets' },
+  { path: '/devices', icon: 'devices', word: 'devices' },
+  { path: '/rules', icon: 'rules', word: 'rules' },
+  { path: '/models', icon: 'models', word: 'models' },
+  { path: '/sql', icon: 'sql', word: 'sql' },
+  { path: '/demo', icon: 'demo', word: 'demo' },
+  { path: '/administration', icon: 'administration', word: 'administration' },
+]
+
+export const PAGES: RouteRecordRaw[] = [
+  { path: '/', redirect: '/overview' },
+  { path: '/overview', component: () => import('./overview/OverviewPage.vue') },
+  { path: '/devices', component: () => import('./devices/DevicesPage.vue') },
+  { path: '/devices/:id', component: () => import('./devices/DevicePage.vue'), props: true },
+  { path: '/assets/:id?', component: () => import('./assets/AssetsPage.vue'), props: true },
+  { path: '/trend', component: () => import('./trend/TrendPage.vue') },
+  { path: '/alarms', component: () => import('./alarms/AlarmsPage.vue') },
+  { path: '/rules', component: () => import('./rules/RulesPage.vue') },
+  { path: '/models', component: () => import('./models/ModelsPage.vue') },
+  { path: '/sql', component: () => import('./sql/SqlPage.vue') },
+  { path: '/demo/:part?', component: () => import('./demo/DemoPage.vue'), props: true },
+  { path: '/administration/:part?', component: () => import('./administration/AdministrationPage.vue'), props: true },
+  { path: '/:rest(.*)*', component: () => import('./MissingPage.vue') },
+]

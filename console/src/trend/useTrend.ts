@@ -1,0 +1,190 @@
+/** Data of a trend: history, live tail, events and alarms of its points. */
+
+import { computed, onScopeDispose, ref, shallowRef, watch, type Ref } from 'vue'
+import { api } from '@/api/endpoints'
+import type { Alarm, LatestOfSeries, NodeEvent, SeriesColumns, SeriesQuery } from '@/api/types'
+import { asProblem } from '@/components/load'
+import type { ProblemError } from '@/api/http'
+import { now } from '@/live/clock'
+import { useAlarmChanges, useLatest } from '@/live/stream'
+import { appendLatest, emptyLine, lineOf, medianStep, mergeTail, trimmed, type Line } from './columns'
+import { resolveRange, stepFor, type TrendState, type Window } from './range'
+
+const RAW_UP_TO_MS = 15 * 60_000
+const TAIL_OVERLAP_MS = 5_000
+const TAIL_EVERY_MS = 2_000
+const TAIL_AT_MOST_MS = 30_000
+
+export type TrendPoint = Pick<SeriesColumns, 'series' | 'asset_path' | 'name' | 'type' | 'unit'>
+
+export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
+  const points = shallowRef<TrendPoint[]>([])
+  const lines = shallowRef(new Map<number, Line>())
+  const events = shallowRef<NodeEvent[]>([])
+  const alarms = shallowRef<Alarm[]>([])
+  const error = shallowRef<ProblemError | null>(null)
+  const loading = ref(false)
+  const truncated = ref(false)
+  const bucketS = ref<number | null>(null)
+  const newest = ref<number | null>(null)
+  const loaded = shallowRef<Window | null>(null)
+  const series = computed(() => state.value.series)
+  const latest = useLatest(series)
+  let turn = 0
+  let stop: AbortController | null = null
+  let tailTimer: ReturnType<typeof setTimeout> | undefined
+
+  const following = computed(() => state.value.live && state.value.range.kind === 'follow')
+  /** What is drawn: moves with the clock while following, else as loaded. */
+  const window = computed<Window>(() => {
+    if (following.value || !loaded.value) return resolveRange(state.value.range, now.value, newest.value)
+    return loaded.value
+  })
+
+  async function query(body: Omit<SeriesQuery, 'series'>, signal?: AbortSignal): Promise<SeriesColumns[]> {
+    const answer = await api.series.query({ series: series.value, ...body }, signal)
+    truncated.value = answer.truncated
+    return answer.series
+  }
+
+  function body(from: number, to: number, step: number | null): Omit<SeriesQuery, 'series'> {
+    const range = { from: new Date(from).toISOString(), to: new Date(to).toISOString() }
+    return step === null ? range : { ...range, aggregate: 'minmax', step }
+  }
+
+  async function load(): Promise<void> {
+    const mine = ++turn
+    clearTimeout(tailTimer)
+    stop?.abort()
+    stop = new AbortController()
+    if (series.value.length === 0) {
+      points.value = []
+      lines.value = new Map()
+      events.value = []
+      alarms.value = []
+      loaded.value = null
+      loading.value = false
+      return
+    }
+    loading.value = true
+    try {
+      const heads = (await api.series.latest(series.value)).items
+      if (mine !== turn) return
+      newest.value = newestOf(heads)
+      const range = resolveRange(state.value.range, Date.now(), newest.value)
+      const length = range.to - range.from
+      let step: number | null = length > RAW_UP_TO_MS ? stepFor(range, pixels.value) : null
+      // A little more to the left, so that the lines enter the picture from its edge.
+      let answer = await query(body(range.from - length * 0.02, range.to, step), stop.signal)
+      if (step !== null && answer.every((columns) => sparse(lineOf(columns), step ?? 0))) {
+        step = null
+        answer = await query(body(range.from - length * 0.02, range.to, null), stop.signal)
+      }
+      if (mine !== turn) return
+      bucketS.value = step
+      points.value = answer.map(({ series: id, asset_path, name, type, unit }) => ({ series: id, asset_path, name, type, unit }))
+      lines.value = new Map(answer.map((columns) => [columns.series, lineOf(columns)]))
+      loaded.value = range
+      error.value = null
+      void loadMarks(range, mine)
+    } catch (caught) {
+      if (mine === turn) error.value = asProblem(caught)
+    }
+    if (mine !== turn) return
+    loading.value = false
+    planTail()
+  }
+
+  function sparse(line: Line, step: number): boolean {
+    return line.times.length === 0 || (medianStep(line.times) ?? Infinity) >= step * 1000
+  }
+
+  function newestOf(heads: readonly (LatestOfSeries | null)[]): number | null {
+    const times = heads.filter((head) => head !== null).map((head) => Date.parse(head.time)).filter(Number.isFinite)
+    return times.length ? Math.max(...times) : null
+  }
+
+  async function loadMarks(range: Window, mine: number): Promise<void> {
+    const assets = [...new Set(points.value.map((point) => point.asset_path))]
+    const from = new Date(range.from).toISOString()
+    const to = new Date(range.to + 3_600_000).toISOString()
+    const [foundEvents, foundAlarms] = await Promise.all([
+      Promise.all(assets.map((asset) => api.events({ asset, from, to, limit: 500 }).catch(() => []))),
+      Promise.all(assets.map((asset) => api.alarms.list({ state: 'all', asset, limit: 200 }).then((page) => page.items, () => []))),
+    ])
+    if (mine !== turn) return
+    events.value = [...new Map(foundEvents.flat().map((event) => [event.id, event])).values()]
+    alarms.value = [...new Map(foundAlarms.flat().filter(ofOurs).map((alarm) => [alarm.id, alarm])).values()]
+  }
+
+  const ofOurs = (alarm: Alarm) => series.value.includes(alarm.series)
+
+  function planTail(): void {
+    clearTimeout(tailTimer)
+    if (!following.value || series.value.length === 0) return
+    const wait = Math.min(TAIL_AT_MOST_MS, Math.max(TAIL_EVERY_MS, ((bucketS.value ?? 0) * 1000) / 2))
+    tailTimer = setTimeout(tail, loaded.value?.replay ? TAIL_EVERY_MS : wait)
+  }
+
+  async function tail(): Promise<void> {
+    const mine = turn
+    if (document.hidden) return planTail()
+    try {
+      const heads = (await api.series.latest(series.value)).items
+      if (mine !== turn) return
+      const before = newest.value
+      newest.value = newestOf(heads)
+      const range = resolveRange(state.value.range, Date.now(), newest.value)
+      if (!range.replay || newest.value !== before) {
+        const ends = points.value.map((point) => lines.value.get(point.series)?.times.at(-1) ?? range.from)
+        const bucketMs = (bucketS.value ?? 0) * 1000
+        const oldest = Math.max(range.from, Math.min(...ends) - TAIL_OVERLAP_MS - bucketMs)
+        const from = bucketMs ? Math.floor(oldest / bucketMs) * bucketMs : oldest
+        const answer = await query(body(from, range.to, bucketS.value))
+        if (mine !== turn) return
+        const next = new Map(lines.value)
+        for (const columns of answer) {
+          const merged = mergeTail(next.get(columns.series) ?? emptyLine(), lineOf(columns))
+          next.set(columns.series, trimmed(merged, range.from))
+        }
+        lines.value = next
+      }
+      loaded.value = range
+      error.value = null
+    } catch (caught) {
+      if (mine === turn) error.value = asProblem(caught)
+    }
+    if (mine === turn) planTail()
+  }
+
+  // Between two tails the stream's latest values extend the lines.
+  watch(
+    () => series.value.map((id) => latest.get(id)?.time).join(),
+    () => {
+      if (!following.value || loading.value || loaded.value?.replay || (bucketS.value ?? 0) > 5) return
+      const next = new Map(lines.value)
+      for (const id of series.value) {
+        const value = latest.get(id)
+        const line = next.get(id)
+        if (value && line) next.set(id, appendLatest(line, { series: id, ...value }))
+      }
+      lines.value = next
+    },
+  )
+
+  useAlarmChanges((alarm) => {
+    if (ofOurs(alarm)) alarms.value = [...alarms.value.filter((held) => held.id !== alarm.id), alarm]
+  })
+
+  const request = computed(() => JSON.stringify([state.value.series, state.value.range, state.value.live]))
+  watch(request, load, { immediate: true })
+  onScopeDispose(() => {
+    turn += 1
+    stop?.abort()
+    clearTimeout(tailTimer)
+  })
+
+  return { points, lines, events, alarms, error, loading, truncated, bucketS, window, latest, reload: load }
+}
+
+export type Trend = ReturnType<typeof useTrend>
