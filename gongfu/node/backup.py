@@ -30,7 +30,9 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import format_rfc3339
 from gongfu.node.data_directory import DataDirectory, lock_holder
 from gongfu.node.runtime import Runtime
-from gongfu.store.history.backup import save_history
+from gongfu.store.history.backup import export_history
+from gongfu.store.history.client import ClickHouseHistory
+from gongfu.store.history.types import HistoryError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -126,7 +128,7 @@ def back_up(directory: DataDirectory, target: Path) -> Manifest:
         if target.exists():
             target.rmdir()
         partial.rename(target)
-    except (OSError, sqlite3.Error, JetStreamError) as error:
+    except (OSError, sqlite3.Error, JetStreamError, HistoryError) as error:
         raise BackupError(f"the backup failed: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -140,10 +142,8 @@ def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest
     included = ["files"]
     _copy_files(directory.root, target / FILES)
     if not external.history:
-        (target / HISTORY).mkdir()
-        counts["history"] = save_history(
-            runtime.history_url, runtime.history_user, runtime.history_password, target / HISTORY
-        )
+        store = ClickHouseHistory(runtime.history_url, runtime.history_user, runtime.history_password)
+        counts["history"] = dict(export_history(store, target / HISTORY).rows)
         included.append("history")
     if not external.nats:
         (target / BLOCK_LOG).mkdir()

@@ -25,10 +25,17 @@ from gongfu.node.backup import (
     sqlite_counts,
 )
 from gongfu.node.data_directory import DataDirectory, DirectoryLock, secret_of, write_private
+from gongfu.node.plan import HISTORY_USER
 from gongfu.node.ports import bind_probe
-from gongfu.store.history.backup import load_history
+from gongfu.store.history.backup import BackupError as HistoryBackupError
+from gongfu.store.history.backup import import_history
+from gongfu.store.history.client import ClickHouseHistory
+from gongfu.store.history.engine import EngineError
+from gongfu.store.history.node import HistoryNode
+from gongfu.store.history.types import HistoryError
 
 _STOP_TIMEOUT_S = 30.0
+_FAILURES = (OSError, JetStreamError, HistoryError, EngineError, HistoryBackupError, subprocess.SubprocessError)
 # What an empty data directory may hold: what a start or a restore that failed early leaves behind.
 _HARMLESS = frozenset({"run", "log"})
 
@@ -72,7 +79,7 @@ def restore(source: Path, directory: DataDirectory) -> Manifest:
     with DirectoryLock(directory):
         try:
             counts = _restore(source, manifest, directory)
-        except (OSError, JetStreamError, subprocess.SubprocessError) as error:
+        except _FAILURES as error:
             raise BackupError(f"the restore failed: {error}; remove {directory.root} before another try") from error
     if counts != manifest.counts:
         raise BackupError(f"the counts differ: restored {counts}, backed up {manifest.counts}")
@@ -84,7 +91,7 @@ def _restore(source: Path, manifest: Manifest, directory: DataDirectory) -> dict
     shutil.copytree(source / FILES, directory.root, dirs_exist_ok=True)
     _close_to_others(directory.root)
     if "history" in manifest.counts:
-        counts["history"] = load_history(source / HISTORY, directory.history)
+        counts["history"] = _load_history(source / HISTORY, directory)
     if "block_log" in manifest.counts:
         counts["block_log"] = _load_block_log(source / BLOCK_LOG, list(manifest.counts["block_log"]), directory)
     if "records" in manifest.counts:
@@ -100,6 +107,17 @@ def _close_to_others(root: Path) -> None:
         Path(folder).chmod(0o700)
         for name in files:
             (Path(folder) / name).chmod(0o600)
+
+
+def _load_history(source: Path, directory: DataDirectory) -> dict[str, int]:
+    """Restore the history with an engine of our own; every column is compared."""
+    password = secret_of(directory.secrets / "history-password")
+    node = HistoryNode(directory.history, "127.0.0.1", 0, HISTORY_USER, password)
+    try:
+        store = ClickHouseHistory(f"http://127.0.0.1:{node.port}", HISTORY_USER, password)
+        return dict(import_history(store, source).rows)
+    finally:
+        node.close()
 
 
 def _load_block_log(source: Path, streams: list[str], directory: DataDirectory) -> dict[str, int]:
