@@ -14,7 +14,7 @@ from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
 
 
-class Comment(msgspec.Struct, frozen=True):
+class Comment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Why a person acknowledges or clears."""
 
     comment: Annotated[str, msgspec.Meta(max_length=2000)] = ""
