@@ -3,15 +3,17 @@
 The parts are copied one after another while the node works. What makes them fit is the order: what a part has missed is
 in a part that is copied later, or is read again from the block log.
 
-1. files: positions, checkpoint of twins and rules, MQTT sessions, secrets (a position is never ahead of its data),
-2. history,
-3. block log: every block after the positions of 1, so what 2 has missed is written again at the next start,
-4. records: every series that a block of 3 uses.
+1. wait until the history has all that is acknowledged now, so a backup is whole even when its block log has expired,
+2. files: positions, checkpoint of twins and rules, MQTT sessions, secrets (a position is never ahead of its data),
+3. history,
+4. block log: every block after the positions of 2, so what 3 has missed is written again at the next start,
+5. records: every series that a block of 4 uses.
 """
 
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -24,7 +26,7 @@ import msgspec
 
 import gongfu
 from gongfu.bus.connection import BusAddress, open_bus
-from gongfu.bus.jetstream import JetStreamError
+from gongfu.bus.jetstream import JetStreamError, stream_state
 from gongfu.bus.snapshot import save_stream, snapshot_file
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import format_rfc3339
@@ -35,6 +37,7 @@ from gongfu.store.history.client import ClickHouseHistory
 from gongfu.store.history.types import HistoryError
 
 FORMAT = 1
+HISTORY_WAIT_S = 60.0
 MANIFEST = "manifest.json"
 FILES, HISTORY, BLOCK_LOG, RECORDS = "files", "history", "block-log", "records/records.sqlite"
 # Copied by their own steps, or of the running node only.
@@ -65,7 +68,8 @@ class Manifest(msgspec.Struct, frozen=True):
         created_at: RFC 3339 time at which it began.
         included: parts that are in it.
         not_included: parts that are in engines of the operator, with what to use for them.
-        counts: rows of records by table, rows of history by table, and blocks by stream.
+        warnings: what was not as it should be while it was made.
+        counts: rows of records and of history by table; last sequence number of the block log by stream.
         files: all other files.
     """
 
@@ -75,6 +79,7 @@ class Manifest(msgspec.Struct, frozen=True):
     created_at: str
     included: list[str]
     not_included: list[str]
+    warnings: list[str]
     counts: dict[str, dict[str, int]]
     files: list[BackedUpFile]
 
@@ -140,6 +145,7 @@ def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest
     created = format_rfc3339(time.time_ns())
     counts: dict[str, dict[str, int]] = {}
     included = ["files"]
+    warning = asyncio.run(_await_history(runtime, directory))
     _copy_files(directory.root, target / FILES)
     if not external.history:
         store = ClickHouseHistory(runtime.history_url, runtime.history_user, runtime.history_password)
@@ -162,6 +168,7 @@ def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest
         created_at=created,
         included=included,
         not_included=external.notes(),
+        warnings=[warning] if warning else [],
         counts=counts,
         files=describe_files(target),
     )
@@ -169,6 +176,31 @@ def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest
     file.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     os.sync()
     return manifest
+
+
+async def _await_history(runtime: Runtime, directory: DataDirectory) -> str:
+    """Wait until the history writer is past the last block of now; return what to warn of."""
+    subjects, partitions = Subjects(runtime.node), range(runtime.telemetry.partitions)
+    bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), "backup")
+    try:
+        last = {p: int((await stream_state(bus, subjects.blocks_stream(p)))["last_seq"]) for p in partitions}
+    finally:
+        await bus.close()
+    deadline = time.monotonic() + HISTORY_WAIT_S
+    while behind := blocks_behind(directory.history_positions, last):
+        if time.monotonic() > deadline:
+            return f"the history was {behind} blocks behind; they are in the block log only, until they expire there"
+        await asyncio.sleep(0.1)
+    return ""
+
+
+def blocks_behind(file: Path, last: dict[int, int]) -> int:
+    """Return how many blocks the positions in a file are behind the last sequence numbers by partition."""
+    try:
+        positions = json.loads(file.read_bytes())["positions"]
+    except (FileNotFoundError, ValueError, KeyError):
+        positions = {}
+    return sum(max(sequence - int(positions.get(str(partition), 0)), 0) for partition, sequence in last.items())
 
 
 async def _save_block_log(runtime: Runtime, target: Path) -> dict[str, int]:
@@ -179,7 +211,7 @@ async def _save_block_log(runtime: Runtime, target: Path) -> dict[str, int]:
         for partition in range(runtime.telemetry.partitions):
             stream = subjects.blocks_stream(partition)
             state = await save_stream(bus, stream, snapshot_file(target, stream))
-            counts[stream] = int(state["messages"])
+            counts[stream] = int(state["last_seq"])
         return counts
     finally:
         await bus.close()

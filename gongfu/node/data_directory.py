@@ -50,6 +50,11 @@ class DataDirectory:
         return self.root / "history"
 
     @property
+    def history_positions(self) -> Path:
+        """Last block of each partition that the history has; written by the worker."""
+        return self.root / "history-position.json"
+
+    @property
     def records(self) -> Path:
         """SQLite file of the records."""
         return self.root / "records" / "records.sqlite"

@@ -153,7 +153,7 @@ async def _load_streams(
     bus = connecting.result()
     try:
         return {
-            stream: int((await load_stream(bus, stream, snapshot_file(source, stream)))["messages"])
+            stream: int((await load_stream(bus, stream, snapshot_file(source, stream)))["last_seq"])
             for stream in streams
         }
     finally:

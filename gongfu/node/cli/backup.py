@@ -35,3 +35,5 @@ def command(target: Path, config: Path | None, data_dir: Path | None, as_json: b
     print(f"  included      {', '.join(manifest.included)}")
     for text in manifest.not_included:
         print(f"  NOT included  {text}")
+    for text in manifest.warnings:
+        print(f"  WARNING       {text}")
