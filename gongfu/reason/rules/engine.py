@@ -285,6 +285,15 @@ class RuleEngine:
                 found[rule.id] = status
         return found
 
+    def standing(self) -> set[tuple[int, int]]:
+        """Return ``(rule, series)`` of all instances whose alarm is raised."""
+        found: set[tuple[int, int]] = set()
+        for table in self._tables.values():
+            active = table.where_active()
+            rules = [table.rules[at].id for at in table.rule[active].tolist()]
+            found.update(zip(rules, table.series[active].tolist(), strict=True))
+        return found
+
     def alarms_withheld(self) -> int:
         """Return how many raises were withheld since the worker started."""
         return sum(self._withheld.values())

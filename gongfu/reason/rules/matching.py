@@ -1,6 +1,7 @@
 """Which points a rule applies to."""
 
 import re
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ _REMEMBERED = 10_000
 class Matches:
     """Points found for one rule: their series, and how many were left out because they hold text."""
 
-    series: list[int] = field(default_factory=list[int])
+    series: "array[int]" = field(default_factory=lambda: array("I"))
     texts: int = 0
 
 

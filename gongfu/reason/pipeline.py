@@ -1,0 +1,389 @@
+"""Reason pipeline: blocks to latest values, rules and models; transitions to alarms; outputs to the block log.
+
+A block's effects are durable before a checkpoint passes it: alarms are committed, and the block log has acknowledged
+the outputs. After a crash the blocks since the checkpoint are taken again; alarms and outputs bear names that follow
+from their cause, so nothing happens twice.
+"""
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
+
+from gongfu.bus.blocklog import LogUnavailableError
+from gongfu.kernel.block import Block, encode_block
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.points import ValueType
+from gongfu.kernel.times import Clock
+from gongfu.reason.alarms.ledger import AlarmLedger
+from gongfu.reason.alarms.types import AlarmEvent
+from gongfu.reason.compiler import Compiler, Program
+from gongfu.reason.models.runner import BindingStatus, ModelRunner
+from gongfu.reason.rules.engine import RuleEngine
+from gongfu.reason.rules.transitions import Transition
+from gongfu.reason.status import BindingState, RuleState
+from gongfu.store.twins.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from gongfu.store.twins.latest import Twins
+
+logger = logging.getLogger(__name__)
+
+OUTSTANDING_BLOCKS = 64
+_RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_FORMAT = 1
+
+
+class Log(Protocol):
+    """Where model outputs go: the block log."""
+
+    def append(
+        self, partition: int, payload: bytes, since: float | None = None, message_id: str = ""
+    ) -> "asyncio.Future[int]":
+        """Append a block; the future ends when it is durable."""
+        ...
+
+
+class ReasonPipeline:
+    """Consumer ``reason`` of the block feed. Everything that changes its state holds its lock.
+
+    Counters: ``reason_blocks``, ``reason_points``, ``reason_blocks_damaged``, ``reason_blocks_failed``,
+    ``points_late``, ``rule_transitions``, ``model_blocks``, ``alarm_retries``, ``model_retries``, ``checkpoints``, ``checkpoints_failed``.
+    """
+
+    name = "reason"
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        ledger: AlarmLedger,
+        log: Log,
+        path: Path,
+        counters: Counters,
+        clock: Clock,
+        announce: Callable[[Sequence[AlarmEvent]], Awaitable[None]],
+    ) -> None:
+        """Set up; ``start`` before use.
+
+        Args:
+            compiler: reads rules and bindings.
+            ledger: writes alarms.
+            log: takes the outputs of models.
+            path: the checkpoint file.
+            counters: counters of the process.
+            clock: the time.
+            announce: called with alarms after their commit.
+        """
+        self._compiler = compiler
+        self._ledger = ledger
+        self._log = log
+        self._path = path
+        self._counters = counters
+        self._clock = clock
+        self._announce = announce
+        self.twins = Twins()
+        self.engine = RuleEngine()
+        self.runner = ModelRunner()
+        self._positions: dict[int, int] = {}
+        self._program: Program | None = None
+        self._rule_errors: dict[int, str] = {}
+        self._bindings: dict[int, BindingStatus] = {}
+        self._known: NDArray[np.bool_] = np.zeros(1, dtype=np.bool_)
+        self._outputs: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+        self._sound = True
+        self._closed = False
+        self._dirty = False
+        # Set when points came that a waiting binding may need.
+        self.points_came = asyncio.Event()
+
+    async def start(self) -> None:
+        """Load the checkpoint, compile, and take over the state.
+
+        Raises:
+            SQLAlchemyError: the records do not answer.
+        """
+        async with self._lock:
+            stored = await asyncio.to_thread(self._read_checkpoint)
+            now = self._clock.now_ns()
+            program = await asyncio.to_thread(self._compiler.rules)
+            bindings, self._bindings = await asyncio.to_thread(self._compiler.bindings, now)
+            transitions: list[Transition] = []
+            if stored is not None:
+                try:
+                    transitions = self._restore(*stored, program, bindings, now)
+                except (KeyError, ValueError, IndexError, TypeError) as error:
+                    logger.error("checkpoint %s does not fit (%s); reading the log from its start", self._path, error)
+                    self.twins, self.engine, self.runner = Twins(), RuleEngine(), ModelRunner()
+                    self._positions, stored = {}, None
+            if stored is None:
+                transitions = self.engine.assign(program.assignments(), self.twins, now)
+                self.runner.bind(bindings)
+            self._adopt(program)
+            await self._commit(transitions)
+
+    def _read_checkpoint(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
+        try:
+            return read_checkpoint(self._path)
+        except CheckpointError as error:
+            logger.error("%s; reading the log from its start", error)
+            self._counters.add("checkpoints_damaged")
+            return None
+
+    def _restore(
+        self, arrays: dict[str, NDArray[Any]], document: dict[str, Any], program: Program, bindings: Any, now: int
+    ) -> list[Transition]:
+        if document["format"] != _FORMAT:
+            raise ValueError(f"format {document['format']}")
+
+        def part(name: str) -> dict[str, NDArray[Any]]:
+            return {key.removeprefix(name): array for key, array in arrays.items() if key.startswith(name)}
+
+        self.twins = Twins.restore(part("twins."), document["twins"])
+        self.runner.restore(bindings, part("models."), document["models"])
+        transitions = self.engine.restore(program.assignments(), part("rules."), document["rules"], self.twins, now)
+        self._positions = {int(key): int(value) for key, value in document["positions"].items()}
+        return transitions
+
+    def _adopt(self, program: Program) -> None:
+        self._rule_errors = program.errors(self._program)
+        self._program = program
+        self._mark_known(program.highest, slice(0, program.highest + 1))
+
+    def _mark_known(self, highest: int, which: Any) -> None:
+        if highest >= len(self._known):
+            grown = np.zeros(max(highest + 1, len(self._known) * 5 // 4), dtype=np.bool_)
+            grown[: len(self._known)] = self._known
+            self._known = grown
+        self._known[which] = True
+
+    def position(self, partition: int) -> int:
+        """Return the sequence of the last block of a partition that was taken."""
+        return self._positions.get(partition, 0)
+
+    def forget(self, partition: int) -> None:
+        """Begin a partition anew: its log was replaced, and sequences mean other blocks than before."""
+        self._positions.pop(partition, None)
+
+    async def take(self, partition: int, sequence: int, block: Block | None, data: bytes) -> None:
+        """Take one block: latest values, rules, models, and what follows from them."""
+        async with self._lock:
+            if self._closed:
+                await asyncio.Event().wait()  # until the feed is cancelled
+            if sequence <= self.position(partition):
+                return
+            if block is None:
+                self._counters.add("reason_blocks_damaged")
+            else:
+                self._sound = False
+                try:
+                    await self._reason(partition, sequence, block)
+                except Exception:
+                    # A fault of ours at one block must not stop all later ones, nor the history.
+                    self._counters.add("reason_blocks_failed")
+                    logger.exception("block %d of partition %d was not evaluated", sequence, partition)
+                self._sound = True
+            self._counters.add("reason_blocks")
+            self._positions[partition] = sequence
+            self._dirty = True
+
+    async def _reason(self, partition: int, sequence: int, block: Block) -> None:
+        await self._notice_points(block)
+        late = self.twins.late
+        self.twins.update(block)
+        self._counters.add("points_late", self.twins.late - late)
+        transitions = self.engine.evaluate(block)
+        outputs = self.runner.run(block)
+        if outputs is not None:
+            # The ingest time of the cause: a replay then makes the same bytes.
+            payload = encode_block(Block(block.tenant, block.ingested, {ValueType.DOUBLE: outputs}))
+            await self._publish(partition, payload, f"model.{partition}.{sequence}.{zlib.crc32(payload)}")
+        await self._commit(transitions)
+        self._counters.add("reason_points", len(block))
+
+    async def close(self) -> None:
+        """Take no further block, and write a last checkpoint."""
+        async with self._lock:
+            self._closed = True
+        await self.checkpoint()
+
+    async def _notice_points(self, block: Block) -> None:
+        """Let rules find points that have come since they were compiled, before the first sample is evaluated."""
+        new: set[int] = set()
+        for columns in block.columns.values():
+            if not len(columns):
+                continue
+            known = self._known
+            inside = columns.series < len(known)
+            unknown = ~inside | ~known[np.where(inside, columns.series, 0)]
+            if bool(unknown.any()):
+                new.update(columns.series[unknown].tolist())
+        if not new:
+            return
+        series = sorted(new)
+        points = await self._insist("records", lambda: asyncio.to_thread(self._compiler.points, series))
+        self._mark_known(series[-1], series)
+        assert self._program is not None
+        if self._program.add(points):
+            self._rule_errors = self._program.errors(None)
+            now = self._clock.now_ns()
+            await self._commit(self.engine.assign(self._program.assignments(), self.twins, now))
+        self.points_came.set()
+
+    async def reload_rules(self) -> None:
+        """Compile the rules anew and let them take over; points are matched while no block is taken."""
+        async with self._lock:
+            program = await self._insist("records", lambda: asyncio.to_thread(self._compiler.rules))
+            self._sound = False
+            self._adopt(program)
+            now = self._clock.now_ns()
+            await self._commit(self.engine.assign(program.assignments(), self.twins, now))
+            self._sound = True
+            self._dirty = True
+
+    async def reload_bindings(self) -> None:
+        """Resolve the model bindings anew and let them take over."""
+        async with self._lock:
+            now = self._clock.now_ns()
+            bindings, self._bindings = await self._insist(
+                "records", lambda: asyncio.to_thread(self._compiler.bindings, now)
+            )
+            self.runner.bind(bindings)
+            self._dirty = True
+
+    async def points_were_deleted(self) -> bool:
+        """Return whether there are fewer points than the rules were compiled for."""
+        program = self._program
+        return program is not None and await asyncio.to_thread(self._compiler.count) < program.points
+
+    async def tick(self, now: int, floor: int) -> None:
+        """Let time pass; call it when all blocks up to ``now`` were taken. See ``RuleEngine.tick``."""
+        async with self._lock:
+            self._sound = False
+            transitions = self.engine.tick(now, floor)
+            if transitions:
+                await self._commit(transitions)
+                self._dirty = True
+            self._sound = True
+
+    async def return_stale_alarms(self) -> None:
+        """Return alarms that no instance stands for; once, when all of the log was taken."""
+        async with self._lock:
+            standing, now = self.engine.standing(), self._clock.now_ns()
+            events = await self._insist("records", lambda: asyncio.to_thread(self._ledger.return_stale, standing, now))
+            await self._announce(events)
+
+    async def _commit(self, transitions: Sequence[Transition]) -> None:
+        if not transitions:
+            return
+        rules, now = self.engine.rules, self._clock.now_ns()
+        events = await self._insist("records", lambda: asyncio.to_thread(self._ledger.apply, transitions, rules, now))
+        self._counters.add("rule_transitions", len(transitions))
+        await self._announce(events)
+
+    async def _insist(self, what: str, call: Callable[[], Any]) -> Any:
+        """Return what a call on the records gives, however long they are away; the block log keeps the rest."""
+        attempt = 0
+        while True:
+            try:
+                return await call()
+            except SQLAlchemyError as error:
+                self._counters.add("alarm_retries")
+                if attempt == 0:
+                    logger.warning("%s do not answer, trying again: %s", what, type(error).__name__)
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+
+    async def _publish(self, partition: int, payload: bytes, message_id: str) -> None:
+        while len(self._outputs) >= OUTSTANDING_BLOCKS:
+            await asyncio.wait(self._outputs, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.create_task(self._append(partition, payload, message_id))
+        self._outputs.add(task)
+        task.add_done_callback(self._outputs.discard)
+
+    async def _append(self, partition: int, payload: bytes, message_id: str) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._log.append(partition, payload, message_id=message_id)
+            except LogUnavailableError as error:
+                self._counters.add("model_retries")
+                if error.reason == "too_large":
+                    logger.error("a model's output block is too large (%d bytes) and is lost", len(payload))
+                    return
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+            else:
+                self._counters.add("model_blocks")
+                return
+
+    async def checkpoint(self) -> bool:
+        """Write a checkpoint if anything changed; return whether one was written."""
+        async with self._lock:
+            if not self._dirty or not self._sound:
+                return False
+            if self._outputs:
+                await asyncio.wait(self._outputs)
+            arrays, document = self._snapshot()
+            self._dirty = False
+        try:
+            await asyncio.to_thread(write_checkpoint, self._path, arrays, document)
+        except OSError as error:
+            self._dirty = True
+            self._counters.add("checkpoints_failed")
+            logger.error("checkpoint %s cannot be written: %s", self._path, error)
+            return False
+        self._counters.add("checkpoints")
+        return True
+
+    def _snapshot(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays: dict[str, NDArray[Any]] = {}
+        document: dict[str, Any] = {"format": _FORMAT, "positions": {str(k): v for k, v in self._positions.items()}}
+        for name, (columns, rest) in {
+            "twins": self.twins.snapshot(),
+            "rules": self.engine.snapshot(),
+            "models": self.runner.snapshot(),
+        }.items():
+            arrays.update((f"{name}.{key}", column) for key, column in columns.items())
+            document[name] = rest
+        return arrays, document
+
+    def waiting_bindings(self) -> bool:
+        """Return whether a binding waits for points."""
+        return any(status.status == "waiting" for status in self._bindings.values())
+
+    def rule_states(self) -> dict[str, RuleState]:
+        """Return the state of every rule by id."""
+        return {
+            str(key): RuleState(
+                status.series,
+                status.active,
+                status.evaluated,
+                status.withheld,
+                status.error or self._rule_errors.get(key, ""),
+            )
+            for key, status in self.engine.status().items()
+        }
+
+    def binding_states(self) -> dict[str, BindingState]:
+        """Return the state of every binding by id."""
+        return {
+            str(key): BindingState(item.status, item.error, item.evaluated, item.failed, item.incomplete, item.last_at)
+            for key, item in {**self._bindings, **self.runner.status()}.items()
+        }
+
+    def gauges(self) -> dict[str, float]:
+        """Return the gauges of reason."""
+        return {
+            "twins_series": float(len(self.twins)),
+            "twins_texts_dropped": float(self.twins.texts_dropped),
+            "rule_instances": float(self.engine.instances),
+            "rule_samples_bad": float(self.engine.samples_bad),
+            "rule_samples_out_of_order": float(self.engine.samples_out_of_order),
+            "alarms_withheld": float(self.engine.alarms_withheld()),
+            "model_outputs_outstanding": float(len(self._outputs)),
+        }
