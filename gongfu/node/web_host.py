@@ -14,14 +14,21 @@ from sqlalchemy import Engine
 from starlette.types import ASGIApp
 
 import gongfu
+from gongfu.appkit.catalogue import find_models
 from gongfu.bus.connection import subscribe
 from gongfu.bus.metrics import MetricsPublisher
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
+from gongfu.node.http_telemetry import HttpTelemetry
 from gongfu.node.runtime import Runtime
 from gongfu.reason.alarms import api as alarms_api
 from gongfu.reason.alarms.service import AlarmService
+from gongfu.reason.models import api as models_api
+from gongfu.reason.models.service import ModelService
+from gongfu.reason.rules import api as rules_api
+from gongfu.reason.rules.service import RuleService
+from gongfu.reason.status import Worker
 from gongfu.registry.api import assets, devices, events, points, session, users
 from gongfu.registry.device_secrets import load_device_key
 from gongfu.registry.point_directory import RegistryPoints
@@ -60,6 +67,7 @@ class WebHost:
     app: ASGIApp
     routes: list[Route]
     registry: Registry
+    telemetry: HttpTelemetry
     state: NodeState
     presence: Presence
     hub: Hub
@@ -71,6 +79,7 @@ class WebHost:
 
     async def start(self) -> None:
         """Follow the other roles."""
+        await self.telemetry.start()
         await self.state.start(self.bus)
         await self.presence.start()
         self._alarms = await subscribe(self.bus, self.subjects.event("alarm"), self._alarm)
@@ -81,7 +90,8 @@ class WebHost:
         await self.hub.close()
 
     async def stop(self) -> None:
-        """Publish what is left, and stop following."""
+        """Make durable and publish what is left, and stop following."""
+        await self.telemetry.close()
         await self.metrics.stop()
         await self.presence.stop()
         await self.state.stop()
@@ -112,16 +122,21 @@ def open_web_host(
     """
     clock, counters, subjects = clock or SystemClock(), Counters(), Subjects(runtime.node)
     publisher = EventPublisher(bus, subjects, asyncio.get_running_loop())
+    device_key = load_device_key(runtime.data_dir)
     registry = open_registry(
         engine,
-        load_device_key(runtime.data_dir),
+        device_key,
         clock=clock,
         announce=lambda change: publisher.publish("registry", change),
     )
     state = NodeState(subjects, clock)
     presence = Presence(bus, subjects, state.doors)
     live = NodeLive(bus, subjects, presence)
+    telemetry = HttpTelemetry(runtime, bus, subjects, engine, counters, clock, device_key)
+    worker = Worker(bus, subjects)
     alarms = AlarmService(engine, clock, lambda event: publisher.publish("alarm", event))
+    rules = RuleService(engine, clock, lambda change: publisher.publish("rule", change))
+    models = ModelService(engine, clock, lambda change: publisher.publish("rule", change), find_models())
     source = overview.OverviewSource(
         runtime.node,
         gongfu.__version__,
@@ -143,18 +158,21 @@ def open_web_host(
         *overview.routes(source),
         *history_api.routes(_history(runtime, engine)),
         *alarms_api.routes(alarms),
+        *rules_api.routes(rules, worker),
+        *models_api.routes(models, worker),
     ]
     identify = registry.sessions.identify
     further = [
         openapi_route(routes, gongfu.__version__),
         health.health_route(lambda: bus.is_connected),
+        telemetry.route,
         stream_route(hub, identify, registry.points),
         metrics_route(state, identify),
         *(console_routes(console) if console is not None else console_routes()),
     ]
     app = create_app(routes, identify, further=further, max_body_bytes=runtime.mqtt.max_payload_bytes)
-    metrics = MetricsPublisher(bus, subjects, "web", counters, lambda: {"streams": hub.size})
-    return WebHost(app, routes, registry, state, presence, hub, publisher, metrics, bus, subjects)
+    metrics = MetricsPublisher(bus, subjects, "web", counters, lambda: {**telemetry.gauges(), "streams": hub.size})
+    return WebHost(app, routes, registry, telemetry, state, presence, hub, publisher, metrics, bus, subjects)
 
 
 def _history(runtime: Runtime, engine: Engine) -> history_api.HistoryService:

@@ -43,16 +43,14 @@ class Credentials:
 
     def check(self, name: str, secret: str) -> DeviceGrant | None:
         """Return the enabled device of a name when the secret is its own."""
-        with reading(self._engine) as connection:
-            row = device_records.for_sign_in(connection, name=name)
+        row = self._row(name)
         # An unknown name takes the same time as a wrong secret.
         right = matches(self._key, "0" * 64 if row is None else row.secret_hash, secret)
         return _grant(row) if row is not None and right and row.enabled else None
 
     def is_disabled(self, name: str, secret: str) -> bool:
         """Return whether the credentials are right but the device is disabled."""
-        with reading(self._engine) as connection:
-            row = device_records.for_sign_in(connection, name=name)
+        row = self._row(name)
         return row is not None and not row.enabled and matches(self._key, row.secret_hash, secret)
 
     def check_certificate(self, certificate: bytes) -> DeviceGrant | None:
@@ -67,6 +65,13 @@ class Credentials:
         with reading(self._engine) as connection:
             row = device_records.for_sign_in(connection, fingerprint=fingerprint.lower())
         return _grant(row) if row is not None and row.enabled else None
+
+    def _row(self, name: str) -> Any | None:
+        # No device has this character in its name, and PostgreSQL would not take it in a query.
+        if "\0" in name:
+            return None
+        with reading(self._engine) as connection:
+            return device_records.for_sign_in(connection, name=name)
 
 
 def _grant(row: Any) -> DeviceGrant:

@@ -36,7 +36,7 @@ def test_secret_signs_in_and_is_not_stored(node: Node) -> None:
 def test_wrong_secret_and_unknown_name_are_refused(node: Node) -> None:
     node.registry.devices.create(node.admin, NewDevice("d1"))
     for secret in ("", "x", "wrong secret of any length", "\ud800"):
-        for name in ("d1", "d2", ""):
+        for name in ("d1", "d2", "", "d1\0"):
             assert credentials(node).check(name, secret) is None
 
 
