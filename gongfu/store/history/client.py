@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -47,6 +48,8 @@ COLUMN_NAMES = ("series", "time", "value", "quality", "ingested")
 _NO_SPACE = frozenset({243})
 # TOO_MANY_SIMULTANEOUS_QUERIES, NETWORK_ERROR, SOCKET_TIMEOUT, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, ABORTED
 _TEMPORARY = frozenset({202, 209, 210, 236, 241, 252})
+READ_THREADS = 6
+WRITE_THREADS = 2
 _DAY = 86_400 * SECOND
 _EXACT_JSON = 2**53 - 1
 
@@ -73,6 +76,9 @@ class ClickHouseHistory:
         self._request_seconds = request_seconds
         self._client: Client | None = None
         self._opening = threading.Lock()
+        # Own threads: slow reads hold up neither inserts nor other work of the process. Made when needed.
+        self._readers = ThreadPoolExecutor(READ_THREADS, "history-read")
+        self._writers = ThreadPoolExecutor(WRITE_THREADS, "history-write")
 
     def client(self) -> "Client":
         """Return the clickhouse-connect client; connects when needed, and blocks for it.
@@ -124,6 +130,9 @@ class ClickHouseHistory:
         client = self.client()
         return self._guarded(lambda: action(client))
 
+    async def _within(self, threads: ThreadPoolExecutor, action: Callable[["Client"], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, self.call, action)
+
     async def prepare(self) -> None:
         """Create database and tables where they are missing: for a ClickHouse server that is not the node's own.
 
@@ -136,13 +145,13 @@ class ClickHouseHistory:
             for statement in schema.statements(alp=alp):
                 client.command(statement, settings={"allow_experimental_codecs": 1} if alp else None)
 
-        await asyncio.to_thread(self.call, create)
+        await self._within(self._writers, create)
 
     async def insert(self, batches: Sequence[Batch]) -> None:
         """See ``HistoryStore``."""
         filled = [batch for batch in batches if len(batch)]
         if filled:
-            await asyncio.to_thread(self.call, lambda client: _insert(client, filled))
+            await self._within(self._writers, lambda client: _insert(client, filled))
 
     async def query(
         self,
@@ -214,8 +223,8 @@ class ClickHouseHistory:
             "output_format_json_quote_64bit_integers": 0,
             "output_format_json_named_tuples_as_objects": 1,
         }
-        raw = await asyncio.to_thread(
-            self.call, lambda client: client.raw_query(statement, settings=settings, fmt="JSONCompact")
+        raw = await self._within(
+            self._readers, lambda client: client.raw_query(statement, settings=settings, fmt="JSONCompact")
         )
         document = json.loads(raw)
         rows = document["data"]
@@ -224,13 +233,11 @@ class ClickHouseHistory:
 
     async def publish(self, table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]]) -> None:
         """See ``HistoryStore``."""
-        await asyncio.to_thread(self.call, lambda client: _publish(client, table, tenant, columns))
+        await self._within(self._writers, lambda client: _publish(client, table, tenant, columns))
 
     async def sizes(self) -> dict[str, TableSize]:
         """See ``HistoryStore``."""
-        raw = await asyncio.to_thread(
-            self.call, lambda client: client.raw_query(statements.sizes(), fmt="TabSeparated")
-        )
+        raw = await self._within(self._readers, lambda client: client.raw_query(statements.sizes(), fmt="TabSeparated"))
         rows = [line.split("\t") for line in raw.decode().splitlines()]
         return {name: TableSize(int(n), int(size), int(parts)) for name, n, size, parts in rows}
 
@@ -246,11 +253,13 @@ class ClickHouseHistory:
             client, self._client = self._client, None
         if client is not None:
             client.close()
+        self._readers.shutdown(wait=False)
+        self._writers.shutdown(wait=False)
 
     async def _read(self, statement: str) -> bytes:
         settings = {"max_execution_time": self._query_seconds}
-        return await asyncio.to_thread(
-            self.call, lambda client: client.raw_query(statement, settings=settings, fmt="Native")
+        return await self._within(
+            self._readers, lambda client: client.raw_query(statement, settings=settings, fmt="Native")
         )
 
 

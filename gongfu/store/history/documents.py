@@ -44,8 +44,8 @@ class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
     """Values of one series, in columns of one length.
 
     ``times`` are RFC 3339 UTC, or milliseconds since 1970 with ``?times_format=ms``. A value that is not finite is
-    null, and its quality tells why. Integers beyond ±(2^53 - 1) are decimal text (RFC 7493 §2.2). A ``json`` point gives its
-    compact JSON text. ``qualities`` are ``good``, ``uncertain`` or ``bad``.
+    null, and its quality tells why. Integers beyond ±(2^53 - 1) are decimal text (RFC 7493 §2.2). A ``json`` point
+    gives its compact JSON text. ``qualities`` are ``good``, ``uncertain`` or ``bad``.
     """
 
     series: int
@@ -53,7 +53,7 @@ class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: str
     unit: str
-    times: list[str] | list[int]
+    times: Sequence[str | int]
     values: list[Any]
     qualities: list[str]
 

@@ -54,12 +54,15 @@ class EngineLimits:
         query_memory_bytes: of one query before it fails; sorting and grouping spill to disk at half of it.
         threads: most threads of one statement.
         cache_bytes: of marks and of uncompressed blocks, each.
+        keep_free_bytes: room on the disk that inserts and merges leave alone; an insert that would use it is refused
+            as a whole, reads go on.
     """
 
     memory_bytes: int = 1_500_000_000
     query_memory_bytes: int = 700_000_000
     threads: int = 2
     cache_bytes: int = 67_108_864
+    keep_free_bytes: int = 268_435_456
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def _configuration(limits: EngineLimits, data: Path) -> str:
         "background_common_pool_size": 1,
         "max_thread_pool_size": 200,
         "max_concurrent_queries": 50,
+        "storage_configuration/disks/default/keep_free_space_bytes": limits.keep_free_bytes,
         "tmp_path": f"{data / 'tmp'}/",
     }
     lines = []

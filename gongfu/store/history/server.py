@@ -2,22 +2,21 @@
 
 import contextlib
 import logging
-import mmap
 import os
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from gongfu.kernel.counters import Counters
+from gongfu.store.history import bodies
 from gongfu.store.history import clickhouse_http as protocol
 from gongfu.store.history.engine import Engine, EngineError
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_CONNECTIONS = 200
 QUERY_SLOTS = 4
 INSERT_SLOTS = 2
@@ -50,9 +49,15 @@ class HistoryServer(ThreadingHTTPServer):
         self._queries = threading.BoundedSemaphore(QUERY_SLOTS)
         self._inserts = threading.BoundedSemaphore(INSERT_SLOTS)
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._counting = threading.Lock()
         self._running = 0
         self._idle = threading.Condition()
         super().__init__(address, _Handler)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Count from any thread."""
+        with self._counting:
+            self.counters.add(name, n)
 
     @contextlib.contextmanager
     def slot(self, *, insert: bool) -> Iterator[None]:
@@ -79,7 +84,7 @@ class HistoryServer(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start a thread for a connection, or close it when there are too many."""
         if not self._connections.acquire(blocking=False):
-            self.counters.add("connections_refused")
+            self.count("connections_refused")
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -110,7 +115,6 @@ class _Handler(BaseHTTPRequestHandler):
     # Head and body of an answer leave in one write where they fit.
     wbufsize = 1 << 16
     server: HistoryServer  # pyright: ignore[reportIncompatibleVariableOverride]: narrower than the base class says
-    _open_paths: ClassVar[frozenset[str]] = frozenset({"/ping", "/replicas_status"})
 
     def do_GET(self) -> None:
         """Answer ``/ping`` and read-only statements."""
@@ -129,35 +133,40 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, *, read_only: bool) -> None:
         parts = urlsplit(self.path)
-        if parts.path in self._open_paths:
+        if parts.path == "/ping":
             self._answer(200, {"Content-Type": "text/plain"}, b"Ok.\n")
             return
-        descriptor = os.memfd_create("gongfu-history-body", os.MFD_CLOEXEC)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        url = dict(parse_qsl(parts.query, keep_blank_values=True))
+        descriptor = -1
         try:
-            size = self._receive(descriptor)
-            url = dict(parse_qsl(parts.query, keep_blank_values=True))
-            headers = {name.lower(): value for name, value in self.headers.items()}
             if not protocol.authenticated(headers, url, self.server.user, self.server.password):
-                self.server.counters.add("requests_rejected.authentication")
+                self.close_connection = True
+                bodies.discard(self.rfile, headers)
+                self.server.count("requests_rejected.authentication")
                 raise _Refused(401, protocol.AUTHENTICATION_FAILED, "Code: 516. Authentication failed")
+            descriptor, size = bodies.receive(self.rfile, headers)
             self._run(descriptor, size, url, headers, read_only=read_only)
         except _Refused as refused:
             self._fail(refused.status, refused.code, str(refused))
+        except bodies.BodyError as error:
+            self.close_connection = True
+            self._fail(error.status, protocol.BAD_REQUEST, f"Code: {protocol.BAD_REQUEST}. {error}")
         except protocol.ProtocolError as error:
             self._fail(400, protocol.BAD_REQUEST, f"Code: {protocol.BAD_REQUEST}. {error}")
         except EngineError as error:
-            self.server.counters.add("statements_failed")
+            self.server.count("statements_failed")
             self._fail(protocol.status_of(error.code), error.code, str(error))
         except OSError as error:
             self.close_connection = True
             logger.info("connection lost: %s", error)
         finally:
-            os.close(descriptor)
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _run(
         self, descriptor: int, size: int, url: dict[str, str], headers: dict[str, str], *, read_only: bool
     ) -> None:
-        counters = self.server.counters
         head = os.pread(descriptor, _HEAD_BYTES, 0)
         statement = protocol.read_statement(url, headers, head)
         if statement.insert_form and not read_only:
@@ -175,8 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
                 finally:
                     if data != descriptor:
                         os.close(data)
-            counters.add("inserts")
-            counters.add("points_inserted", answer.rows)
+            self.server.count("inserts")
+            self.server.count("points_inserted", answer.rows)
         else:
             if size > len(head):
                 statement = protocol.read_statement(url, headers, os.pread(descriptor, size, 0))
@@ -192,57 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
                     database=statement.database,
                     read_only=strict,
                 )
-            counters.add("queries")
+            self.server.count("queries")
         self._answer(200, protocol.answer_headers(statement, answer.rows, answer.bytes_read), answer.data)
-
-    def _receive(self, descriptor: int) -> int:
-        """Copy the request body into a memory file and return its size."""
-        if self.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
-            self.close_connection = True
-            raise _Refused(415, protocol.BAD_REQUEST, "Code: 36. Compressed bodies are not accepted on loopback")
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            return self._receive_chunks(descriptor)
-        try:
-            size = int(self.headers.get("Content-Length", "0"))
-        except ValueError:
-            size = -1
-        self._check_size(size)
-        if size:
-            os.ftruncate(descriptor, size)
-            with mmap.mmap(descriptor, size) as target:
-                self._read_into(memoryview(target), size)
-        return size
-
-    def _check_size(self, size: int) -> None:
-        if not 0 <= size <= MAX_BODY_BYTES:
-            self.close_connection = True
-            raise _Refused(413, protocol.BAD_REQUEST, f"Code: 36. A body has 0 to {MAX_BODY_BYTES} bytes")
-
-    def _read_into(self, view: memoryview, size: int) -> None:
-        with view:
-            if self.rfile.readinto(view) != size:
-                raise ConnectionResetError("body ended early")
-
-    def _receive_chunks(self, descriptor: int) -> int:
-        total = 0
-        while True:
-            line = self.rfile.readline(1024)
-            try:
-                size = int(line.split(b";")[0].strip(), 16)
-            except ValueError:
-                self.close_connection = True
-                raise _Refused(400, protocol.BAD_REQUEST, "Code: 36. Bad chunk") from None
-            if size == 0:
-                while self.rfile.readline(8192).strip():
-                    continue
-                return total
-            self._check_size(total + size)
-            chunk = self.rfile.read(size)
-            if len(chunk) != size:
-                raise ConnectionResetError("body ended early")
-            os.write(descriptor, chunk)
-            self.rfile.readline(8)
-            total += size
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
@@ -269,7 +229,7 @@ def _tail(descriptor: int, start: int, size: int) -> int:
     """Return a descriptor of a memory file with the bytes from ``start`` on; the same one when that is all."""
     if start == 0:
         return descriptor
-    tail = os.memfd_create("gongfu-history-data", os.MFD_CLOEXEC)
+    tail = bodies.memory_file("gongfu-history-data")
     position = start
     while position < size:
         position += os.sendfile(tail, descriptor, position, size - position)

@@ -16,10 +16,11 @@ DEADLINE_S = 20.0
 _PROGRAM = """
 import signal, sys, threading
 from pathlib import Path
-from gongfu.store.history.engine import DirectoryInUse
+from gongfu.store.history.engine import DirectoryInUse, EngineLimits
 from gongfu.store.history.node import HistoryNode
+limits = EngineLimits(keep_free_bytes=int(sys.argv[5]))
 try:
-    node = HistoryNode(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    node = HistoryNode(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), sys.argv[3], sys.argv[4], limits=limits)
 except DirectoryInUse as error:
     sys.exit(str(error))
 stop = threading.Event()
@@ -34,14 +35,15 @@ print("closed", flush=True)
 class ServedHistory:
     """``port`` stays the same over ``kill`` and ``start``."""
 
-    def __init__(self, directory: Path, *, file_limit: int = 0) -> None:
+    def __init__(self, directory: Path, *, keep_free_bytes: int = 1_000_000) -> None:
         self.directory = directory
         self.port = 0
-        self.file_limit = file_limit
+        self.keep_free_bytes = keep_free_bytes
         self.process: subprocess.Popen[str] | None = None
 
     def command(self) -> list[str]:
-        return [sys.executable, "-c", _PROGRAM, str(self.directory), str(self.port), USER, PASSWORD]
+        arguments = [str(self.directory), str(self.port), USER, PASSWORD, str(self.keep_free_bytes)]
+        return [sys.executable, "-c", _PROGRAM, *arguments]
 
     def start(self) -> None:
         self.process = subprocess.Popen(
