@@ -5,15 +5,13 @@ import './design/element'
 import './design/tokens.css'
 import './design/base.css'
 import { startTheme } from './design/theme'
-import { i18n, language, languageChosen, setLanguage } from './i18n'
+import { i18n, language } from './i18n'
 import { router } from './router'
 
 startTheme()
 document.documentElement.lang = language.value === 'zh' ? 'zh-CN' : 'en'
 
 watch(session.user, (user, before) => {
-  const theirs = user?.language
-  if (user && !before && (theirs === 'zh' || theirs === 'en') && !languageChosen()) setLanguage(theirs)
   if (!user && before) {
     const here = router.currentRoute.value.fullPath
     void router.push({ path: '/sign-in', query: { next: here } })

@@ -22,6 +22,9 @@ export const i18n = createI18n<false>({ legacy: false, locale: first(), fallback
 
 export const language = computed<Language>(() => (i18n.global.locale.value === 'zh' ? 'zh' : 'en'))
 
+/** The other language, by its own name. */
+export const OTHER_LANGUAGE: Record<Language, string> = { zh: 'English', en: '中文' }
+
 /** Locale of numbers and relative times. */
 export const locale = computed(() => (language.value === 'zh' ? 'zh-CN' : 'en-GB'))
 
@@ -29,9 +32,4 @@ export function setLanguage(next: Language): void {
   i18n.global.locale.value = next
   localStorage.setItem(KEY, next)
   document.documentElement.lang = next === 'zh' ? 'zh-CN' : 'en'
-}
-
-/** Did somebody choose the language in this browser? Otherwise the user's own setting may decide. */
-export function languageChosen(): boolean {
-  return localStorage.getItem(KEY) !== null
 }

@@ -39,27 +39,29 @@ export interface Label {
   x: number
   y: number
   digits: number
+  /** Key of the word above the number; streams have their own names there instead. */
+  word: 'pressure' | 'level' | 'temperature' | null
 }
 
-/** Readings on the sketch, in its coordinates (960 x 440). */
+const vessel = (name: string, x: number, digits: [number, number, number]): Label[] => [
+  { point: `${name}/pressure`, x, y: 170, digits: digits[0], word: 'pressure' },
+  { point: `${name}/level`, x, y: 210, digits: digits[1], word: 'level' },
+  { point: `${name}/temperature`, x, y: 250, digits: digits[2], word: 'temperature' },
+]
+
+/** Readings on the sketch, in its coordinates (960 x 430). */
 export const LABELS: readonly Label[] = [
-  { point: 'feed/a_flow', x: 20, y: 84, digits: 3 },
-  { point: 'feed/d_flow', x: 20, y: 150, digits: 0 },
-  { point: 'feed/e_flow', x: 20, y: 216, digits: 0 },
-  { point: 'feed/ac_flow', x: 556, y: 404, digits: 3 },
-  { point: 'reactor/pressure', x: 208, y: 176, digits: 0 },
-  { point: 'reactor/level', x: 208, y: 216, digits: 1 },
-  { point: 'reactor/temperature', x: 208, y: 256, digits: 2 },
-  { point: 'reactor/cooling_water_outlet_temperature', x: 208, y: 346, digits: 1 },
-  { point: 'separator/pressure', x: 500, y: 176, digits: 0 },
-  { point: 'separator/level', x: 500, y: 216, digits: 1 },
-  { point: 'separator/temperature', x: 500, y: 256, digits: 1 },
-  { point: 'compressor/work', x: 500, y: 62, digits: 0 },
-  { point: 'compressor/recycle_flow', x: 300, y: 62, digits: 2 },
-  { point: 'separator/purge_flow', x: 838, y: 62, digits: 3 },
-  { point: 'stripper/pressure', x: 738, y: 176, digits: 0 },
-  { point: 'stripper/level', x: 738, y: 216, digits: 1 },
-  { point: 'stripper/temperature', x: 738, y: 256, digits: 1 },
-  { point: 'stripper/steam_flow', x: 738, y: 346, digits: 0 },
-  { point: 'stripper/underflow', x: 858, y: 404, digits: 2 },
+  { point: 'feed/a_flow', x: 16, y: 72, digits: 3, word: null },
+  { point: 'feed/d_flow', x: 16, y: 150, digits: 0, word: null },
+  { point: 'feed/e_flow', x: 16, y: 228, digits: 0, word: null },
+  { point: 'feed/ac_flow', x: 520, y: 388, digits: 3, word: null },
+  ...vessel('reactor', 212, [0, 1, 2]),
+  { point: 'reactor/cooling_water_outlet_temperature', x: 216, y: 336, digits: 1, word: null },
+  ...vessel('separator', 512, [0, 1, 1]),
+  { point: 'compressor/work', x: 452, y: 16, digits: 0, word: null },
+  { point: 'compressor/recycle_flow', x: 276, y: 16, digits: 2, word: null },
+  { point: 'separator/purge_flow', x: 838, y: 28, digits: 3, word: null },
+  ...vessel('stripper', 722, [0, 1, 1]),
+  { point: 'stripper/steam_flow', x: 868, y: 218, digits: 0, word: null },
+  { point: 'stripper/underflow', x: 868, y: 388, digits: 2, word: null },
 ]
