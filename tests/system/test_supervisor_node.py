@@ -68,10 +68,3 @@ def test_killed_supervisor_leaves_nothing_running(node: Node) -> None:
     wait_until(lambda: not any(map(is_alive, pids)), "roles gone")
     node.start()
     node.cli("status")
-
-
-def test_several_doors_share_the_port(node: Node) -> None:
-    node.options = ("--doors", "2")
-    node.start()
-    assert {"door-1", "door-2"} <= set(node.roles())
-    assert node.stop() == 0

@@ -14,7 +14,6 @@ from gongfu.node.cli.options import local_configuration, local_options
 @click.option("--mqtt-host", help="[mqtt] host: address of the front door.")
 @click.option("--mqtt-port", type=int, help="[mqtt] port; 0 is off.")
 @click.option("--websocket-port", type=int, help="[mqtt] websocket_port; 0 is off.")
-@click.option("--doors", type=int, help="[mqtt] processes: number of front door processes.")
 @click.option("--web-host", help="[web] host: address of console and API.")
 @click.option("--web-port", type=int, help="[web] port.")
 @click.option("--quiet", is_flag=True, help="Show only what the supervisor says; logs still go to files.")
@@ -30,7 +29,6 @@ def command(config: Path | None, data_dir: Path | None, quiet: bool, as_json: bo
         "mqtt_host": "mqtt.host",
         "mqtt_port": "mqtt.port",
         "websocket_port": "mqtt.websocket_port",
-        "doors": "mqtt.processes",
         "web_host": "web.host",
         "web_port": "web.port",
     }

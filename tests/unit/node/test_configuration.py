@@ -62,6 +62,7 @@ max_bytes = "2GiB"
         ("[mqtt]\nport = true\n", 2, "must be a whole number, not True"),
         ("[mqtt]\nport = 70000\n", 2, "must be 0 to 65535, not 70000"),
         ("[web]\nport = 1883\n", 2, "1883 is already [mqtt] port"),
+        ("[mqtt]\nprocesses = 2\n", 2, "must be 1: front doors do not share sessions yet"),
         ("[node]\nname = 'a b'\n", 2, "letters, digits, - or _"),
         ("[node]\nport = 1\n", 2, "it belongs to [mqtt]"),
         ("port = 1\n", 1, "must stand in a section"),
