@@ -52,7 +52,8 @@ class ReasonPipeline:
     """Consumer ``reason`` of the block feed. Everything that changes its state holds its lock.
 
     Counters: ``reason_blocks``, ``reason_points``, ``reason_blocks_damaged``, ``reason_blocks_failed``,
-    ``points_late``, ``rule_transitions``, ``model_blocks``, ``alarm_retries``, ``model_retries``, ``checkpoints``, ``checkpoints_failed``.
+    ``points_late``, ``rule_transitions``, ``model_blocks``, ``alarm_retries``, ``model_retries``, ``checkpoints``,
+    ``checkpoints_failed``, ``checkpoints_damaged``.
     """
 
     name = "reason"
