@@ -61,7 +61,10 @@ async def bytes_response(
             else:
                 body = gzip.compress(body, 3)
             further["content-encoding"] = "gzip"
-    return Response(body, status, further, media_type or None)
+    # As a header: Starlette would add a charset to the media types of others.
+    if media_type:
+        further["content-type"] = media_type
+    return Response(body, status, further)
 
 
 def accepts_gzip(request: Request) -> bool:

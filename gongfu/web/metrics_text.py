@@ -47,7 +47,8 @@ def metrics_route(state: NodeState, identify: Identify) -> HttpRoute:
         authorise(identity, Action.READ)
         if identity.subject.tenant != NODE_TENANT:
             raise forbidden("metrics are for users of the node's own tenant")
-        return await bytes_response(request, metrics_text(state.roles()).encode(), "text/plain; version=0.0.4")
+        text = metrics_text(state.roles())
+        return await bytes_response(request, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
     return HttpRoute("/metrics", serve, methods=["GET"])
 
