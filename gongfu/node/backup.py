@@ -18,7 +18,6 @@ import os
 import shutil
 import sqlite3
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,31 +83,11 @@ class Manifest(msgspec.Struct, frozen=True):
     files: list[BackedUpFile]
 
 
-@dataclass(frozen=True, slots=True)
-class External:
-    """Which engines are the operator's own."""
-
-    nats: bool
-    history: bool
-    records: bool
-
-    def notes(self) -> list[str]:
-        """Return what is not in a backup and what to use instead."""
-        notes = [
-            (self.history, "history: external; use BACKUP DATABASE of ClickHouse"),
-            (self.nats, "block log: external NATS; use `nats stream backup`"),
-            (self.records, "records: external; use pg_dump, after all other parts"),
-        ]
-        return [text for external, text in notes if external]
-
-
-def external_engines(runtime: Runtime, directory: DataDirectory) -> External:
-    """Return which engines are not the node's own, from what the running node uses."""
-    return External(
-        nats=not (directory.run / "nats.conf").exists() or len(runtime.nats_servers) != 1 or not runtime.nats_token,
-        history=runtime.history_user != "gongfu" or "127.0.0.1" not in runtime.history_url,
-        records=not runtime.records_url.startswith("sqlite"),
-    )
+_NOTES = {
+    "history": "history: external; use BACKUP DATABASE of ClickHouse",
+    "nats": "block log: external NATS; use `nats stream backup`",
+    "records": "records: external; use pg_dump, after all other parts",
+}
 
 
 def back_up(directory: DataDirectory, target: Path) -> Manifest:
@@ -141,21 +120,20 @@ def back_up(directory: DataDirectory, target: Path) -> Manifest:
 
 
 def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest:
-    external = external_engines(runtime, directory)
     created = format_rfc3339(time.time_ns())
     counts: dict[str, dict[str, int]] = {}
     included = ["files"]
     warning = asyncio.run(_await_history(runtime, directory))
     _copy_files(directory.root, target / FILES)
-    if not external.history:
+    if "history" in runtime.embedded:
         store = ClickHouseHistory(runtime.history_url, runtime.history_user, runtime.history_password)
         counts["history"] = dict(export_history(store, target / HISTORY).rows)
         included.append("history")
-    if not external.nats:
+    if "nats" in runtime.embedded:
         (target / BLOCK_LOG).mkdir()
         counts["block_log"] = asyncio.run(_save_block_log(runtime, target / BLOCK_LOG))
         included.append("block log")
-    if not external.records:
+    if "records" in runtime.embedded:
         file = target / RECORDS
         file.parent.mkdir()
         copy_sqlite(directory.records, file)
@@ -167,7 +145,7 @@ def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest
         node=runtime.node,
         created_at=created,
         included=included,
-        not_included=external.notes(),
+        not_included=[note for engine, note in _NOTES.items() if engine not in runtime.embedded],
         warnings=[warning] if warning else [],
         counts=counts,
         files=describe_files(target),

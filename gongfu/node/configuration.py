@@ -249,9 +249,9 @@ def _files(given: dict[str, Any], section: str, base: Path, where: Where) -> Non
         raise ConfigurationError(f"{where(section, missing)}: tls_certificate and tls_key go together")
 
 
-def _url(text: str, schemes: tuple[str, ...], place: str) -> str:
+def _url(text: str, schemes: tuple[str, ...], place: str, *, needs_host: bool = True) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in schemes or not parts.hostname:
+    if parts.scheme not in schemes or (needs_host and not parts.hostname):
         raise ConfigurationError(f"{place}: must be {' or '.join(s + '://host…' for s in schemes)}")
     return text
 
@@ -292,7 +292,10 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         _url(history["url"], ("http", "https"), where("history", "url"))
     records_url = _section(values, "records", where).get("url", "")
     if records_url:
-        _url(records_url, ("postgresql", "postgresql+psycopg"), where("records", "url"))
+        # A host in the query is a Unix socket.
+        socket_url = "?host=" in records_url or "&host=" in records_url
+        place = where("records", "url")
+        _url(records_url, ("postgresql", "postgresql+psycopg"), place, needs_host=not socket_url)
         records_url = records_url.replace("postgresql://", "postgresql+psycopg://", 1)
     data_dir = node.get("data_dir")
     return Configuration(

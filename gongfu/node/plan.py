@@ -67,6 +67,15 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         web=configuration.web,
         telemetry=configuration.telemetry,
         block_log=configuration.block_log,
+        embedded=tuple(
+            engine
+            for engine, external in (
+                ("nats", nats.servers),
+                ("history", history.url),
+                ("records", configuration.records_url),
+            )
+            if not external
+        ),
     )
     write_private(directory.runtime, msgspec.json.format(msgspec.json.encode(runtime)))
     return Plan(runtime, 0 if nats.servers else ports["nats"], not history.url)

@@ -68,6 +68,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     web: WebSettings
     telemetry: TelemetrySettings
     block_log: BlockLogSettings = BlockLogSettings()
+    # Engines that the node runs itself, among nats, history and records; the others are the operator's.
+    embedded: tuple[str, ...] = ()
 
 
 def role_name(default: str) -> str:
