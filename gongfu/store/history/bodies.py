@@ -123,7 +123,10 @@ def _decode(packed: int, plain: int, coding: str) -> int:
                     total += len(piece)
                     _check_size(total)
                     os.write(plain, piece)
-    except (OSError, EOFError, RuntimeError, ValueError, zlib.error) as error:
+    except BodyError:
+        raise
+    except Exception as error:
+        # Each codec has its own kind of error.
         raise BodyError(400, f"the body is not {coding}: {error}"[:200]) from None
     return total
 

@@ -38,7 +38,8 @@ _TRANSPORT = frozenset(
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _INSERT = re.compile(rb"\s*INSERT\s+INTO\s", re.IGNORECASE)
 _INSERT_FORMAT = re.compile(
-    rb"(\s*INSERT\s+INTO\s+(?:TABLE\s+)?[\w.`\"]+\s*(?:\((?:[^()]|\([^()]*\))*\))?)"
+    rb"(\s*INSERT\s+INTO\s+(?:TABLE\s+)?(?:`[^`]+`|\"[^\"]+\"|\w+)(?:\.(?:`[^`]+`|\"[^\"]+\"|\w+))?"
+    rb"\s*(?:\((?:[^()]|\([^()]*\))*\))?)"
     rb"\s*FORMAT\s+(\w+)[ \t]*(?:\r?\n|;|\Z)",
     re.IGNORECASE,
 )
