@@ -30,6 +30,7 @@ from benchmarks.ingest.payloads import (
 CONNECT_AT_ONCE = 50
 CONNECT_S = 60.0
 DRAIN_S = 60.0
+SAMPLED_DEVICES = 50
 PUBACK = 0x40
 CONNACK = 0x20
 
@@ -62,7 +63,8 @@ class Load:
 
 @dataclass
 class Outcome:
-    """What happened. Times are UTC ns; latencies in ms from write to PUBACK."""
+    """What happened. Times are UTC ns; latencies in ms from write to PUBACK; ``last_ms`` is the source time of the last
+    message of some devices, by name."""
 
     sent: int = 0
     acknowledged: int = 0
@@ -71,6 +73,7 @@ class Outcome:
     first_at: int = 0
     last_ack_at: int = 0
     latency_ms: dict[str, float] = field(default_factory=dict[str, float])
+    last_ms: dict[str, int] = field(default_factory=dict[str, int])
     cpu_seconds: float = 0.0
 
 
@@ -79,13 +82,13 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, run: "Run", name: str, secret: str, number: int) -> None:
         self._run = run
-        self._name = name
+        self.name = name
+        self.last_ms = 0
         self._secret = secret
         self._topic = run.load.topic.format(device=name)
         self._head = b""
         self._head_length = -1
         self._variant = number * 37
-        self._last_ms = 0
         self._next_id = 1
         self._buffer = b""
         self._sent_at: deque[int] = deque()
@@ -97,7 +100,7 @@ class Connection(asyncio.Protocol):
         """Send CONNECT."""
         # A transport of uvloop, which is no subclass of asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(connect_packet(self._name, self._name if self._secret else "", self._secret))
+        self._transport.write(connect_packet(self.name, self.name if self._secret else "", self._secret))
 
     def data_received(self, data: bytes) -> None:
         """Count acknowledgements and refill the window. All packets of interest are four bytes long."""
@@ -134,9 +137,9 @@ class Connection(asyncio.Protocol):
         now_ms = time.time_ns() // 1_000_000
         written = time.perf_counter_ns()
         for _ in range(count):
-            self._last_ms = max(now_ms, self._last_ms + 1)
+            self.last_ms = max(now_ms, self.last_ms + 1)
             self._variant += 1
-            payload = run.make(self._variant, self._last_ms)
+            payload = run.make(self._variant, self.last_ms)
             if len(payload) != self._head_length:
                 self._head_length = len(payload)
                 self._head = topic_head = publish_head(self._topic, len(payload))
@@ -153,7 +156,7 @@ class Connection(asyncio.Protocol):
             self._run.outcome.lost_connections += 1
             self._run.check_drained()
         if not self.connected.done():
-            self.connected.set_exception(ConnectionError(f"{self._name}: closed before CONNACK"))
+            self.connected.set_exception(ConnectionError(f"{self.name}: closed before CONNACK"))
 
     def close(self) -> None:
         """Close the connection."""
@@ -163,7 +166,7 @@ class Connection(asyncio.Protocol):
     def _take_connack(self, code: int) -> None:
         if code:
             self._run.outcome.refused += 1
-            self.connected.set_exception(ConnectionError(f"{self._name}: CONNACK {code}"))
+            self.connected.set_exception(ConnectionError(f"{self.name}: CONNACK {code}"))
         else:
             self.connected.set_result(None)
 
@@ -225,6 +228,8 @@ class Run:
             f"p{p:g}": round(ordered[min(len(ordered) - 1, int(len(ordered) * p / 100.0))] / 1e6, 3) if ordered else 0.0
             for p in (50, 99, 99.9)
         }
+        every = max(1, len(self._connections) // SAMPLED_DEVICES)
+        self.outcome.last_ms = {one.name: one.last_ms for one in self._connections[::every]}
         for connection in self._connections:
             connection.close()
 
