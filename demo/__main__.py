@@ -78,6 +78,7 @@ def _start_devices(node: NodeProcess, data_dir: Path, stop: threading.Event) -> 
     """Provision the node and start both devices; wait until the plant's points have their units."""
     api = node.api()
     try:
+        provision.ensure_assets(api)
         secrets = provision.ensure_devices(api, data_dir / "demo-devices.json")
         provision.ensure_model(api)
         provision.ensure_rules(api)

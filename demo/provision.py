@@ -11,6 +11,7 @@ from demo.nab.series import ASSET as MACHINE
 from demo.nab.series import POINT as MACHINE_POINT
 from demo.nab.series import Window, read_windows
 from demo.tep import rules as tep_rules
+from demo.tep.variables import ASSETS as PLANT_ASSETS
 from demo.tep.variables import VARIABLES
 
 PLANT = "tep"
@@ -41,6 +42,18 @@ def ensure_device(api: Api, kept: dict[str, str], name: str, asset: str, publish
     elif name not in kept:
         kept[name] = api.post(f"/devices/{found[0]['id']}:rotateSecret")["secret"]
     return kept[name]
+
+
+def ensure_assets(api: Api) -> None:
+    """Make the assets of both demos, and mark their roots with the attribute that the console's demo page looks for."""
+    attributes: dict[str, dict[str, Any]] = {PLANT: {"demo": "tep"}, MACHINE: {"demo": "nab"}}
+    for path in (PLANT, *(f"{PLANT}/{name}" for name in PLANT_ASSETS), MACHINE):
+        found = _asset(api, path)
+        wanted = attributes.get(path, {})
+        if found is None:
+            api.post("/assets", {"path": path, "attributes": wanted})
+        elif not wanted.items() <= found["attributes"].items():
+            api.patch(f"/assets/{found['id']}", {"attributes": {**found["attributes"], **wanted}})
 
 
 def ensure_devices(api: Api, store: Path) -> dict[str, str]:
