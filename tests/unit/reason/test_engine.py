@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongfu.kernel.block import Block, Columns
@@ -145,6 +145,7 @@ def test_flood_is_withheld_counted_and_raised_later_if_it_still_stands() -> None
     assert engine.status()[1].error == ""
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.integers(0, 60), st.floats(-5, 25)), min_size=1, max_size=60),
     st.data(),

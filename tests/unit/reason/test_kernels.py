@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongfu.reason.rules.kernels import evaluate_absence, evaluate_threshold, tick, tick_absence
@@ -83,6 +83,7 @@ def settle(state: LatchState, limits: Limits, got: dict[int, list[Transition]]) 
     collect(got, tick(state, limits, now=10**15, floor=0))
 
 
+@settings(deadline=None)
 @given(parameters(), streams())
 def test_threshold(rules: list[dict[str, Any]], stream: tuple[list[tuple[int, int, float]], list[int]]) -> None:
     rows, cuts = stream
@@ -105,6 +106,7 @@ def test_threshold(rules: list[dict[str, Any]], stream: tuple[list[tuple[int, in
     assert [got[who] for who in range(INSTANCES)] == [reference.transitions for reference in references]
 
 
+@settings(deadline=None)
 @given(parameters(), streams(), st.sampled_from([16, 37, 160]))
 def test_rate(
     rules: list[dict[str, Any]], stream: tuple[list[tuple[int, int, float]], list[int]], window_s: int
@@ -128,6 +130,7 @@ def test_rate(
     assert [got[who] for who in range(INSTANCES)] == [reference.latch.transitions for reference in references]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 15), min_size=INSTANCES, max_size=INSTANCES), streams())
 def test_absence(timeouts: list[int], stream: tuple[list[tuple[int, int, float]], list[int]]) -> None:
     rows, cuts = stream

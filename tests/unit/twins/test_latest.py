@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongfu.kernel.block import Block, Columns
@@ -77,6 +77,7 @@ def check(twins: Twins, model: Model) -> None:
         assert type(got.value) is type(expected[0])
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(points(), max_size=30), max_size=6))
 def test_twins_equal_a_dictionary(blocks: list[list[tuple[int, int, int, Any]]]) -> None:
     twins, model = Twins(capacity=4), Model()
