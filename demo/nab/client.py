@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -41,11 +40,14 @@ class Replay:
     def __init__(self, host: str, port: int, name: str, secret: str, samples: list[Recorded]) -> None:
         self._samples = samples
         self._stop = threading.Event()
-        self._waiting: deque[mqtt.MQTTMessageInfo] = deque()
+        # Sent and not yet acknowledged. paho's own message info gives up on messages sent while the connection is away.
+        self._waiting = 0
+        self._changed = threading.Condition()
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
         client.username_pw_set(name, secret)
         client.reconnect_delay_set(1, 5)
         client.on_connect = self._connected
+        client.on_publish = self._acknowledged
         client.connect_async(host, port, keepalive=20, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY)
         self._client = client
 
@@ -56,7 +58,9 @@ class Replay:
         for start in range(0, len(self._samples), MESSAGE_SAMPLES):
             part = self._samples[start : start + MESSAGE_SAMPLES]
             document = [{"ts": sample.time_ms, "values": {POINT: sample.value}} for sample in part]
-            self._waiting.append(self._client.publish("v1/devices/me/telemetry", json.dumps(document), qos=1))
+            with self._changed:
+                self._waiting += 1
+            self._client.publish("v1/devices/me/telemetry", json.dumps(document), qos=1)
             self._wait_for_node(UNACKNOWLEDGED)
             due = max(due + MESSAGE_SAMPLES / SAMPLES_PER_S, time.monotonic() - 1.0)
             if self._stop.wait(max(0.0, due - time.monotonic())):
@@ -69,15 +73,18 @@ class Replay:
         self._client.loop_stop()
 
     def stop(self) -> None:
-        """Make ``run`` return."""
+        """Make ``run`` return. Safe from a signal handler: it takes no lock that ``run`` may hold."""
         self._stop.set()
 
     def _wait_for_node(self, most: int) -> None:
-        while len(self._waiting) > most and not self._stop.is_set():
-            if self._waiting[0].is_published():
-                self._waiting.popleft()
-            else:
-                self._stop.wait(0.01)
+        with self._changed:
+            while self._waiting > most and not self._stop.is_set():
+                self._changed.wait(0.25)
+
+    def _acknowledged(self, *_: Any) -> None:
+        with self._changed:
+            self._waiting -= 1
+            self._changed.notify()
 
     def _connected(
         self,
