@@ -1,6 +1,7 @@
 """``python -m demo``: start a node, a live plant and a recorded machine, and say where to look. Ctrl-C stops all."""
 
 import argparse
+import contextlib
 import signal
 import sys
 import threading
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("Starting the node ...", flush=True)
     try:
         node.start()
-        devices = _start_devices(node, data_dir, stop)
+        devices = _start_devices(node, data_dir)
         if not stop.is_set():
             print(_welcome(node, time.monotonic() - began), flush=True)
         return _watch(node, devices, stop)
@@ -74,8 +75,8 @@ def _ports(options: argparse.Namespace) -> Ports:
     )
 
 
-def _start_devices(node: NodeProcess, data_dir: Path, stop: threading.Event) -> list[DeviceProcess]:
-    """Provision the node and start both devices; wait until the plant's points have their units."""
+def _start_devices(node: NodeProcess, data_dir: Path) -> list[DeviceProcess]:
+    """Provision the node and start both devices."""
     api = node.api()
     try:
         provision.ensure_assets(api)
@@ -88,7 +89,7 @@ def _start_devices(node: NodeProcess, data_dir: Path, stop: threading.Event) -> 
         log = data_dir / "log"
         log.mkdir(exist_ok=True)
         plant, machine = provision.PLANT_DEVICE, provision.MACHINE_DEVICE
-        devices = [
+        return [
             DeviceProcess(
                 "demo.tep.client", log / f"{plant}.log", device_environment("127.0.0.1", port, plant, secrets[plant])
             ),
@@ -98,13 +99,6 @@ def _start_devices(node: NodeProcess, data_dir: Path, stop: threading.Event) -> 
                 device_environment("127.0.0.1", port, machine, secrets[machine], newest),
             ),
         ]
-        deadline = time.monotonic() + 60.0
-        while provision.describe_points(api) and time.monotonic() < deadline and not stop.is_set():
-            if devices[0].exit_status() is not None:
-                print(f"demo: the plant has ended; see {log / f'{plant}.log'}", file=sys.stderr)
-                break
-            stop.wait(0.5)
-        return devices
     finally:
         api.close()
 
@@ -136,17 +130,24 @@ def _welcome(node: NodeProcess, seconds: float) -> str:
 
 
 def _watch(node: NodeProcess, devices: list[DeviceProcess], stop: threading.Event) -> int:
-    """Wait for the end; a device that fails is told once, the node's end ends the demo."""
+    """Wait for the end. The plant's points get their units as soon as they exist; a device that fails is told once."""
     told: set[str] = set()
-    while not stop.wait(0.5):
-        if not node.running():
-            print("demo: the node has ended", file=sys.stderr)
-            return 1
-        for device in devices:
-            status = device.exit_status()
-            if status and device.module not in told:
-                told.add(device.module)
-                print(f"demo: {device.module} has ended with status {status}; see {node.data_dir}/log", file=sys.stderr)
+    api = node.api()
+    undescribed = 1
+    try:
+        while not stop.wait(0.5):
+            if not node.running():
+                print("demo: the node has ended", file=sys.stderr)
+                return 1
+            if undescribed:
+                with contextlib.suppress(ApiError):
+                    undescribed = provision.describe_points(api)
+            for device in devices:
+                if device.exit_status() and device.module not in told:
+                    told.add(device.module)
+                    print(f"demo: {device.module} has ended; see {node.data_dir / 'log'}", file=sys.stderr)
+    finally:
+        api.close()
     return 0
 
 

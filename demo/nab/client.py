@@ -47,7 +47,6 @@ class Replay:
         client.username_pw_set(name, secret)
         client.reconnect_delay_set(1, 5)
         client.on_connect = self._connected
-        client.on_publish = self._published
         client.on_publish = self._acknowledged
         client.connect_async(host, port, keepalive=20, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY)
         self._client = client

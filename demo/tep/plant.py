@@ -4,6 +4,9 @@ The simulator is ``tep-studio`` (BSD-3), imported only here and only when a plan
 (1993) as revised by Bathelt, Ricker & Jelali (2015) under Ricker's decentralised control (1996).
 """
 
+import importlib
+import importlib.util
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +32,25 @@ class Sample:
     trip: str
 
 
+def _simulator() -> tuple[Any, Any]:
+    """Return a new process and the class of its controller.
+
+    The package's own ``__init__`` modules import pandas, gymnasium and more for its other uses: 3 s and 70 MB that a
+    device does not need. So the packages are entered without running them.
+    """
+    for name in ("tep_studio", "tep_studio.simulation", "tep_studio.control"):
+        if name not in sys.modules:
+            spec = importlib.util.find_spec(name)
+            if spec is None:
+                raise ModuleNotFoundError("tep-studio is not installed; it comes with the extra gongfu[demo]")
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+    control = importlib.import_module("tep_studio.control.controller")
+    # One module takes this name from the package.
+    sys.modules["tep_studio.control"].__dict__.setdefault("ControllerSetpoints", control.ControllerSetpoints)
+    process = importlib.import_module("tep_studio.simulation.core").TennesseeEastmanProcess
+    return process(), control.RickerMultiLoopController
+
+
 class Plant:
     """A plant in operation. Not thread-safe; ``step`` takes about 60 CPU-us a simulated second.
 
@@ -37,11 +59,7 @@ class Plant:
     """
 
     def __init__(self, seed: float = DEFAULT_SEED) -> None:
-        from tep_studio.control.controller import RickerMultiLoopController
-        from tep_studio.simulation.core import TennesseeEastmanProcess
-
-        self._process: Any = TennesseeEastmanProcess()
-        self._new_controller = RickerMultiLoopController
+        self._process, self._new_controller = _simulator()
         self._seed = seed
         self._disturbances = [0.0] * DISTURBANCES
         self._controller: Any = None
