@@ -117,13 +117,18 @@ class _Reader:
         self._position = end + (-size % 8)
         return self._data[start:end]
 
+    @property
+    def at_end(self) -> bool:
+        """Whether everything was taken."""
+        return self._position == len(self._data)
+
 
 def _decode_values(value_type: ValueType, raw: memoryview, n: int) -> NDArray[Any] | list[str]:
     if value_type not in TEXT_TYPES:
-        values = np.frombuffer(raw, dtype=type_of_values[value_type])
-        if len(values) != n:
+        dtype = type_of_values[value_type]
+        if len(raw) != n * dtype.itemsize:
             raise BlockError("value column has another length than its section")
-        return values
+        return np.frombuffer(raw, dtype=dtype)
     head = 4 * (n + 1)
     if len(raw) < head:
         raise BlockError("text column is shorter than its offsets")
@@ -150,7 +155,8 @@ def decode_block(data: bytes | memoryview) -> Block:
     if magic != MAGIC:
         raise BlockError("not a column block")
     body = view[: -_TRAILER.size]
-    if zlib.crc32(body) != _TRAILER.unpack_from(view, len(body))[0]:
+    checksum, zero = _TRAILER.unpack_from(view, len(body))
+    if zlib.crc32(body) != checksum or zero:
         raise BlockError("block checksum does not match")
     reader = _Reader(body, _HEADER.size)
     columns: dict[ValueType, Columns] = {}
@@ -164,4 +170,6 @@ def decode_block(data: bytes | memoryview) -> Block:
         times = np.frombuffer(reader.take(8 * n), dtype="<i8")
         qualities = np.frombuffer(reader.take(n), dtype="u1")
         columns[value_type] = Columns(series, times, qualities, _decode_values(value_type, reader.take(size), n))
+    if not reader.at_end:
+        raise BlockError("block is longer than its lengths say")
     return Block(tenant, ingested, columns)
