@@ -67,7 +67,7 @@ class LatestAnswer(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Asks the worker. While it does not answer, states are None and latest values are absent, not errors."""
+    """Asks the worker. While it does not answer, its state is None, not an error."""
 
     def __init__(self, bus: Client, subjects: Subjects) -> None:
         self._bus = bus
@@ -81,18 +81,3 @@ class Worker:
             )
         except Problem:
             return None
-
-    async def latest(self, series: list[int]) -> list[LatestItem]:
-        """Return the latest values of some series.
-
-        Raises:
-            Problem: 503 when the worker does not answer.
-        """
-        answer = await request(
-            self._bus,
-            self._subjects.service("latest"),
-            LatestRequest(series),
-            _TIMEOUT_S,
-            response_type=LatestAnswer,
-        )
-        return answer.items

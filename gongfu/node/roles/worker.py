@@ -28,7 +28,7 @@ from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
 from gongfu.reason.alarms.ledger import AlarmLedger
 from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.compiler import Compiler
-from gongfu.reason.latest_api import answer_latest
+from gongfu.reason.latest import answer_latest
 from gongfu.reason.pipeline import ReasonPipeline
 from gongfu.reason.status import LatestAnswer, LatestRequest, ReasonState
 from gongfu.reason.watch import Watch
@@ -40,6 +40,8 @@ from gongfu.store.records.migrations import migrate
 logger = logging.getLogger("gongfu.worker")
 
 CLOSE_S = 10.0
+# What is not in the history by then is in the block log, and comes after the next start.
+HISTORY_S = 5.0
 
 
 class _AlarmPublisher:
@@ -144,7 +146,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     for feed in feeds:
         feed.cancel()
     await asyncio.gather(*feeds, return_exceptions=True)
-    await writer.stop(CLOSE_S)
+    await writer.stop(HISTORY_S)
     await metrics.stop()
     await log.close()
     await bus.close()

@@ -1,0 +1,1 @@
+"""Benchmark of the rule engine and the twins."""
