@@ -24,6 +24,7 @@ from tests.contract.mqtt.conftest import DEVICES, Door
 PATIENCE_S = 15.0
 NODE_DIRECTORY = Path(__file__).parent / "node"
 REFUSED = 255
+LONGEST_LINE = 8_000_000
 
 
 @dataclass
@@ -390,7 +391,13 @@ class Mosquitto(Client):
             if self.five and will.delay:
                 arguments += ["-D", "will", "will-delay-interval", str(will.delay)]
         self.process = await asyncio.create_subprocess_exec(
-            *("stdbuf", "-oL", "mosquitto_sub", *arguments), "-d", "-F", "MSG %q %r %x %t", stdout=PIPE, stderr=DEVNULL
+            *("stdbuf", "-oL", "mosquitto_sub", *arguments),
+            "-d",
+            "-F",
+            "MSG %q %r %x %t",
+            stdout=PIPE,
+            stderr=DEVNULL,
+            limit=LONGEST_LINE,
         )
         lines = _Lines(self.process)
         self.reader = asyncio.create_task(lines.read())
@@ -436,7 +443,7 @@ class Npm(Client):
 
     async def connect(self) -> int:
         self.process = await asyncio.create_subprocess_exec(
-            "node", "driver.mjs", cwd=NODE_DIRECTORY, stdin=PIPE, stdout=PIPE
+            "node", "driver.mjs", cwd=NODE_DIRECTORY, stdin=PIPE, stdout=PIPE, limit=LONGEST_LINE
         )
         self.answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.reader = asyncio.create_task(self._read())

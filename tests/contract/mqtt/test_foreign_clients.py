@@ -136,11 +136,14 @@ async def test_retained_messages_and_clearing(connect: Connect, prefix: str) -> 
     assert (await third.message()).payload == b"nothing before me"
 
 
-async def test_wills(connect: Connect, prefix: str) -> None:
+async def test_wills(kind: type[Client], version: int, connect: Connect, prefix: str) -> None:
     watcher = await connect(prefix + "w")
     await watcher.subscribe(f"{prefix}/will", 1)
     polite = await connect(prefix + "p", will=Will(f"{prefix}/will", b"polite"))
     await leave(polite)
+    if kind is Mosquitto and version == 5:
+        # mosquitto_sub says goodbye with reason 0x04, disconnect with will message.
+        assert (await watcher.message()).payload == b"polite"
     lost = await connect(prefix + "l", will=Will(f"{prefix}/will", b"lost"))
     await leave(lost, vanish=True)
     assert (await watcher.message()).payload == b"lost"
@@ -169,16 +172,13 @@ async def test_a_session_survives_a_crash_of_the_server(
     tls_door.restart()
     await sender.connect()
     assert await sender.publish(f"{prefix}/2", b"two", 2) == 0
-    await sender.publish(f"{prefix}/3", b"three", 1, retain=True)
+    await sender.publish(f"{prefix}/3", b"three", 1)
     tls_door.restart()
     again = await connect(prefix, expiry=600, clean=False)
     if kind is Mosquitto:
         await again.subscribe(f"{prefix}/#", 2)
     found = {(m.topic, m.payload) for m in await again.messages(3)}
     assert found == {(f"{prefix}/1", b"one"), (f"{prefix}/2", b"two"), (f"{prefix}/3", b"three")}
-    await sender.connect()
-    await sender.publish(f"{prefix}/3", b"", 1, retain=True)
-    await sender.disconnect()
 
 
 async def test_shared_subscriptions(connect: Connect, prefix: str) -> None:

@@ -57,7 +57,18 @@ class Outbox:
     publisher is acknowledged until their subscriber has acknowledged.
     """
 
-    __slots__ = ("_desk", "_last_id", "_link", "_ordinal", "_session", "bytes", "flight", "queue", "queued_qos0")
+    __slots__ = (
+        "_desk",
+        "_last_id",
+        "_link",
+        "_ordinal",
+        "_session",
+        "bytes",
+        "flight",
+        "held",
+        "queue",
+        "queued_qos0",
+    )
 
     def __init__(self, desk: Desk, session: int) -> None:
         self._desk = desk
@@ -69,6 +80,7 @@ class Outbox:
         self.queued_qos0 = 0
         self.flight: dict[int, Delivery] = {}
         self.bytes = 0
+        self.held = 0  # transmitted, but waiting for a commit
 
     def restore(self, deliveries: list[Delivery]) -> None:
         """Take the deliveries of the journal, in order."""
@@ -84,6 +96,7 @@ class Outbox:
     def attach(self, link: Link) -> None:
         """Send again what is in flight, then what waits (§4.4)."""
         self._link = link
+        self.held = 0
         again = [delivery for delivery in self.flight.values() if not delivery.released]
         for delivery in again:
             del self.flight[delivery.packet_id]
@@ -192,16 +205,20 @@ class Outbox:
                 if delivery.durable:
                     desk.durability.put_delivery(self._session, delivery)
             self.flight[delivery.packet_id] = delivery
-            if delivery.qos == 2 and delivery.durable and not duplicate:
-                # The packet id must be known after a crash before the client can have seen it, or the message
-                # would come again under another id and be taken for a new one.
-                desk.durability.then(lambda: self._send_if_current(link, delivery))
-                return
-        self._send(link, delivery, duplicate, now)
+        # The packet id of QoS 2 must be known after a crash before the client can have seen it, or the message would
+        # come again under another id and be taken for a new one. What follows waits with it, to keep the order.
+        if self.held or (delivery.qos == 2 and delivery.durable and not duplicate):
+            self.held += 1
+            desk.durability.then(lambda: self._send_if_current(link, delivery, duplicate))
+        else:
+            self._send(link, delivery, duplicate, now)
 
-    def _send_if_current(self, link: Link, delivery: Delivery) -> None:
-        if self._link is link and self.flight.get(delivery.packet_id) is delivery:
-            self._send(link, delivery, False, self._desk.clock.now_ns())
+    def _send_if_current(self, link: Link, delivery: Delivery, duplicate: bool) -> None:
+        if self._link is not link:
+            return
+        self.held -= 1
+        if not delivery.qos or self.flight.get(delivery.packet_id) is delivery:
+            self._send(link, delivery, duplicate, self._desk.clock.now_ns())
 
     def _send(self, link: Link, delivery: Delivery, duplicate: bool, now: int) -> None:
         message = delivery.message

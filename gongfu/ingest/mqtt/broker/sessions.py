@@ -100,7 +100,7 @@ class Session:
     @property
     def idle(self) -> bool:
         """True when nothing waits for the client."""
-        return self._outbox is None or not self._outbox.queue
+        return self._outbox is None or not (self._outbox.queue or self._outbox.held)
 
     def record(self) -> SessionRecord:
         """Return the durable form of the session itself."""
