@@ -198,7 +198,7 @@ async def test_history_that_was_away_gets_everything_and_a_restart_begins_where_
             return False
         return position["positions"] == {"0": sequence}
 
-    await until(stored, "all blocks in the history")
+    await until(stored, "all blocks in the history", 90)
     assert (await latest_of(bus, series)).items[0].value == 49.0
     assert await worker.stop() == 0
     await log.close()

@@ -1,0 +1,89 @@
+"""The block feed on a real server: every consumer gets every block once and in order, however slow another one is."""
+
+import asyncio
+
+import pytest
+from nats.aio.client import Client
+
+from gongfu.bus import blockfeed
+from gongfu.bus.blockfeed import BlockFeed
+from gongfu.bus.blocklog import BlockLog
+from gongfu.kernel.block import Block
+from gongfu.kernel.counters import Counters
+from tests.system.worker_bench import SUBJECTS, block_of, open_log
+
+
+class Consumer:
+    def __init__(self, name: str, position: int = 0) -> None:
+        self.name = name
+        self.begin = position
+        self.got: list[int] = []
+        self.damaged: list[int] = []
+        self.may = asyncio.Event()
+        self.may.set()
+
+    def position(self, partition: int) -> int:
+        return self.got[-1] if self.got else self.begin
+
+    async def take(self, partition: int, sequence: int, block: Block | None, data: bytes) -> None:
+        await self.may.wait()
+        if block is None:
+            self.damaged.append(sequence)
+        self.got.append(sequence)
+
+
+async def fill(log: BlockLog, n: int) -> None:
+    await asyncio.gather(*(log.append(0, block_of([(1, number, 1.0)], 1)) for number in range(n)))
+
+
+async def until_got(consumer: Consumer, last: int) -> None:
+    deadline = asyncio.get_running_loop().time() + 30
+    while not consumer.got or consumer.got[-1] < last:
+        assert asyncio.get_running_loop().time() < deadline, f"{consumer.name} has {len(consumer.got)} blocks"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_slow_consumer_holds_nobody_up_and_catches_up(bus: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blockfeed, "QUEUE_BLOCKS", 8)
+    log, counters = await open_log(bus), Counters()
+    fast, slow, late = Consumer("fast", position=5), Consumer("slow", position=5), Consumer("late")
+    await fill(log, 20)
+    slow.may.clear()
+    feed = asyncio.create_task(BlockFeed(bus, SUBJECTS, 0, counters, [fast, slow, late]).run())
+    await fill(log, 100)
+    await until_got(fast, 120)
+    await until_got(late, 120)
+    assert slow.got == []
+    assert counters.snapshot()["feed_left_behind.slow"] == 1
+    slow.may.set()
+    await until_got(slow, 120)
+    await log.append(0, b"damaged")
+    await fill(log, 30)
+    for consumer in (fast, slow, late):
+        await until_got(consumer, 151)
+        assert consumer.got == list(range(consumer.begin + 1, 152))
+        assert consumer.damaged == [121]
+    # All stall: the feed waits, memory stays bounded, and nothing is lost.
+    for consumer in (fast, slow, late):
+        consumer.may.clear()
+    await fill(log, 60)
+    for consumer in (fast, slow, late):
+        consumer.may.set()
+    for consumer in (fast, slow, late):
+        await until_got(consumer, 211)
+        assert consumer.got == list(range(consumer.begin + 1, 212))
+    feed.cancel()
+    await asyncio.gather(feed, return_exceptions=True)
+    await log.close()
+
+
+async def test_a_consumer_that_fails_ends_the_feed(bus: Client) -> None:
+    class Broken(Consumer):
+        async def take(self, partition: int, sequence: int, block: Block | None, data: bytes) -> None:
+            raise RuntimeError("broken")
+
+    log = await open_log(bus)
+    await fill(log, 1)
+    with pytest.raises(ExceptionGroup):
+        await asyncio.wait_for(BlockFeed(bus, SUBJECTS, 0, Counters(), [Broken("broken")]).run(), 30)
+    await log.close()
