@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
-from gongfu.kernel.times import MAX_NS, MILLISECOND, SECOND
+from gongfu.kernel.times import MILLISECOND, SECOND
 from gongfu.store.history import schema, statements
 from gongfu.store.history.native import NativeColumn, decode_native, encode_native
 from gongfu.store.history.sql_tables import SqlTable
@@ -199,10 +199,11 @@ class ClickHouseHistory:
         now = time.time_ns()
         missing = list(dict.fromkeys(int(one) for one in series))
         found: list[Samples] = []
-        for time_from in (now - _DAY, now - 32 * _DAY, 0):
+        for time_from in (now - _DAY, 0):
             if not missing:
                 break
-            samples = await self.query(value_type, missing, time_from, MAX_NS, order=Order.DESCENDING, limit=1)
+            raw = await self._read(statements.newest(value_type, missing, time_from))
+            samples = _samples(value_type, raw, 1, value_type)
             found.append(samples)
             seen = set(samples.columns.series.tolist())
             missing = [one for one in missing if one not in seen]

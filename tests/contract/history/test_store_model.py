@@ -107,6 +107,23 @@ async def test_limit_order_and_quality(served: ServedHistory) -> None:
     await store.close()
 
 
+async def test_newest_points_after_corrections(served: ServedHistory) -> None:
+    store, series = served.store(), fresh_series()
+    times = [T0 + i for i in range(20)]
+    await store.insert([batch(ValueType.DOUBLE, [series] * 20, times, [0.0] * 20)])
+    for k in range(1, 4):
+        # The newest ten, corrected again and again: three stored versions of each time.
+        corrected = batch(ValueType.DOUBLE, [series] * 10, times[10:], [float(k)] * 10, ingested=T0 + k * MILLISECOND)
+        await store.insert([corrected])
+    for limit in (1, 5, 10, 15, 20, 30):
+        found = await store.query(ValueType.DOUBLE, [series], 0, MAX_NS, order=Order.DESCENDING, limit=limit)
+        expected = [(series, t, 3.0 if t >= T0 + 10 else 0.0, 0) for t in reversed(times)]
+        assert rows(found) == expected[:limit]
+        assert found.truncated is (limit < 20)
+    assert rows(await store.latest(ValueType.DOUBLE, [series, series + 1])) == [(series, T0 + 19, 3.0, 0)]
+    await store.close()
+
+
 async def test_aggregates_equal_numpy(served: ServedHistory) -> None:
     store, series = served.store(), fresh_series()
     random = np.random.default_rng(7)
