@@ -157,9 +157,9 @@ class BlockLog:
             await asyncio.wait([append.future for append in self._pending.values()], timeout=timeout_s)
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            # Not by cancelling: nats-py swallows a cancellation that meets it while it flushes.
+            self._wake.set()
+            await self._task
             with suppress(NatsError):
                 await self._subscription.unsubscribe()
         for append in list(self._pending.values()):
@@ -221,10 +221,12 @@ class BlockLog:
         return append.future
 
     async def _send_loop(self) -> None:
-        while True:
+        while not self._closed:
             while self._outbox:
                 await self._send(self._outbox.popleft())
             self._wake.clear()
+            if self._closed:
+                return
             if self._pending:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), _TICK_S)
@@ -249,7 +251,10 @@ class BlockLog:
             )
         except MaxPayloadError:
             self._fail(append, "too_large", f"{len(append.payload)} bytes")
-        except (NatsError, OSError):
+        except Exception as error:
+            # Whatever it is, the block is sent again; the loop must outlive faults inside nats-py.
+            if not isinstance(error, (NatsError, OSError)):
+                logger.exception("publish failed")
             append.trouble = "disconnected"
             append.send_at = now + _TICK_S
 

@@ -35,6 +35,7 @@ class MetricsPublisher:
         self._gauges = gauges
         self._clock = clock or SystemClock()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         """Begin to publish; call with a running loop."""
@@ -44,11 +45,10 @@ class MetricsPublisher:
         """Publish a last time and end."""
         if self._task is None:
             return
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        # Not by cancelling: nats-py swallows a cancellation that meets it while it flushes.
+        self._stopping.set()
+        await self._task
         self._task = None
-        await self.publish()
 
     async def publish(self) -> None:
         """Publish now. A bus that is away is no error: the next second brings newer figures."""
@@ -65,6 +65,8 @@ class MetricsPublisher:
             await self._bus.publish(self._subject, msgspec.json.encode(body))
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             await self.publish()
-            await asyncio.sleep(INTERVAL_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), INTERVAL_S)
+        await self.publish()
