@@ -251,7 +251,9 @@ class Devices:
     def _documents(connection: Connection, subject: Subject, rows: list[Any]) -> list[DeviceDocument]:
         if not rows:
             return []
-        sums = drop_records.sums_of_devices(connection, subject.tenant, [row.id for row in rows])
+        ids = [row.id for row in rows]
+        sums = drop_records.sums_of_devices(connection, subject.tenant, ids)
+        points = device_records.points_below(connection, ids)
         return [
             DeviceDocument(
                 id=row.id,
@@ -259,7 +261,7 @@ class Devices:
                 asset_id=row.asset_id,
                 asset_path=row.asset_path,
                 enabled=row.enabled,
-                points=device_records.points_below(connection, subject.tenant, row.asset_path),
+                points=points.get(row.id, 0),
                 rejected=sums.get((row.id, "rejected"), 0),
                 shed=sums.get((row.id, "shed"), 0),
                 publish_filters=row.publish_filters,

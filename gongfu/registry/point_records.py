@@ -8,6 +8,9 @@ from sqlalchemy import Connection, func, or_, select, tuple_, update
 from gongfu.registry.tables import asset, point
 from gongfu.registry.text_search import matches
 
+# Up to so many points with a name are fetched and sorted; more of them are met soon when walking in order.
+_FEW_HITS = 2000
+
 _POINT = select(
     point.c.id,
     point.c.asset_id,
@@ -53,7 +56,11 @@ def page(
     asset_id: int | None = None,
     subtree: str | None = None,
 ) -> Sequence[Any]:
-    """Return points in order of asset path and name; ``subtree`` is an asset path, itself included."""
+    """Return points in order of asset path and name; ``subtree`` is an asset path, itself included.
+
+    ``search`` finds text in the name or in the path; the two are looked for apart, because a database that checks both
+    at once walks every point of the tenant.
+    """
     # Both sides of the join carry the tenant, so the index of paths is walked in order and nothing is sorted.
     query = _POINT.where(asset.c.tenant_id == tenant_id).order_by(asset.c.path, point.c.name).limit(limit)
     if after is not None:
@@ -63,9 +70,21 @@ def page(
     if subtree is not None:
         query = query.where(asset.c.path >= subtree, asset.c.path < subtree + "0")
         query = query.where(or_(asset.c.path == subtree, asset.c.path > subtree + "/"))
-    if search:
-        query = query.where(or_(matches(connection, point.c.name, search), matches(connection, asset.c.path, search)))
-    return connection.execute(query).all()
+    if not search:
+        return connection.execute(query).all()
+    found = {row.id: row for row in connection.execute(query.where(matches(connection, asset.c.path, search)))}
+    in_name = matches(connection, point.c.name, search)
+    hits = select(point.c.id).where(point.c.tenant_id == tenant_id, in_name).limit(_FEW_HITS + 1)
+    ids = () if asset_id is not None else connection.execute(hits).scalars().all()
+    if asset_id is not None or len(ids) > _FEW_HITS:
+        found.update((row.id, row) for row in connection.execute(query.where(in_name)))
+    else:
+        # Without an order, so that the database starts from the ids and not from the index of paths.
+        for row in by_ids(connection, tenant_id, ids):
+            inside = subtree is None or row.asset_path == subtree or row.asset_path.startswith(subtree + "/")
+            if inside and (after is None or (row.asset_path, row.name) > after):
+                found[row.id] = row
+    return sorted(found.values(), key=lambda row: (row.asset_path, row.name))[:limit]
 
 
 def change(connection: Connection, key: int, values: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from gongfu.kernel.errors import Problem
+from gongfu.registry import asset_records
 from gongfu.registry.assets import AssetPatch
 from gongfu.registry.credentials import Credentials
 from gongfu.registry.devices import DevicePatch, NewDevice
@@ -217,3 +218,22 @@ def test_device_key_is_made_once(tmp_path: Path) -> None:
     path.write_text("damaged")
     with pytest.raises(RuntimeError, match="damaged"):
         load_device_key(tmp_path)
+
+
+def test_points_of_a_device_are_those_at_and_below_its_asset(node: Node) -> None:
+    paths = {"d1": "a/b", "d2": "a", "d3": "z"}
+    made = {name: node.registry.devices.create(node.admin, NewDevice(name, asset=path)) for name, path in paths.items()}
+    with writing(node.engine) as connection:
+        for path in ("a/b", "a/b", "a/b/c", "a/b0", "a/b-"):
+            asset, _ = asset_records.ensure(connection, node.admin.tenant, path.split("/"), 1)
+            name = f"p{connection.execute(text('SELECT count(*) FROM point')).scalar_one()}"
+            connection.execute(
+                text(
+                    "INSERT INTO point (tenant_id, asset_id, name, value_type, unit, description, created_at) "
+                    "VALUES (:tenant, :asset, :name, 1, '', '', 1)"
+                ),
+                {"tenant": node.admin.tenant, "asset": asset, "name": name},
+            )
+    shown = {item.name: item.points for item in node.registry.devices.page(node.admin, None, 10)[0]}
+    assert shown == {"d1": 3, "d2": 5, "d3": 0}
+    assert node.registry.devices.get(node.admin, made["d1"].device.id).points == 3
