@@ -110,7 +110,9 @@ def test_the_printed_password_signs_in(demo: Demo) -> None:
 
 
 def test_52_variables_with_units_arrive(api: Api) -> None:
-    found = wait_for(lambda: points(api, "tep/reactor"), 20.0)
+    wait_for(lambda: points(api, "tep/reactor").get("temperature", {}).get("unit"), 60.0)
+    wait_for(lambda: points(api, "tep/product").get("h", {}).get("unit"), 60.0)
+    found = points(api, "tep/reactor")
     assert found["temperature"]["unit"] == "Cel"
     assert found["temperature"]["latest"]["value"] == pytest.approx(120.4, abs=0.5)
     assert found["pressure"]["unit"] == "kPa"
@@ -125,7 +127,7 @@ def test_the_model_runs_on_the_reactor(api: Api) -> None:
     models = api.get("/models")
     model = next(m for m in (models["items"] if isinstance(models, dict) else models) if m["id"] == MODEL)
     assert [binding["asset_path"] for binding in model["bindings"]] == [MODEL_ASSET]
-    residual = wait_for(lambda: points(api, MODEL_ASSET).get("cooling_residual", {}).get("latest"), 20.0)
+    residual = wait_for(lambda: points(api, MODEL_ASSET).get("cooling_residual", {}).get("latest"), 60.0)
     assert abs(residual["value"]) < 1.0
     assert points(api, MODEL_ASSET)["cooling_residual"]["unit"] == "K"
 
