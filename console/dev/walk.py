@@ -19,7 +19,7 @@ PAGES = {
     "alarms": "/alarms",
     "alarm": "/alarms?view=all",
     "trend-empty": "/trend",
-    "trend": "/trend?p=@reactor pressure,@reactor temperature,@reactor level&r=15m",
+    "trend": "/trend?p=@pressure,@temperature,@level&r=15m",
     "assets": "/assets",
     "asset": "/assets?path=tep/reactor",
     "devices": "/devices",

@@ -29,3 +29,13 @@ router.beforeEach(async (to) => {
   if (to.path === '/sign-in') return settled ? safeNext(to.query.next) : true
   return settled ? true : { path: '/sign-in', query: to.fullPath === '/' ? {} : { next: to.fullPath } }
 })
+
+const RELOADED = 'gongfu.reloaded'
+
+// After an upgrade of the node the files of the old console are gone: load the new one, but never in a circle.
+router.onError((error, to) => {
+  if (!/dynamically imported module|module script|preload/i.test(String(error))) return
+  if (Date.now() - Number(sessionStorage.getItem(RELOADED) ?? 0) < 10_000) return
+  sessionStorage.setItem(RELOADED, String(Date.now()))
+  window.location.assign(to.fullPath)
+})

@@ -45,6 +45,7 @@ describe('times (Asia/Shanghai)', () => {
     expect(formatRelative('2026-11-22T09:57:30Z', now, 'en-GB')).toBe('2 minutes ago')
     expect(formatRelative('2026-11-22T10:00:00Z', now, 'en-GB')).toBe('now')
     expect(formatRelative('2026-11-20T09:00:00Z', now, 'zh-CN')).toBe('前天')
+    expect(formatRelative('2014-02-08T18:00:00Z', now, 'en-GB')).toBe('2014-02-09')
     expect(formatDuration(93_784_000)).toBe('1 d 2:03:04')
     expect(formatDuration(-5)).toBe('0:00:00')
   })

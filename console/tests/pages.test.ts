@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { allowed } from '../src/api/permissions'
 import { search } from '../src/api/http'
+import { hasWords, wordsOf } from '../src/api/pointSearch'
 import { demoKindOf, disturbanceCommand, isOn, pointsByName } from '../src/pages/demo/plants'
 import { examplesFor, linesOf, shellQuote } from '../src/pages/devices/examples'
 import { draftOf, emptyForm, formOf, globMatches, sayRule, shortCondition } from '../src/pages/rules/draft'
@@ -107,5 +108,15 @@ describe('the rest', () => {
     expect(allowed('operator', 'alarm.acknowledge')).toBe(true)
     expect(allowed('operator', 'device.send')).toBe(false)
     expect(allowed('admin', 'user.write')).toBe(true)
+  })
+})
+
+describe('point search', () => {
+  it('asks the node for the longest word and checks the others', () => {
+    expect(wordsOf(' tep/reactor  pressure ')).toEqual(['pressure', 'reactor', 'tep'])
+    const point = { asset_path: 'tep/Reactor', name: 'pressure' }
+    expect(hasWords(point, wordsOf('reactor PRESS'))).toBe(true)
+    expect(hasWords(point, wordsOf('separator press'))).toBe(false)
+    expect(hasWords(point, [])).toBe(true)
   })
 })

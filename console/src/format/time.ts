@@ -36,11 +36,14 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ]
 
-/** `3 minutes ago`; the largest unit that fits. */
+const FAR_S = 30 * 86_400
+
+/** `3 minutes ago`; the largest unit that fits. Beyond a month the day itself says more. */
 export function formatRelative(time: string | number, now: number, locale: string): string {
   const at = new Date(time).getTime()
   if (Number.isNaN(at)) return '–'
   const seconds = Math.round((at - now) / 1000)
+  if (Math.abs(seconds) >= FAR_S) return formatAbsolute(time, false).slice(0, 10)
   const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? STEPS[3]!
   return new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(Math.trunc(seconds / size), unit)
 }

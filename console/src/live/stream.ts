@@ -29,8 +29,11 @@ let address = ''
 let timer: ReturnType<typeof setTimeout> | undefined
 let hidden: ReturnType<typeof setTimeout> | undefined
 
+/** Before the one-time password is changed the node gives nothing but the own session. */
+const ready = computed(() => session.user.value !== null && !session.user.value.must_change_password)
+
 const state = computed<StreamState>(() => {
-  if (!session.user.value) return 'idle'
+  if (!ready.value) return 'idle'
   if (lastHeard.value === 0) return lostSince.value === 0 ? 'connecting' : 'lost'
   return now.value - lastHeard.value > SILENCE_MS ? 'lost' : 'live'
 })
@@ -73,7 +76,7 @@ function close(): void {
 }
 
 function connect(): void {
-  if (!session.user.value) return close()
+  if (!ready.value) return close()
   const series = [...wanted.keys()].sort((a, b) => a - b)
   const next = `/v1/stream${series.length ? `?series=${series.join(',')}` : ''}`
   if (source && next === address) return
@@ -114,7 +117,7 @@ function plan(): void {
 }
 
 watch(
-  () => session.user.value?.id,
+  () => (ready.value ? session.user.value?.id : undefined),
   (user) => {
     if (user) return plan()
     close()

@@ -97,6 +97,19 @@ export function drawMarkers(u: uPlot, markers: readonly Marker[]): void {
   })
 }
 
+/** Marks closer than this to the one before would only smear. */
+const APART = 7
+
+function thinned(u: uPlot, marks: readonly [number, number][], ratio: number): [number, number][] {
+  let last = -Infinity
+  return marks.filter(([time]) => {
+    const x = u.valToPos(time, 'x', true)
+    if (x - last < APART * ratio) return false
+    last = x
+    return true
+  })
+}
+
 /** Bad values are crosses off the line, uncertain ones hollow diamonds on it. */
 export function drawQuality(u: uPlot, scale: string, uncertain: readonly [number, number][], bad: readonly [number, number][]): void {
   const ratio = devicePixelRatio
@@ -105,7 +118,7 @@ export function drawQuality(u: uPlot, scale: string, uncertain: readonly [number
     pen.lineWidth = 1.6 * ratio
     pen.strokeStyle = token('--critical')
     pen.beginPath()
-    for (const [time, value] of bad) {
+    for (const [time, value] of thinned(u, bad, ratio)) {
       const x = u.valToPos(time, 'x', true)
       const y = u.valToPos(value, scale, true)
       pen.moveTo(x - r, y - r)
@@ -116,7 +129,7 @@ export function drawQuality(u: uPlot, scale: string, uncertain: readonly [number
     pen.stroke()
     pen.strokeStyle = token('--medium')
     pen.fillStyle = token('--surface')
-    for (const [time, value] of uncertain) {
+    for (const [time, value] of thinned(u, uncertain, ratio)) {
       const x = u.valToPos(time, 'x', true)
       const y = u.valToPos(value, scale, true)
       pen.beginPath()
