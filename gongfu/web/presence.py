@@ -40,6 +40,7 @@ class Presence:
         # Devices that changed while a full look was under way: the events are newer than the answer.
         self._changed: dict[int, bool] = {}
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Begin to follow."""
@@ -48,10 +49,10 @@ class Presence:
 
     async def stop(self) -> None:
         """End."""
+        # By flag: a cancellation could be lost inside nats-py.
+        self._stopping.set()
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
             await self._subscription.unsubscribe()
 
     def online(self) -> Collection[int]:
@@ -77,12 +78,13 @@ class Presence:
         self._online = online
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
                 await self.resync()
             except Exception:
                 log.exception("connections were not read")
-            await asyncio.sleep(_RESYNC_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _RESYNC_S)
 
     async def _take(self, message: Msg) -> None:
         try:

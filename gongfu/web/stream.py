@@ -70,7 +70,7 @@ class Hub:
         self._latest = latest
         self._counters = counters
         self._clients: set[Client] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closing = False
 
     @property
@@ -90,11 +90,12 @@ class Hub:
             )
         client = Client(subject, series, self._counters)
         self._clients.add(client)
-        if not self._tasks:
-            self._tasks = [
-                asyncio.create_task(self._every(OVERVIEW_S, self._send_overviews), name="stream overview"),
-                asyncio.create_task(self._every(LATEST_S, self._send_latest), name="stream latest"),
-            ]
+        for name, seconds, send in (
+            ("overview", OVERVIEW_S, self._send_overviews),
+            ("latest", LATEST_S, self._send_latest),
+        ):
+            if name not in self._tasks or self._tasks[name].done():
+                self._tasks[name] = asyncio.create_task(self._every(seconds, send), name=f"stream {name}")
         return client
 
     def alarm(self, tenant: int, document: bytes) -> None:
@@ -127,25 +128,19 @@ class Hub:
                     yield chunk
         finally:
             self._clients.discard(client)
-            if not self._clients:
-                self._stop_tasks()
 
     async def close(self) -> None:
         """End all streams."""
         self._closing = True
         for client in self._clients:
             client.end()
-        tasks = self._tasks
-        self._stop_tasks()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _stop_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        self._tasks = []
+        # They see the flag when they wake; a cancellation could be lost inside nats-py.
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
 
     async def _every(self, seconds: float, send: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        """Send again and again as long as somebody reads."""
+        while self._clients and not self._closing:
             try:
                 await send()
             except Exception:
