@@ -1,10 +1,13 @@
 """The block log on a real nats-server that is killed, stopped, full or unreachable."""
 
 import asyncio
+import os
 import random
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import nats
 import pytest
@@ -12,6 +15,7 @@ from nats.aio.client import Client
 from nats.errors import Error
 
 from gongfu.bus.blocklog import BlockLog, BlockReader, LogUnavailableError, ensure_streams
+from gongfu.bus.connection import open_bus
 from gongfu.bus.jetstream import call_api, stream_state
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
@@ -210,6 +214,38 @@ async def test_full_log_acknowledges_nothing_until_there_is_room(bus: Client, co
     assert await asyncio.wait_for(waiting, 5) > 0
     assert log.available
     await log.close()
+
+
+async def test_disk_that_is_full_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """A real file system at its end: a tmpfs of 20 MB in a mount namespace of its own."""
+    namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:  # noqa: ASYNC221
+        pytest.skip("this kernel gives no mount namespaces; the full stream above stands for the full disk")
+    store = tmp_path / "store"
+    store.mkdir()
+    size = "size=20m"
+    script = f'mount -t tmpfs -o {size} tmpfs "{store}" && exec "$0" "$@"'
+    server = NatsServer(tmp_path, wrapper=[*namespace, "sh", "-c", script])
+    server.start()
+    bus = await asyncio.wait_for(open_bus(server.address, "test"), 10)
+    counters = Counters()
+    log = BlockLog(bus, SUBJECTS, counters, deadline_s=3, ack_timeout_s=0.5)
+    await log.start()
+    try:
+        await ensure_streams(bus, SUBJECTS, 1, DAY_S, 1 << 30)
+        futures = [log.append(0, n.to_bytes(4, "big") + random.randbytes(400_000)) for n in range(80)]
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        acked = {outcome for outcome in outcomes if isinstance(outcome, int)}
+        assert 20 < len(acked) < 80
+        assert counters.snapshot()["blocks_appended"] == len(acked)
+        assert sum(n for name, n in counters.snapshot().items() if name.startswith("blocks_failed.")) == 80 - len(acked)
+        assert not log.available
+        assert "no space left on device" in server.log
+        assert {sequence for sequence, _ in await read_all(bus)} >= acked
+    finally:
+        await log.close()
+        await bus.close()
+        server.kill()
 
 
 async def test_append_fails_at_its_deadline_when_the_server_is_away(
