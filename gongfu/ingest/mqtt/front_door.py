@@ -88,14 +88,14 @@ class FrontDoor:
     async def send(self, tenant: int, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> int:
         """Publish from inside the node to an inner topic; return the number of sessions here that subscribe to it."""
         message = Message(topic, payload, qos, retain)
-        matched = self.broker.tenant(tenant).trie.match(topic)
+        matched = self.broker.router.tenant(tenant).trie.match(topic)
         taken: asyncio.Future[None] = self.context.loop.create_future()
 
         def done() -> None:
             if not taken.done():
                 taken.set_result(None)
 
-        self.broker.publish(tenant, message, None, done)
+        self.broker.router.publish(tenant, message, None, done)
         await taken
         return len(matched.direct) + len(matched.groups)
 
@@ -107,7 +107,7 @@ class FrontDoor:
             "sockets": len(self.context.connections),
             "sessions": len(sessions),
             "subscriptions": sum(len(session.subscriptions) for session in sessions),
-            "retained": sum(tenant.retained.count for tenant in self.broker.tenants),
+            "retained": sum(tenant.retained.count for tenant in self.broker.router.tenants),
             "messages_queued": sum(len(s.waiting.queue) + len(s.waiting.flight) for s in sessions if s.waiting),
         }
 

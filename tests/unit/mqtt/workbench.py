@@ -179,7 +179,7 @@ class Workbench:
     def publish(self, topic: str, payload: bytes = b"x", publisher: Session | None = None, **options: Any) -> list[str]:
         """Publish; the returned list gets an entry when the publisher may be acknowledged."""
         done: list[str] = []
-        self.broker.publish(TENANT, Message(topic, payload, **options), publisher, lambda: done.append("done"))
+        self.broker.router.publish(TENANT, Message(topic, payload, **options), publisher, lambda: done.append("done"))
         return done
 
     def dropped(self, reason: str) -> int:

@@ -14,6 +14,7 @@ from gongfu.kernel.times import Clock
 
 DELIVERY_OVERHEAD = 200
 LAST_PACKET_ID = 65_535
+HELD_MAXIMUM = 1024
 
 
 class Link(Protocol):
@@ -126,7 +127,7 @@ class Outbox:
             if link is None:
                 self._desk.counters.add("messages_dropped.offline")
                 return False
-            if not self.queue and not link.congested:
+            if not self.queue and not link.congested and self.held < HELD_MAXIMUM:
                 self._transmit(link, delivery)
                 return False
         if not self._make_room(size):
@@ -173,7 +174,7 @@ class Outbox:
         if link is None:
             return
         queue = self.queue
-        while queue and not link.congested:
+        while queue and not link.congested and self.held < HELD_MAXIMUM:
             delivery = queue[0]
             if delivery.qos and len(self.flight) >= link.send_maximum:
                 return
@@ -219,6 +220,8 @@ class Outbox:
         self.held -= 1
         if not delivery.qos or self.flight.get(delivery.packet_id) is delivery:
             self._send(link, delivery, duplicate, self._desk.clock.now_ns())
+        if not self.held:
+            self.drain()
 
     def _send(self, link: Link, delivery: Delivery, duplicate: bool, now: int) -> None:
         message = delivery.message

@@ -23,6 +23,9 @@ class RetainedMessages:
 
     def fits(self, message: Message) -> bool:
         """Return whether the message may be kept beside the others."""
+        present = self.get(message.topic)
+        if present is not None:
+            return self.bytes - present.size + message.size <= self._maximum_bytes
         return self.count < self._maximum and self.bytes + message.size <= self._maximum_bytes
 
     def put(self, message: Message) -> None:

@@ -66,11 +66,6 @@ class Group(Generic[S]):
         self.turn = (self.turn + 1) % size
         return members[self.turn]
 
-    @property
-    def online(self) -> int:
-        """Number of connected members."""
-        return sum(member.online for member in self.members)
-
 
 @dataclass(slots=True)
 class Matched(Generic[S]):
@@ -183,29 +178,6 @@ class SubscriptionTrie(Generic[S]):
                 self._cache.clear()
             self._cache[topic] = matched
         return matched
-
-    def filters(self) -> list[str]:
-        """Return every filter that is subscribed to without sharing (for the interest of other front doors)."""
-        found: list[str] = []
-        stack = [("", self._root)]
-        while stack:
-            prefix, node = stack.pop()
-            for level, child in node.children.items():
-                path = f"{prefix}{level}"
-                if child.subscriptions:
-                    found.append(path)
-                stack.append((path + "/", child))
-        return found
-
-    def groups(self) -> list[Group[S]]:
-        """Return every shared group."""
-        found: list[Group[S]] = []
-        stack = [self._root]
-        while stack:
-            node = stack.pop()
-            found.extend(node.groups.values())
-            stack.extend(node.children.values())
-        return found
 
 
 def _collect(node: _Node[S], matched: Matched[S]) -> None:

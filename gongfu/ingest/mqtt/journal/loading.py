@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gongfu.ingest.mqtt.broker.durability import Key, SessionRecord, WillRecord
+from gongfu.ingest.mqtt.broker.durability import SessionRecord, WillRecord
 from gongfu.ingest.mqtt.broker.messages import Delivery, Message
 from gongfu.ingest.mqtt.broker.subscriptions import Subscription
 from gongfu.ingest.mqtt.journal.journal import decode_writer
@@ -45,18 +45,6 @@ def load(connection: sqlite3.Connection, door: int, doors: int) -> Kept:
     query = f"SELECT device, client_id, topic, writer, body, delay, due FROM will WHERE {mine}"  # noqa: S608
     kept.wills = list(_wills(connection.execute(query, bind)))
     return kept
-
-
-def load_session(connection: sqlite3.Connection, key: Key) -> SessionRecord | None:
-    """Return one session, which another door has just let go."""
-    row = connection.execute(f"{_SESSION} WHERE device=? AND client_id=?", key).fetchone()
-    return None if row is None else _session(connection, row, {})
-
-
-def load_will(connection: sqlite3.Connection, key: Key) -> WillRecord | None:
-    """Return the will of one client."""
-    query = "SELECT device, client_id, topic, writer, body, delay, due FROM will WHERE device=? AND client_id=?"
-    return next(iter(_wills(connection.execute(query, key))), None)
 
 
 def _wills(rows: Iterable[tuple[int, str, str, bytes, bytes, int, int]]) -> Iterable[WillRecord]:

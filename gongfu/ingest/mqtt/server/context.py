@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gongfu.ingest.mqtt.access import Authenticator
 from gongfu.ingest.mqtt.broker.broker import Broker
-from gongfu.ingest.mqtt.broker.durability import Key
 from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.codec.reasons import Reason
 from gongfu.ingest.types import Intake
@@ -27,8 +26,6 @@ class DoorContext:
         connections: open sockets, also before CONNECT.
         clients: authenticated connections.
         on_client: called with (connection, online) when a client connects or leaves.
-        claim: asks the other front doors to let a session go; None when this is the only one.
-        watched_elsewhere: tells whether another front door has a subscriber for (tenant, topic).
     """
 
     def __init__(
@@ -52,12 +49,10 @@ class DoorContext:
         self.connections: set[Connection] = set()
         self.clients: set[Connection] = set()
         self.on_client: Callable[[Connection, bool], None] = _ignore
-        self.claim: Callable[[Key], Awaitable[None]] | None = None
         self.stopping = False
         self.now_ns = time.time_ns
         self._journal_saturated = journal_saturated
         self.tasks: set[asyncio.Task[None]] = set()
-        self.watched_elsewhere: Callable[[int, str], bool] = _nobody
         self._dirty: list[Connection] = []
         self._held: list[Connection] = []
         self._wheel: dict[int, set[Connection]] = {}
@@ -121,7 +116,3 @@ class DoorContext:
 
 def _ignore(_connection: "Connection", _online: bool) -> None:
     return None
-
-
-def _nobody(_tenant: int, _topic: str) -> bool:
-    return False

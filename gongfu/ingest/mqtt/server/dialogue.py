@@ -138,7 +138,7 @@ class Dialogue:
         connection = self.connection
         connection.aliases = alias_limit > 0
         connection.writer = access.writer
-        connection.trie = self.context.broker.tenant(session.tenant).trie
+        connection.trie = self.context.broker.router.tenant(session.tenant).trie
         connection.limit = self.context.limits.max_packet
         connection.connected()
         self.context.clients.add(connection)

@@ -79,8 +79,6 @@ async def _accept(dialogue: "Dialogue", packet: Connect) -> None:
     will = _will_of(dialogue, packet, access, key, prefix)
     if not broker.admits(key):
         raise Refused(Reason.QUOTA_EXCEEDED)
-    if context.claim is not None:
-        await context.claim(key)
     if connection.closed or context.stopping:
         return
     requested = packet.properties.get("session_expiry_interval", 0)

@@ -76,7 +76,7 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
         _repeat(dialogue, packet.packet_id, known)
         return
     message = message_of(route.inner, packet.payload, packet.qos, packet.retain, packet.properties, received)
-    if route.form is None and context.broker.refuses(session.tenant, message):
+    if route.form is None and context.broker.router.refuses(session.tenant, message):
         context.counters.add("messages_dropped.retained_full")
         _refuse(dialogue, packet, Reason.QUOTA_EXCEEDED)
         return
@@ -87,16 +87,12 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
         finish = partial(_finish_once, dialogue, entry)
     else:
         finish = None
-    publish = partial(context.broker.publish, session.tenant, message, session)
+    publish = partial(context.broker.router.publish, session.tenant, message, session)
     if route.form is None:
         publish(None if finish is None else partial(finish, None))
         return
     done: Callable[[Receipt], None] | None = finish
-    if (
-        connection.trie.match(route.inner).empty
-        and not message.retain
-        and not context.watched_elsewhere(session.tenant, route.inner)
-    ):
+    if not message.retain and connection.trie.match(route.inner).empty:
         route.unwatched = connection.trie.version
     else:
         # Subscribers get telemetry too, but nothing that has been rejected and nothing before it is durable.
