@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 COLUMN_NAMES = ("series", "time", "value", "quality", "ingested")
 _NO_SPACE = frozenset({243})
+# UNKNOWN_TABLE, UNKNOWN_DATABASE
+_NO_TABLE = frozenset({60, 81})
 # TOO_MANY_SIMULTANEOUS_QUERIES, NETWORK_ERROR, SOCKET_TIMEOUT, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, ABORTED
 _TEMPORARY = frozenset({202, 209, 210, 236, 241, 252})
 READ_THREADS = 6
@@ -75,6 +77,7 @@ class ClickHouseHistory:
         self._query_seconds = query_seconds
         self._request_seconds = request_seconds
         self._client: Client | None = None
+        self._prepared = False
         self._opening = threading.Lock()
         # Own threads: slow reads hold up neither inserts nor other work of the process. Made when needed.
         self._readers = ThreadPoolExecutor(READ_THREADS, "history-read")
@@ -128,24 +131,18 @@ class ClickHouseHistory:
             HistoryError: what the driver raised, in our words.
         """
         client = self.client()
+        try:
+            return self._guarded(lambda: action(client))
+        except HistoryError as error:
+            if error.code not in _NO_TABLE or self._prepared:
+                raise
+        # A ClickHouse server that is not the node's own gets its tables when they are first missed.
+        self._prepared = True
+        self._guarded(lambda: _create(client))
         return self._guarded(lambda: action(client))
 
     async def _within(self, threads: ThreadPoolExecutor, action: Callable[["Client"], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, self.call, action)
-
-    async def prepare(self) -> None:
-        """Create database and tables where they are missing: for a ClickHouse server that is not the node's own.
-
-        Raises:
-            HistoryUnavailable: the server does not answer.
-        """
-
-        def create(client: "Client") -> None:
-            alp = client.command("SELECT count() FROM system.codecs WHERE name = 'ALP'") == 1
-            for statement in schema.statements(alp=alp):
-                client.command(statement, settings={"allow_experimental_codecs": 1} if alp else None)
-
-        await self._within(self._writers, create)
 
     async def insert(self, batches: Sequence[Batch]) -> None:
         """See ``HistoryStore``."""
@@ -272,6 +269,13 @@ def _translated(error: Exception) -> HistoryError:
     if code in _TEMPORARY or code == 0:
         return HistoryUnavailable(message, code)
     return HistoryError(message, code)
+
+
+def _create(client: "Client") -> None:
+    """Create databases and tables where they are missing."""
+    alp = client.command("SELECT count() FROM system.codecs WHERE name = 'ALP'") == 1
+    for statement in schema.statements(alp=alp):
+        client.command(statement, settings={"allow_experimental_codecs": 1} if alp else None)
 
 
 def _insert(client: "Client", batches: Sequence[Batch]) -> None:
