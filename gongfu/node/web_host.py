@@ -24,6 +24,7 @@ from gongfu.node.http_telemetry import HttpTelemetry
 from gongfu.node.runtime import Runtime
 from gongfu.reason.alarms import api as alarms_api
 from gongfu.reason.alarms.service import AlarmService
+from gongfu.reason.alarms.sql_source import AlarmSource
 from gongfu.reason.models import api as models_api
 from gongfu.reason.models.service import ModelService
 from gongfu.reason.rules import api as rules_api
@@ -178,7 +179,8 @@ def open_web_host(
 def _history(runtime: Runtime, engine: Engine) -> history_api.HistoryService:
     store = ClickHouseHistory(runtime.history_url, runtime.history_user, runtime.history_password)
     directory = RegistryPoints(engine)
-    tables = SqlTables(store, [PointSource(directory), AssetSource(engine), DeviceSource(engine)])
+    sources = [PointSource(directory), AssetSource(engine), DeviceSource(engine), AlarmSource(engine)]
+    tables = SqlTables(store, sources)
     return history_api.HistoryService(HistoryQueries(store, directory), tables)
 
 

@@ -1,66 +1,11 @@
-"""Rows of drop counts: what was rejected or shed, by device and reason."""
+"""Rows of drop counts: what was rejected or shed, by device and reason. The columniser adds to them."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gongfu.registry.tables import device, drop_count
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Some more of one kind of drop.
-
-    Attributes:
-        tenant: tenant id, 0 when the caller could not be named.
-        device: device id, 0 when the caller could not be named.
-        kind: ``rejected`` (bad input) or ``shed`` (dropped under load).
-        reason: reason code.
-        count: how many more.
-        last_at: UTC ns of the last one.
-        last_detail: the last one in words, without secrets.
-    """
-
-    tenant: int
-    device: int
-    kind: str
-    reason: str
-    count: int
-    last_at: int
-    last_detail: str = ""
-
-
-def add(connection: Connection, drops: Iterable[Drop]) -> None:
-    """Add to the counts; call with what was summed up over a second or more."""
-    rows = [
-        {
-            "tenant_id": drop.tenant,
-            "device_id": drop.device,
-            "kind": drop.kind,
-            "reason": drop.reason[:60],
-            "count": drop.count,
-            "last_at": drop.last_at,
-            "last_detail": drop.last_detail[:500].replace("\0", ""),
-        }
-        # In order of key, so that two processes that add at once cannot wait for each other.
-        for drop in sorted(drops, key=lambda drop: (drop.tenant, drop.device, drop.kind, drop.reason))
-    ]
-    if not rows:
-        return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(drop_count)
-    statement = statement.on_conflict_do_update(
-        index_elements=["tenant_id", "device_id", "kind", "reason"],
-        set_={
-            "count": drop_count.c.count + statement.excluded.count,
-            "last_at": statement.excluded.last_at,
-            "last_detail": statement.excluded.last_detail,
-        },
-    )
-    connection.execute(statement, rows)
 
 
 def page(

@@ -173,3 +173,18 @@ def count_by_state(connection: Connection, tenant: int) -> dict[str, int]:
         .group_by(alarm.c.state)
     )
     return {state: int(number) for state, number in connection.execute(query)}
+
+
+def revision(connection: Connection, tenant_id: int) -> str:
+    """Return a text that changes whenever an alarm of the tenant does: each change appends to the journal."""
+    count = select(func.count()).where(alarm.c.tenant_id == tenant_id)
+    last = select(func.coalesce(func.max(alarm_journal.c.id), 0))
+    return f"{connection.execute(count).scalar_one()}.{connection.execute(last).scalar_one()}"
+
+
+def plain_page(connection: Connection, tenant_id: int, after: tuple[int, str] | None, limit: int) -> Sequence[AlarmRow]:
+    """Return alarms of a tenant by time of raise, oldest first."""
+    query = select(alarm).where(alarm.c.tenant_id == tenant_id).order_by(alarm.c.raised_at, alarm.c.id).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(alarm.c.raised_at, alarm.c.id) > tuple_(*after))
+    return connection.execute(query).all()
