@@ -7,6 +7,7 @@ its own); its embedded server runs in the role's own loop, so the role keeps its
 import asyncio
 import contextlib
 import logging
+import socket
 from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces
@@ -44,18 +45,31 @@ class HttpServer:
         Raises:
             OSError: the address cannot be listened on.
         """
+        self._check_free()
         self._task = asyncio.create_task(self._server.serve(), name="http")
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 (only compared)
         async with asyncio.timeout(_START_S):
             while True:
                 if self._task.done():
-                    self._task.result()
-                    raise OSError(f"the HTTP server ended at its start on {self._host}:{self._port}")
+                    # The first line: granian adds a stack of its own.
+                    reason = str(self._task.exception() or "it ended").partition("\n")[0]
+                    raise OSError(f"{self._host}:{self._port}: {reason}")
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection(host, self._port)
                     writer.close()
                     return
                 await asyncio.sleep(0.01)
+
+    def _check_free(self) -> None:
+        """Bind once without sharing: granian's own socket would share the port with another process's granian.
+
+        Raises:
+            OSError: the address is taken or cannot be listened on.
+        """
+        family, kind, protocol, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
 
     async def wait(self) -> None:
         """Return when the server has ended."""
