@@ -3,7 +3,9 @@
 Measured on the NAB and TEP signals (benchmarks/history): times at a regular rate cost 0.01 B a point with Delta + ZSTD;
 values cost 1.4 B (TEP, five digits) and 4.6 B (NAB, nine digits) with ALP + ZSTD against 2.4 and 7.1 B with
 Delta + ZSTD. ALP (adaptive lossless floating point) stores doubles that were decimals as integers, bit-exact for every
-double; engines that do not know it get ZSTD.
+double; engines that do not know it get ZSTD. ClickHouse calls the codec experimental: 28 million doubles of 34 kinds
+(random bits, decimals, NaN payloads, denormals) came back exactly before and after merges, benchmarks/history compares
+every value, and a backup holds plain Parquet. ``ALTER TABLE ... MODIFY COLUMN value CODEC(...)`` leaves it.
 """
 
 from gongfu.kernel.points import ValueType

@@ -1,6 +1,5 @@
 """A history process of a test: its own directory and port, killed and started again at will."""
 
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ PASSWORD = "a password of a test"
 DEADLINE_S = 20.0
 
 _PROGRAM = """
-import signal, sys, threading
+import os, signal, sys, threading
 from pathlib import Path
 from gongfu.store.history.engine import DirectoryInUse, EngineLimits
 from gongfu.store.history.node import HistoryNode
@@ -25,6 +24,8 @@ except DirectoryInUse as error:
     sys.exit(str(error))
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
+# Ends with the process that started it.
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
 print(node.port, flush=True)
 stop.wait()
 node.close()
@@ -47,7 +48,7 @@ class ServedHistory:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+            self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         line = _out(self.process).readline()
         if not line.strip():
@@ -71,7 +72,7 @@ class ServedHistory:
 
     def _forget(self) -> None:
         assert self.process is not None
-        for pipe in (self.process.stdout, self.process.stderr):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
         self.process = None
