@@ -417,7 +417,9 @@ class Mosquitto(Client):
 
     async def publish(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
         arguments = [*self._arguments(), "-t", topic, "-q", str(qos), *(["-r"] if retain else [])]
-        process = await asyncio.create_subprocess_exec("mosquitto_pub", *arguments, "-s", stdin=PIPE)
+        process = await asyncio.create_subprocess_exec(
+            "mosquitto_pub", *arguments, "-s" if payload else "-n", stdin=PIPE
+        )
         await process.communicate(payload)
         assert process.returncode == 0
 

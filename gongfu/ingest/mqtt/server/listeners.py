@@ -86,9 +86,9 @@ class MqttServer:
         listener.setblocking(False)
         try:
             listener.bind((host, port))
-        except OSError:
+        except OSError as error:
             listener.close()
-            raise
+            raise OSError(error.errno, f"{kind} port {port} on {host}: {error.strerror}") from None
         server = await self.context.loop.create_server(
             protocol, sock=listener, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=10.0 if tls else None
         )
