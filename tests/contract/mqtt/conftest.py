@@ -23,7 +23,7 @@ DEVICES: dict[str, dict[str, Any]] = {
         "tenant": 1,
         "secret": "secret-of-dev",
         "publish": ["#", "$x/#", "$TopicA/#"],
-        "subscribe": ["#", "$x/#"],
+        "subscribe": ["#", "$x/#", "$TopicA/#"],
     },
     "dev2": {"id": 2, "tenant": 1, "secret": "secret-of-dev2", "publish": ["#"], "subscribe": ["#"]},
     "limited": {"id": 3, "tenant": 1, "secret": "secret-of-limited", "publish": ["mine/+"], "subscribe": ["mine/#"]},

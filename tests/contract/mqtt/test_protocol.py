@@ -1,9 +1,11 @@
 """What the server answers, packet by packet, in both versions."""
 
 import asyncio
+import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -24,7 +26,7 @@ from gongfu.ingest.mqtt.codec.packets import (
     Subscribe,
     Will,
 )
-from gongfu.ingest.mqtt.codec.reasons import PacketType, Reason
+from gongfu.ingest.mqtt.codec.reasons import PacketError, PacketType, Reason
 from tests.contract.mqtt.conftest import Door, until
 from tests.contract.mqtt.raw_client import RawClient
 
@@ -467,3 +469,46 @@ async def test_one_flooding_connection_does_not_hold_up_another(door: Door) -> N
             worst = max(worst, time.monotonic() - began)
         assert worst < 0.5
     await loud.close()
+
+
+async def test_wildcards_do_not_match_dollar_topics(door: Door) -> None:
+    async with await door.client(MQTT_5).connect() as client:
+        await client.subscribe("#", 1)
+        await client.subscribe("+/B", 1)
+        await client.publish("$TopicA/B", b"hidden", 1)
+        await client.silence()
+        await client.subscribe("$TopicA/#", 1)
+        await client.publish("$TopicA/B", b"asked for", 1)
+        assert (await client.message()).payload == b"asked for"
+
+
+@both
+async def test_any_bytes_after_connect_leave_the_server_well(own_door: Callable[..., Door], version: int) -> None:
+    door = own_door()
+    chance = random.Random(20_261_122)
+    seeds = [
+        Publish("plain", b"x" * 20, 1, packet_id=3),
+        Publish(TELEMETRY, b"{}", 2, packet_id=4),
+        Publish(TELEMETRY, b"{}", 1, packet_id=5),
+        Subscribe(6, [Request("a/#", 1), Request("$share/g/a", 2)]),
+        Acknowledgement(PacketType.PUBREL, 4),
+        Acknowledgement(PacketType.PUBREC, 9),
+        Acknowledgement(PacketType.PUBCOMP, 9),
+        Disconnect(),
+        Pingreq(),
+    ]
+    for _ in range(150):
+        client = await door.client(version, "fuzz", clean_start=chance.random() < 0.5).connect()
+        stream = bytearray(b"".join(encode(chance.choice(seeds), version) for _ in range(12)))
+        for _ in range(chance.randrange(4)):
+            stream[chance.randrange(len(stream))] = chance.randrange(256)
+        client.send_bytes(bytes(stream))
+        client.send(Pingreq())
+        with suppress(TimeoutError, PacketError):
+            while await client.next(0.02) is not None:
+                pass
+        client.vanish()
+    async with await door.client(version, "after").connect() as client:
+        await client.silence()
+    log = door.log.read_text()
+    assert "Traceback" not in log, log
