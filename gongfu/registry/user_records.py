@@ -128,8 +128,12 @@ def remove_token(connection: Connection, token_hash: str) -> None:
 
 
 def remove_tokens(connection: Connection, user_id: int, keep: str = "") -> None:
-    """Remove all tokens of a user but one."""
-    connection.execute(delete(access_token).where(access_token.c.user_id == user_id, access_token.c.token_hash != keep))
+    """Remove all tokens of a user but one, and but that of the local command line: it stands for the data directory."""
+    connection.execute(
+        delete(access_token).where(
+            access_token.c.user_id == user_id, access_token.c.token_hash != keep, access_token.c.kind != "cli"
+        )
+    )
 
 
 def remove_expired_tokens(connection: Connection, now: int) -> None:

@@ -50,6 +50,16 @@ def test_password_change_ends_the_other_sessions(node: Node) -> None:
     assert sessions.identify(second) is not None
 
 
+def test_password_change_leaves_the_local_command_line(node: Node, tmp_path: Path) -> None:
+    token = ensure_cli_token(tmp_path, node.engine, node.clock).read_text().strip()
+    session = sign_in(node, "admin", node.password)
+    node.registry.sessions.change_password(node.admin, hash_token(session), node.password, "correct horse", ADDRESS)
+    assert node.registry.sessions.identify(token) is not None
+    node.registry.users.change(node.admin, node.admin.user, UserPatch(reset_password=True))
+    assert node.registry.sessions.identify(session) is None
+    assert node.registry.sessions.identify(token) is not None
+
+
 def test_token_is_not_stored(node: Node) -> None:
     token = sign_in(node, "admin", node.password)
     with reading(node.engine) as connection:
