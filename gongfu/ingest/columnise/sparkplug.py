@@ -4,7 +4,7 @@ Births are kept per sender, edge node and device, because data metrics may have 
 (Sparkplug 3.0.0 §6.4.6). Host logic (sequence numbers, rebirth requests, state) is not here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -18,6 +18,7 @@ from gongfu.ingest.columnise.rows import Row, missing_rows, write_rows
 from gongfu.ingest.columnise.sparkplug_plan import SparkplugPlan
 from gongfu.ingest.columnise.sparkplug_schema import DataType, Payload
 from gongfu.ingest.columnise.sparkplug_values import VALUE_TYPES, quality_of, value_of
+from gongfu.ingest.columnise.sparkplug_wire import WireTemplate, make_template
 from gongfu.ingest.columnise.values import path_problem
 from gongfu.ingest.types import Writer
 from gongfu.kernel.points import Series, ValueType
@@ -46,14 +47,26 @@ class Birth:
         by_alias: (name, data type) by alias.
         types: data type by name.
         plans: ready-made ways to write a payload, by its aliases or names.
+        templates: ways to read a payload without parsing it, by its length.
     """
 
-    __slots__ = ("by_alias", "plans", "types")
+    __slots__ = ("by_alias", "plans", "templates", "types")
 
     def __init__(self) -> None:
         self.by_alias: dict[int, tuple[str, int]] = {}
         self.types: dict[str, int] = {}
         self.plans: dict[Any, SparkplugPlan] = {}
+        self.templates: dict[int, WireTemplate | None] = {}
+
+    def learn(self, payload: bytes, plan: SparkplugPlan) -> None:
+        """Make a template from a payload that a plan has written, if there is none for its length and plan."""
+        size = len(payload)
+        known = self.templates.get(size)
+        if size in self.templates and (known is None or known.plan.table is plan.table):
+            return
+        if len(self.templates) >= MAX_PLANS:
+            self.templates.clear()
+        self.templates[size] = make_template(payload, plan)
 
 
 class BirthRegister:
@@ -129,32 +142,40 @@ class SparkplugReader:
         if kind in _DEATHS:
             self._births.died(writer, edge, child)
             return []
+        birth = None if kind in _BIRTHS else self._births.find(writer, child)
+        if birth is not None:
+            template = birth.templates.get(len(payload))
+            if template is not None and template.fits(payload):
+                return [Metrics(child, payload, None, birth, times, reject, template)]
+        message = self._parse(payload, reject)
+        if message is None:
+            return []
+        if kind in _BIRTHS:
+            birth = _birth_of(message.metrics, reject)
+            if birth is None:
+                return []
+            self._births.born(writer, edge, child, birth)
+        return [Metrics(child, payload, message, birth or Birth(), times, reject, None)]
+
+    def _parse(self, payload: bytes, reject: Reject) -> Any:
+        """Return the message, or report what is wrong and return None."""
         try:
             message = Payload.FromString(payload)
         except DecodeError as error:
             reject(Reason.MALFORMED_SPARKPLUG, 1, str(error))
-            return []
-        metrics = list(message.metrics)
-        if len(metrics) > self._max_points:
+            return None
+        n = len(message.metrics)
+        if n > self._max_points:
             # Before the births: a payload that is too large must not fill memory either.
-            reject(Reason.TOO_MANY_POINTS, len(metrics), f"{len(metrics)} metrics, at most {self._max_points}")
-            return []
-        if not metrics and message.uuid == _COMPRESSED:
+            reject(Reason.TOO_MANY_POINTS, n, f"{n} metrics, at most {self._max_points}")
+            return None
+        if not n and message.uuid == _COMPRESSED:
             reject(Reason.MALFORMED_SPARKPLUG, 1, "compressed payloads are not read")
-            return []
-        if kind in _BIRTHS:
-            birth = _birth_of(metrics, reject)
-            if birth is None:
-                return []
-            self._births.born(writer, edge, child, birth)
-        else:
-            birth = self._births.find(writer, child) or Birth()
-        # Quality is a property, so it can only be where its name is; a null is always written as these two bytes.
-        plain = b"Quality" not in payload and b"\x38\x01" not in payload
-        return [Metrics(child, metrics, message.timestamp, birth, times, reject, plain)]
+            return None
+        return message
 
 
-def _birth_of(metrics: list[Any], reject: Reject) -> Birth | None:
+def _birth_of(metrics: Sequence[Any], reject: Reject) -> Birth | None:
     birth = Birth()
     for metric in metrics:
         name = metric.name
@@ -175,46 +196,51 @@ class Metrics:
     """
 
     __slots__ = (
-        "_birth",
-        "_metrics",
-        "_plain",
-        "_reject",
-        "_rows",
-        "_shape",
-        "_skipped",
-        "_times",
-        "_timestamp",
-        "child",
-    )
+        "_birth", "_metrics", "_payload", "_plain", "_reject", "_rows", "_shape", "_skipped", "_template", "_times",
+        "_timestamp", "child",
+    )  # fmt: skip
 
     def __init__(
         self,
         child: str,
-        metrics: list[Any],
-        timestamp: int,
+        payload: bytes,
+        message: Any,
         birth: Birth,
         times: SourceTimes,
         reject: Reject,
-        plain: bool,
+        template: WireTemplate | None,
     ) -> None:
+        """Hold a payload: parsed, or not yet when it fits a template."""
         self.child = child
-        self._metrics = metrics
-        self._timestamp = timestamp or times.stamp() // MILLISECOND
+        self._payload = payload
         self._birth = birth
         self._times = times
         self._reject = reject
-        self._plain = plain
+        self._template = template
         self._rows: list[Row] | None = None
         self._shape: tuple[Any, ...] = ()
         self._skipped = False
+        if template is None:
+            self._open(message)
+
+    def _open(self, message: Any) -> None:
+        self._metrics = list(message.metrics)
+        self._timestamp = message.timestamp or self._times.stamp() // MILLISECOND
+        # Quality is a property, so it can only be where its name is; a null is always written as these two bytes.
+        self._plain = b"Quality" not in self._payload and b"\x38\x01" not in self._payload
 
     @property
     def points(self) -> int:
         """Number of metrics."""
-        return len(self._metrics)
+        return len(self._metrics) if self._template is None else self._template.count
 
     def write_planned(self, table: PointTable, block: OpenBlock) -> bool:
         """Append the metrics by the plan for their aliases; return False, with nothing appended, when there is none."""
+        template = self._template
+        if template is not None:
+            if template.plan.table is table and template.write(self._payload, self._times.horizon, block):
+                return True
+            self._parse_now()
         if not self._plain:
             return False
         shape: tuple[Any, ...] = tuple([metric.alias for metric in self._metrics])
@@ -224,7 +250,16 @@ class Metrics:
         plan = self._birth.plans.get(shape)
         if plan is None or plan.table is not table:
             return False
-        return plan.write(self._metrics, self._timestamp, self._times.horizon, block)
+        if not plan.write(self._metrics, self._timestamp, self._times.horizon, block):
+            return False
+        self._birth.learn(self._payload, plan)
+        return True
+
+    def _parse_now(self) -> None:
+        """Parse a payload that was not, because it fits a template; so it is known to be one."""
+        if self._template is not None:
+            self._template = None
+            self._open(Payload.FromString(self._payload))
 
     def missing(self, names: dict[str, Series]) -> dict[str, ValueType]:
         """Return valid names without a series, with the type each gets."""
@@ -258,6 +293,7 @@ class Metrics:
     def _judged(self) -> list[Row]:
         """Return the rows of all metrics that can be columnised; report the others once."""
         if self._rows is None:
+            self._parse_now()
             self._rows = list(self._judge())
         return self._rows
 

@@ -26,8 +26,13 @@ _READERS: dict[str, Callable[[Any], list[Any]]] = {
 _CODES = {ValueType.DOUBLE: "d", ValueType.INT64: "q", ValueType.BOOLEAN: "B"}
 
 
-class _Group:
-    """Metrics of one data type at points of one type."""
+class Group:
+    """Metrics of one data type at points of one type.
+
+    Attributes:
+        positions: where they stand in the payload.
+        fixed: whether every value has the same size: reals at points of type double, booleans at boolean points.
+    """
 
     def __init__(self, datatype: int, value_type: ValueType, positions: list[int], series: list[int], n: int) -> None:
         self.value_type = value_type
@@ -37,6 +42,10 @@ class _Group:
         self.read = _READERS[self.field]
         self.convert = SIGNED.get(datatype)
         self.real = self.field in ("float_value", "double_value")
+        self.positions = positions
+        self.fixed = (self.real and value_type is ValueType.DOUBLE) or (
+            self.field == "boolean_value" and value_type is ValueType.BOOLEAN
+        )
         picked = itemgetter(*positions)
         self.pick: Callable[[list[Any]], Any] | None = None
         if self.n < n:
@@ -68,6 +77,7 @@ class SparkplugPlan:
 
     Attributes:
         table: the points it was made for; when another table has taken its place, the plan is void.
+        groups: its columns.
     """
 
     def __init__(self, names: list[str], datatypes: list[int], table: PointTable) -> None:
@@ -78,8 +88,8 @@ class SparkplugPlan:
             positions, ids = groups.setdefault((datatype, series.value_type), ([], []))
             positions.append(position)
             ids.append(series.series)
-        self._groups = [
-            _Group(datatype, value_type, positions, ids, len(names))
+        self.groups = [
+            Group(datatype, value_type, positions, ids, len(names))
             for (datatype, value_type), (positions, ids) in groups.items()
         ]
 
@@ -100,13 +110,13 @@ class SparkplugPlan:
         if (first if same else max(times)) * MILLISECOND > horizon:
             return False
         columns: list[bytes | list[str]] = []
-        for group in self._groups:
+        for group in self.groups:
             column = group.column(metrics)
             if column is None:
                 return False
             columns.append(column)
         stamp = (first * MILLISECOND).to_bytes(8, "little")
-        for group, column in zip(self._groups, columns, strict=True):
+        for group, column in zip(self.groups, columns, strict=True):
             n = group.n
             if same:
                 stamps = stamp * n
