@@ -1,4 +1,4 @@
-"""The main journey against a running demo node: sign in, change the password, overview, inject a fault, alarm, acknowledge.
+"""The main journey against a running demo node: sign in, overview, inject a fault, alarm, acknowledge.
 
 Development only. Run: ``.venv/bin/python console/dev/journey.py URL PASSWORD NEW_PASSWORD [zh|en]``; PASSWORD may
 be the one-time password or the present one.
@@ -14,7 +14,12 @@ SHOTS = Path(__file__).resolve().parents[1] / ".shots"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WORDS = {
     "zh": {"inject": "注入 IDV 4", "clear": "撤除 IDV 4", "acknowledge": "确认", "wrong": "用户名或密码不正确"},
-    "en": {"inject": "Inject IDV 4", "clear": "Clear IDV 4", "acknowledge": "Acknowledge", "wrong": "password is wrong"},
+    "en": {
+        "inject": "Inject IDV 4",
+        "clear": "Clear IDV 4",
+        "acknowledge": "Acknowledge",
+        "wrong": "password is wrong",
+    },
 }
 
 
@@ -46,7 +51,9 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         page = browser.new_page(
-            viewport={"width": 1440, "height": 900}, locale="zh-CN" if language == "zh" else "en-GB", timezone_id="Asia/Shanghai"
+            viewport={"width": 1440, "height": 900},
+            locale="zh-CN" if language == "zh" else "en-GB",
+            timezone_id="Asia/Shanghai",
         )
         page.on("console", lambda m: print("console:", m.text[:300]) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: print("page error:", error))

@@ -31,8 +31,15 @@ class Plant:
         parent = self.asset(path.rsplit("/", 1)[0]) if "/" in path else None
         self._next += 1
         self.assets[self._next] = {
-            "id": self._next, "name": path.rsplit("/", 1)[-1], "path": path, "parent_id": parent, "type": kind,
-            "attributes": attributes or {}, "children": 0, "points": 0, "created_at": iso(STARTED - 86400 * 30),
+            "id": self._next,
+            "name": path.rsplit("/", 1)[-1],
+            "path": path,
+            "parent_id": parent,
+            "type": kind,
+            "attributes": attributes or {},
+            "children": 0,
+            "points": 0,
+            "created_at": iso(STARTED - 86400 * 30),
         }
         if parent:
             self.assets[parent]["children"] += 1
@@ -43,20 +50,38 @@ class Plant:
         owner = self.asset(path)
         self.assets[owner]["points"] += 1
         self.points[series] = {
-            "series": series, "asset_id": owner, "asset_path": path, "name": name, "type": kind, "unit": unit,
-            "description": "", "base": base, "swing": swing, "phase": RNG.random() * 6.28,
+            "series": series,
+            "asset_id": owner,
+            "asset_path": path,
+            "name": name,
+            "type": kind,
+            "unit": unit,
+            "description": "",
+            "base": base,
+            "swing": swing,
+            "phase": RNG.random() * 6.28,
         }
         return series
 
     def device(self, name: str, path: str, online: bool) -> None:
         number = len(self.devices) + 1
         self.devices[number] = {
-            "id": number, "name": name, "asset_id": self.asset(path), "asset_path": path, "enabled": True,
-            "online": online, "connected_at": iso(STARTED) if online else None,
-            "address": f"127.0.0.1:{40000 + number}" if online else None, "client_id": name if online else None,
-            "protocol": "MQTT 5" if online else None, "last_seen": iso(time.time()) if online else iso(STARTED),
-            "points": RNG.randrange(10_000, 3_000_000), "rejected": RNG.choice([0, 0, 0, 12]),
-            "shed": RNG.choice([0, 0, 0, 0, 3]), "publish_filters": [], "subscribe_filters": [],
+            "id": number,
+            "name": name,
+            "asset_id": self.asset(path),
+            "asset_path": path,
+            "enabled": True,
+            "online": online,
+            "connected_at": iso(STARTED) if online else None,
+            "address": f"127.0.0.1:{40000 + number}" if online else None,
+            "client_id": name if online else None,
+            "protocol": "MQTT 5" if online else None,
+            "last_seen": iso(time.time()) if online else iso(STARTED),
+            "points": RNG.randrange(10_000, 3_000_000),
+            "rejected": RNG.choice([0, 0, 0, 12]),
+            "shed": RNG.choice([0, 0, 0, 0, 3]),
+            "publish_filters": [],
+            "subscribe_filters": [],
             "created_at": iso(STARTED - 86400 * 20),
         }
 
@@ -133,22 +158,44 @@ class Plant:
                     qualities.append(got[1])
                 t += spacing
             point = self.points[series]
-            out.append({**{k: point[k] for k in ("series", "asset_path", "name", "type", "unit")},
-                        "times": times, "values": values, "qualities": qualities})
+            out.append(
+                {
+                    **{k: point[k] for k in ("series", "asset_path", "name", "type", "unit")},
+                    "times": times,
+                    "values": values,
+                    "qualities": qualities,
+                }
+            )
         return {"series": out, "truncated": False}
 
 
 TEP = [
-    ("feed", "a_flow", "10*3.m3/h", 0.25, 0.02), ("feed", "d_flow", "kg/h", 3664, 30), ("feed", "e_flow", "kg/h", 4509, 35),
-    ("feed", "ac_flow", "10*3.m3/h", 9.35, 0.1), ("feed", "a_valve", "%", 24, 2), ("feed", "d_valve", "%", 63, 1),
-    ("reactor", "pressure", "kPa", 2705, 8), ("reactor", "level", "%", 75, 1), ("reactor", "temperature", "Cel", 120.4, 0.2),
-    ("reactor", "feed_flow", "10*3.m3/h", 42.3, 0.3), ("reactor", "cooling_water_outlet_temperature", "Cel", 94.6, 0.3),
-    ("reactor", "cooling_water_valve", "%", 41, 1), ("reactor", "cooling_residual", "1", 0, 0.4),
-    ("separator", "temperature", "Cel", 80.1, 0.5), ("separator", "level", "%", 50, 2),
-    ("separator", "pressure", "kPa", 2633, 8), ("separator", "underflow", "m3/h", 25.2, 1),
-    ("separator", "purge_flow", "10*3.m3/h", 0.337, 0.01), ("separator", "purge_b", "%", 13.8, 0.3),
-    ("stripper", "level", "%", 50, 2), ("stripper", "pressure", "kPa", 3102, 9), ("stripper", "underflow", "m3/h", 22.9, 0.6),
-    ("stripper", "temperature", "Cel", 65.7, 0.4), ("stripper", "steam_flow", "kg/h", 230, 8),
-    ("compressor", "recycle_flow", "10*3.m3/h", 26.9, 0.2), ("compressor", "work", "kW", 341, 3),
-    ("product", "g", "%", 53.7, 0.5), ("product", "h", "%", 43.8, 0.5),
+    ("feed", "a_flow", "10*3.m3/h", 0.25, 0.02),
+    ("feed", "d_flow", "kg/h", 3664, 30),
+    ("feed", "e_flow", "kg/h", 4509, 35),
+    ("feed", "ac_flow", "10*3.m3/h", 9.35, 0.1),
+    ("feed", "a_valve", "%", 24, 2),
+    ("feed", "d_valve", "%", 63, 1),
+    ("reactor", "pressure", "kPa", 2705, 8),
+    ("reactor", "level", "%", 75, 1),
+    ("reactor", "temperature", "Cel", 120.4, 0.2),
+    ("reactor", "feed_flow", "10*3.m3/h", 42.3, 0.3),
+    ("reactor", "cooling_water_outlet_temperature", "Cel", 94.6, 0.3),
+    ("reactor", "cooling_water_valve", "%", 41, 1),
+    ("reactor", "cooling_residual", "1", 0, 0.4),
+    ("separator", "temperature", "Cel", 80.1, 0.5),
+    ("separator", "level", "%", 50, 2),
+    ("separator", "pressure", "kPa", 2633, 8),
+    ("separator", "underflow", "m3/h", 25.2, 1),
+    ("separator", "purge_flow", "10*3.m3/h", 0.337, 0.01),
+    ("separator", "purge_b", "%", 13.8, 0.3),
+    ("stripper", "level", "%", 50, 2),
+    ("stripper", "pressure", "kPa", 3102, 9),
+    ("stripper", "underflow", "m3/h", 22.9, 0.6),
+    ("stripper", "temperature", "Cel", 65.7, 0.4),
+    ("stripper", "steam_flow", "kg/h", 230, 8),
+    ("compressor", "recycle_flow", "10*3.m3/h", 26.9, 0.2),
+    ("compressor", "work", "kW", 341, 3),
+    ("product", "g", "%", 53.7, 0.5),
+    ("product", "h", "%", 43.8, 0.5),
 ]

@@ -7,8 +7,15 @@ from answers import ALARMS, DROPS, PLANT, RULES, USERS, Refusal, _change, _page,
 from plant import STARTED, iso
 
 EVENTS = [
-    {"id": f"e{n}", "asset_path": "nab/machine", "kind": "labelled_failure", "from": iso(start), "to": iso(start + 600),
-     "text": "labelled failure", "source": "NAB"}
+    {
+        "id": f"e{n}",
+        "asset_path": "nab/machine",
+        "kind": "labelled_failure",
+        "from": iso(start),
+        "to": iso(start + 600),
+        "text": "labelled failure",
+        "source": "NAB",
+    }
     for n in range(3)
     for start in [STARTED - STARTED % 3600 + 3600 * n - 1200]
 ]
@@ -49,6 +56,7 @@ def _device(kind: str):
                 (PLANT.active_faults.add if on else PLANT.active_faults.discard)(n)
             return 200, {"delivered": device["online"]}
         return 200, device
+
     return handle
 
 
@@ -129,33 +137,66 @@ def _alarm(kind: str):
             raise Refusal(404, "not-found", f"alarm {key}")
         if kind == "acknowledge":
             alarm.update(acknowledged_at=iso(time.time()), acknowledged_by=user)
-            _change(alarm, "closed" if alarm["returned_at"] else "acknowledged_active", "acknowledged", user, b["comment"])
+            _change(
+                alarm, "closed" if alarm["returned_at"] else "acknowledged_active", "acknowledged", user, b["comment"]
+            )
         if kind == "clear":
             alarm["closed_at"] = iso(time.time())
             _change(alarm, "closed", "cleared", user, b["comment"])
         return 200, alarm
+
     return handle
 
 
 def _sql(q: dict, b: dict, user: str) -> tuple[int, object]:
     if "select" not in b["query"].lower():
         raise Refusal(400, "invalid-query", "Only SELECT is possible; line 1, column 1")
-    rows = [[p["asset_path"], p["name"], p["unit"], PLANT.latest(s)["value"]] for s, p in list(PLANT.points.items())[:60]
-            if PLANT.latest(s)]
-    return 200, {"columns": [{"name": n, "type": t} for n, t in [("asset", "String"), ("point", "String"),
-                 ("unit", "String"), ("value", "Float64")]], "rows": rows, "truncated": True, "elapsed_ms": 12.4}
+    rows = [
+        [p["asset_path"], p["name"], p["unit"], PLANT.latest(s)["value"]]
+        for s, p in list(PLANT.points.items())[:60]
+        if PLANT.latest(s)
+    ]
+    return 200, {
+        "columns": [
+            {"name": n, "type": t}
+            for n, t in [("asset", "String"), ("point", "String"), ("unit", "String"), ("value", "Float64")]
+        ],
+        "rows": rows,
+        "truncated": True,
+        "elapsed_ms": 12.4,
+    }
 
 
 def _models(q: dict, b: dict, user: str) -> tuple[int, object]:
-    return 200, [{
-        "id": "tep-energy", "name": "TEP reactor heat balance", "version": "1.0.0",
-        "description": "Heat removed by the cooling water against reaction heat.",
-        "inputs": [{"name": "temperature", "unit": "Cel", "point": "reactor/xmeas_09"},
-                   {"name": "water", "unit": "Cel", "point": "reactor/xmeas_21"}],
-        "outputs": [{"name": "heat", "unit": "kW", "point": "reactor/heat_removed"}],
-        "bindings": [{"asset_path": "tep", "status": "running", "error": None, "evaluated": 5021, "last_at":
-                      iso(time.time())}, {"asset_path": "nab", "status": "error", "error":
-                      "point reactor/xmeas_09 is missing", "evaluated": 0, "last_at": None}]}]
+    return 200, [
+        {
+            "id": "tep-energy",
+            "name": "TEP reactor heat balance",
+            "version": "1.0.0",
+            "description": "Heat removed by the cooling water against reaction heat.",
+            "inputs": [
+                {"name": "temperature", "unit": "Cel", "point": "reactor/xmeas_09"},
+                {"name": "water", "unit": "Cel", "point": "reactor/xmeas_21"},
+            ],
+            "outputs": [{"name": "heat", "unit": "kW", "point": "reactor/heat_removed"}],
+            "bindings": [
+                {
+                    "asset_path": "tep",
+                    "status": "running",
+                    "error": None,
+                    "evaluated": 5021,
+                    "last_at": iso(time.time()),
+                },
+                {
+                    "asset_path": "nab",
+                    "status": "error",
+                    "error": "point reactor/xmeas_09 is missing",
+                    "evaluated": 0,
+                    "last_at": None,
+                },
+            ],
+        }
+    ]
 
 
 def _users(q: dict, b: dict, user: str) -> tuple[int, object]:
@@ -170,8 +211,20 @@ def _drops(q: dict, b: dict, user: str) -> tuple[int, object]:
 
 
 def _audit(q: dict, b: dict, user: str) -> tuple[int, object]:
-    return _page([{"id": n, "time": iso(time.time() - 60 * n), "user": "admin", "action": "device.create",
-                   "resource": f"device/pump-{n:03d}", "detail": ""} for n in range(1, 140)], q)
+    return _page(
+        [
+            {
+                "id": n,
+                "time": iso(time.time() - 60 * n),
+                "user": "admin",
+                "action": "device.create",
+                "resource": f"device/pump-{n:03d}",
+                "detail": "",
+            }
+            for n in range(1, 140)
+        ],
+        q,
+    )
 
 
 ROUTES = [
@@ -180,25 +233,43 @@ ROUTES = [
     ("PATCH", "/session", lambda q, b, u: (200, session(u))),
     ("POST", "/session:changePassword", _change_password),
     ("GET", "/overview", lambda q, b, u: (200, overview())),
-    ("GET", "/devices", _devices), ("POST", "/devices", _create_device),
-    ("GET", r"/devices/(\d+)", _device("get")), ("PATCH", r"/devices/(\d+)", _device("patch")),
-    ("DELETE", r"/devices/(\d+)", _device("delete")), ("POST", r"/devices/(\d+):rotateSecret", _device("secret")),
+    ("GET", "/devices", _devices),
+    ("POST", "/devices", _create_device),
+    ("GET", r"/devices/(\d+)", _device("get")),
+    ("PATCH", r"/devices/(\d+)", _device("patch")),
+    ("DELETE", r"/devices/(\d+)", _device("delete")),
+    ("POST", r"/devices/(\d+):rotateSecret", _device("secret")),
     ("POST", r"/devices/(\d+):send", _device("send")),
-    ("GET", "/assets", _assets), ("GET", r"/assets/(\d+)", _asset), ("PATCH", r"/assets/(\d+)", _asset),
+    ("GET", "/assets", _assets),
+    ("GET", r"/assets/(\d+)", _asset),
+    ("PATCH", r"/assets/(\d+)", _asset),
     ("GET", "/points", _points),
     ("POST", "/series:query", lambda q, b, u: (200, PLANT.query(b, _seconds(b["from"]), _seconds(b["to"])))),
     ("POST", "/series:latest", lambda q, b, u: (200, {"items": [PLANT.latest(s) for s in b["series"]]})),
     ("POST", "/sql", _sql),
-    ("GET", "/rules", _rules), ("POST", "/rules", _save_rule), ("PUT", r"/rules/(\d+)", _save_rule),
-    ("DELETE", r"/rules/(\d+)", _drop_rule), ("GET", r"/rules/(\d+)", lambda q, b, u, n: (200, RULES[int(n)])),
-    ("GET", "/alarms", _alarms), ("GET", "/alarms/([^/:]+)", _alarm("get")),
-    ("POST", "/alarms/([^/:]+):acknowledge", _alarm("acknowledge")), ("POST", "/alarms/([^/:]+):clear", _alarm("clear")),
-    ("GET", "/models", _models), ("PUT", "/models/([^/]+)/bindings", lambda q, b, u, m: (200, {})),
-    ("GET", "/events", lambda q, b, u: _page(
-        [e for e in EVENTS if not q.get("asset") or e["asset_path"].startswith(q["asset"])], q)),
-    ("GET", "/users", _users), ("POST", "/users", lambda q, b, u: (201, {"user": {**b, "id": 9}, "password": "once-9182-kwq1"})),
-    ("PATCH", r"/users/(\d+)", lambda q, b, u, n: (200, {})), ("DELETE", r"/users/(\d+)", lambda q, b, u, n: (204, None)),
+    ("GET", "/rules", _rules),
+    ("POST", "/rules", _save_rule),
+    ("PUT", r"/rules/(\d+)", _save_rule),
+    ("DELETE", r"/rules/(\d+)", _drop_rule),
+    ("GET", r"/rules/(\d+)", lambda q, b, u, n: (200, RULES[int(n)])),
+    ("GET", "/alarms", _alarms),
+    ("GET", "/alarms/([^/:]+)", _alarm("get")),
+    ("POST", "/alarms/([^/:]+):acknowledge", _alarm("acknowledge")),
+    ("POST", "/alarms/([^/:]+):clear", _alarm("clear")),
+    ("GET", "/models", _models),
+    ("PUT", "/models/([^/]+)/bindings", lambda q, b, u, m: (200, {})),
+    (
+        "GET",
+        "/events",
+        lambda q, b, u: _page([e for e in EVENTS if not q.get("asset") or e["asset_path"].startswith(q["asset"])], q),
+    ),
+    ("GET", "/users", _users),
+    ("POST", "/users", lambda q, b, u: (201, {"user": {**b, "id": 9}, "password": "once-9182-kwq1"})),
+    ("PATCH", r"/users/(\d+)", lambda q, b, u, n: (200, {})),
+    ("DELETE", r"/users/(\d+)", lambda q, b, u, n: (204, None)),
     ("GET", "/tenants", lambda q, b, u: _page([{"id": 1, "name": "node", "created_at": iso(STARTED)}], q)),
     ("POST", "/tenants", lambda q, b, u: (201, {"id": 2, **b})),
-    ("GET", "/drops", _drops), ("GET", "/audit", _audit), ("GET", "/health", lambda q, b, u: (200, {"status": "ok"})),
+    ("GET", "/drops", _drops),
+    ("GET", "/audit", _audit),
+    ("GET", "/health", lambda q, b, u: (200, {"status": "ok"})),
 ]

@@ -36,6 +36,10 @@ PAGES = {
     "audit": "/administration/audit",
     "about": "/administration/about",
     "missing": "/nothing/here",
+    "new-device": "/devices",
+    "new-rule": "/rules",
+    "chooser": "/trend",
+    "custom-range": "/trend?p=@pressure&r=1h",
 }
 
 
@@ -57,6 +61,12 @@ def act(page: Page, name: str) -> None:
     if name == "alarm":
         page.locator("button.open").first.click()
         page.wait_for_timeout(600)
+    if name in ("new-device", "new-rule", "chooser"):
+        page.locator("main .el-button--primary").first.click()
+        page.wait_for_timeout(900)
+    if name == "custom-range":
+        page.locator(".presets button").last.click()
+        page.wait_for_timeout(400)
     if name == "sql":
         page.locator("form button[type=submit]").click()
         page.wait_for_timeout(600)
@@ -68,9 +78,16 @@ def act(page: Page, name: str) -> None:
 
 def axe(page: Page, source: str) -> list[dict[str, Any]]:
     page.evaluate(source)
-    result = page.evaluate("() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})")
+    result = page.evaluate(
+        "() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
+    )
     return [
-        {"id": v["id"], "impact": v["impact"], "count": len(v["nodes"]), "first": [n["html"][:160] for n in v["nodes"][:3]]}
+        {
+            "id": v["id"],
+            "impact": v["impact"],
+            "count": len(v["nodes"]),
+            "first": [n["html"][:160] for n in v["nodes"][:3]],
+        }
         for v in result["violations"]
     ]
 
@@ -121,12 +138,20 @@ def main() -> None:
                     page.goto(options.url + address(page, path))
                     page.wait_for_timeout(2500)
                     act(page, name)
-                    page.screenshot(path=shots / f"{name}-{size}-{language}.png", full_page=size == "wide" and name != "alarm")
+                    page.screenshot(
+                        path=shots / f"{name}-{size}-{language}.png", full_page=size == "wide" and name != "alarm"
+                    )
                     sideways = page.evaluate("document.documentElement.scrollWidth > innerWidth")
                     found = axe(page, source)
-                    raw = page.evaluate(r"(document.body.innerText.match(/\b[a-z]+\.[a-z]+_[a-z_]+\b/g) || []).slice(0, 3)")
-                    foreign = "" if language == "zh" else page.evaluate(
-                        "(document.body.innerText.match(/[\\u4e00-\\u9fff]+/g) || []).slice(0, 3).join(' ')"
+                    raw = page.evaluate(
+                        r"(document.body.innerText.match(/\b[a-z]+\.[a-z]+_[a-z_]+\b/g) || []).slice(0, 3)"
+                    )
+                    foreign = (
+                        ""
+                        if language == "zh"
+                        else page.evaluate(
+                            "(document.body.innerText.match(/[\\u4e00-\\u9fff]+/g) || []).slice(0, 3).join(' ')"
+                        )
                     )
                     if found or sideways or errors:
                         findings += len(found) + len(errors) + sideways

@@ -62,6 +62,7 @@ describe('latest values', () => {
     expect(isStale(at('2014-01-01T00:00:00Z', '2026-01-01T00:01:30Z'), now)).toBe(false)
     expect(isStale(at('2026-01-01T00:00:30Z'), now)).toBe(true)
     expect(isStale(null, now)).toBe(false)
+    expect(isStale({ value: true, quality: 0, time: '2025-01-01T00:00:00Z' }, now)).toBe(false)
   })
 })
 

@@ -1,6 +1,6 @@
 /** Words of the shell and words shared by pages. */
 export default {
-  brand: { name: 'Gongfu', latin: 'Gongfu', subtitle: 'Industrial-internet platform' },
+  brand: { name: 'Gongfu', latin: 'Gongfu', subtitle: 'Industrial internet' },
   nav: {
     label: 'Main navigation',
     skip: 'Skip to content',

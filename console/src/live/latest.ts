@@ -9,8 +9,11 @@ export function isNewer(candidate: Latest, held: Latest | undefined | null): boo
 
 export const STALE_AFTER_MS = 60_000
 
-/** A value nobody refreshed for a minute is shown as stale; replays count by arrival, not by source time. */
+/**
+ * A number nobody refreshed for a minute is shown as stale; replays count by arrival, not by source time. States (flags,
+ * text) are sent when they change, so their age says nothing.
+ */
 export function isStale(latest: Latest | null | undefined, now: number): boolean {
-  if (!latest) return false
+  if (!latest || typeof latest.value !== 'number') return false
   return now - Date.parse(latest.ingested_at ?? latest.time) > STALE_AFTER_MS
 }

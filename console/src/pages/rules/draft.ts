@@ -94,7 +94,7 @@ export function sayRule(rule: Pick<RuleDraft, 'kind' | 'asset' | 'point' | 'cond
 export function shortCondition(kind: RuleKind, condition: RuleCondition): string {
   const sign = condition.direction === 'below' ? '<' : '>'
   if (kind === 'threshold') return `${sign} ${condition.limit ?? '?'}${condition.delay_s ? `, ${condition.delay_s} s` : ''}`
-  if (kind === 'rate') return `Δ ${sign === '<' ? '−' : '+'}${condition.per_s ?? '?'}/s, ${condition.window_s ?? '?'} s`
+  if (kind === 'rate') return `Δ ${sign === '<' ? '−' : '+'}${Number((condition.per_s ?? 0).toPrecision(4))}/s, ${condition.window_s ?? '?'} s`
   return `∅ ${condition.timeout_s ?? '?'} s`
 }
 
