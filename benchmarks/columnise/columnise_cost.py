@@ -2,8 +2,8 @@
 
     python benchmarks/columnise/columnise_cost.py [messages]
 
-Prints CPU-µs per point (least of sixty short runs: other load on the machine only ever adds) of the columniser alone: parsing, typing, appending, encoding the block,
-receipts. The block log is replaced by one that acknowledges at once.
+Prints CPU-µs per point (least of sixty short runs, because other load only ever adds) of the columniser alone:
+parsing, typing, appending, encoding the block, receipts. The block log is replaced by one that acknowledges at once.
 """
 
 import asyncio
