@@ -23,6 +23,7 @@ from gongfu.web.paths import http_path
 
 PREFIX = "/v1"
 MAX_BODY_BYTES = 1_048_576
+_READ_ON_BYTES = 4_194_304
 
 # The escape of U+0000 in JSON, and not an escaped backslash before "u0000".
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -119,17 +120,28 @@ class _Operations:
 
 
 async def _read_body(request: Request, bound: int) -> bytes:
-    too_large = Problem(413, "body-too-large", "The body is too large", f"at most {bound} bytes")
+    """Return the body.
+
+    A body beyond the bound is read on for a while and forgotten: a server that closes while the client still sends
+    makes many clients see a broken connection instead of the answer.
+
+    Raises:
+        Problem: 413 when it has more than ``bound`` bytes.
+    """
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > bound:
-        raise too_large
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > bound:
-            raise too_large
-        chunks.append(chunk)
+    if not length.isdigit() or int(length[:18]) <= bound + _READ_ON_BYTES:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > bound + _READ_ON_BYTES:
+                break
+            if size <= bound:
+                chunks.append(chunk)
+            else:
+                chunks.clear()
+    if size > bound or (length.isdigit() and int(length[:18]) > bound):
+        raise Problem(413, "body-too-large", "The body is too large", f"at most {bound} bytes")
     return b"".join(chunks)
 
 

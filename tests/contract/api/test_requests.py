@@ -1,5 +1,8 @@
 """What a request may look like, and what is answered when it does not."""
 
+import contextlib
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -58,8 +61,26 @@ def test_body_must_be_declared_as_json(web: Web, content_type: str) -> None:
 def test_oversize_bodies_are_refused_with_and_without_a_length(web: Web) -> None:
     client = web.clients["engineer"]
     problem(client.post("/v1/devices", content=b" " * 200_001, headers=JSON), 413, "body-too-large")
-    chunks = (b" " * 10_000 for _ in range(30))
-    problem(client.post("/v1/devices", content=chunks, headers=JSON), 413, "body-too-large")
+    for count in (21, 300):
+        chunks = (b" " * 10_000 for _ in range(count))
+        problem(client.post("/v1/devices", content=chunks, headers=JSON), 413, "body-too-large")
+    # The connection goes on to be used.
+    assert client.get("/v1/session").status_code == 200
+
+
+def test_body_without_end_is_cut_off(web: Web) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 65_536
+            yield b" " * 65_536
+
+    with web.client() as client, contextlib.suppress(httpx.TransportError):
+        client.headers = web.clients["engineer"].headers
+        problem(client.post("/v1/devices", content=endless(), headers=JSON), 413, "body-too-large")
+    assert sent < 64 * 1_048_576
 
 
 def test_unknown_paths_and_methods(web: Web) -> None:
