@@ -471,7 +471,8 @@ async def test_one_flooding_connection_does_not_hold_up_another(door: Door) -> N
     await loud.close()
 
 
-async def test_wildcards_do_not_match_dollar_topics(door: Door) -> None:
+async def test_wildcards_do_not_match_dollar_topics(own_door: Callable[..., Door]) -> None:
+    door = own_door()
     async with await door.client(MQTT_5).connect() as client:
         await client.subscribe("#", 1)
         await client.subscribe("+/B", 1)
