@@ -1,5 +1,7 @@
 import { createRouter, createWebHistory } from 'vue-router'
+import { ProblemError } from '@/api/http'
 import { session } from '@/api/session'
+import { tellProblem } from '@/components/problem'
 import { PAGES } from '@/pages/routes'
 import SignInPage from '@/pages/signin/SignInPage.vue'
 import ConsoleShell from '@/shell/ConsoleShell.vue'
@@ -32,9 +34,12 @@ router.beforeEach(async (to) => {
 
 const RELOADED = 'gongfu.reloaded'
 
-// After an upgrade of the node the files of the old console are gone: load the new one, but never in a circle.
-router.onError((error, to) => {
+// A page that does not load: the node is away (say so, stay here), or it was upgraded and the files of this console are
+// gone (load the new one, but never in a circle).
+router.onError(async (error, to) => {
   if (!/dynamically imported module|module script|preload/i.test(String(error))) return
+  const answer = await fetch('/v1/health').catch(() => null)
+  if (!answer?.ok) return void tellProblem(new ProblemError(0, 'unreachable', '', ''))
   if (Date.now() - Number(sessionStorage.getItem(RELOADED) ?? 0) < 10_000) return
   sessionStorage.setItem(RELOADED, String(Date.now()))
   window.location.assign(to.fullPath)

@@ -64,5 +64,5 @@ const SYMBOLS: Record<string, string> = { Cel: '°C', '[degF]': '°F', '%': '%',
 
 /** The symbol of a UCUM unit; unknown codes stay as they are. */
 export function unitSymbol(unit: string): string {
-  return SYMBOLS[unit] ?? unit.replace(/([a-z])3(?=\/|$)/g, '$1³').replace(/([a-z])2(?=\/|$)/g, '$1²')
+  return SYMBOLS[unit] ?? unit.replace(/^10\*(\d)\.?/, (_, power: string) => `10${'⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(power)]} `).replace(/([a-z])3(?=\/|$)/g, '$1³').replace(/([a-z])2(?=\/|$)/g, '$1²')
 }
