@@ -19,16 +19,13 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 NODE_VENV = ROOT / ".venv-node"
-ZIG_VENV = ROOT / ".venv-zig"
 CONSOLE = ROOT / "console"
 STATIC = ROOT / "gongfu" / "web" / "static"
 NODE_NEEDED = (20, 19)
@@ -85,55 +82,15 @@ def install_python(packages: str) -> str:
         return "up to date"
     say(f"python packages: installing {lock.relative_to(ROOT)}")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    zig = None
-    if packages != "runtime" and not has_compiler(python):
-        say("python packages: no C compiler with Python headers here, taking the package ziglang for the plant")
-        zig = ThreadPoolExecutor(1).submit(install_zig)
     # Compiling every module takes longer than all the rest; Python compiles those that are imported.
     run_step([*pip, "--no-compile", "--require-hashes", "--requirement", str(lock)], "installing the locked packages")
     run_step([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "installing Gongfu")
     if packages != "runtime":
-        install_plant(python, pip, zig.result() if zig else None)
+        plant = ["--no-deps", "--no-build-isolation", "--require-hashes", "--requirement"]
+        lock = ROOT / "requirements" / "plant.txt"
+        run_step([*pip, "--no-compile", *plant, str(lock)], "installing tep-studio")
     stamp.write_text(wanted)
     return "installed"
-
-
-def install_plant(python: Path, pip: list[str], zig: Path | None) -> None:
-    """Install tep-studio, the plant of the demo: published as source only, so it is compiled here."""
-    lock = ROOT / "requirements" / "plant.txt"
-    if zig is None:
-        command = [*pip, "--no-compile", "--no-deps", "--no-build-isolation", "--require-hashes"]
-        run_step([*command, "--requirement", str(lock)], "installing tep-studio")
-        return
-    with tempfile.TemporaryDirectory(prefix="gongfu-plant-") as scratch:
-        download = [str(python), "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--dest", scratch]
-        run_step(
-            [*download, "--no-deps", "--no-build-isolation", "--require-hashes", "--requirement", str(lock)],
-            "downloading tep-studio",
-        )
-        (sdist,) = Path(scratch).glob("tep_studio-*.tar.gz")
-        build = str(ROOT / "packaging" / "build_plant.py")
-        run_step([str(python), build, str(sdist), str(zig)], "compiling tep-studio")
-
-
-def has_compiler(python: Path) -> bool:
-    """Return whether extension modules can be compiled here: a compiler and Python's headers."""
-    query = (
-        "import pathlib, shutil, sysconfig; "
-        "print(pathlib.Path(sysconfig.get_path('include'), 'Python.h').exists()"
-        " and shutil.which((sysconfig.get_config_var('CC') or 'cc').split()[0]) is not None)"
-    )
-    answer = subprocess.run([str(python), "-c", query], capture_output=True, text=True, check=True)
-    return answer.stdout.strip() == "True"
-
-
-def install_zig() -> Path:
-    """Install Zig, a C compiler in a package, in an environment of its own; return that environment's Python."""
-    python = make_venv(ZIG_VENV)
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
-    lock = ROOT / "requirements" / "compiler.txt"
-    run_step([*pip, "--require-hashes", "--requirement", str(lock)], "installing ziglang")
-    return python
 
 
 def build_console() -> str:
