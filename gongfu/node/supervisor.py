@@ -139,6 +139,13 @@ class Supervisor:
         """Ask for a drain."""
         self._stop.set()
 
+    def restart(self, name: str, reason: str) -> None:
+        """End a role so that it is started again; nothing happens when it does not run."""
+        role = self._roles.get(name)
+        if role is not None and role.process is not None:
+            self.say(f"restarting {name}: {reason}")
+            role.process.terminate()
+
     def say(self, text: str) -> None:
         """Write lines to the console and to the log of the supervisor."""
         self._console.say(text)

@@ -5,22 +5,40 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 import gongfu
 from gongfu.kernel.subjects import Subjects
 from gongfu.node.configuration import Configuration, exposures
 from gongfu.node.console import Console
 from gongfu.node.data_directory import DataDirectory, DataDirectoryError, DirectoryLock
+from gongfu.node.log_watch import LogWatch
 from gongfu.node.plan import PREPARE, Plan, banner, make_plan, port_needs, ready_document, role_specs
 from gongfu.node.ports import port_trouble
 from gongfu.node.runtime import RUNTIME_VARIABLE, Runtime
 from gongfu.node.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
 METRICS_INTERVAL_S = 2.0
+
+
+class _Gauges(msgspec.Struct):
+    log_available: float | None = None
+
+
+class _RoleMetrics(msgspec.Struct):
+    """What matters here of a role's metrics."""
+
+    role: str
+    gauges: _Gauges
 
 
 def run_node(configuration: Configuration, *, quiet: bool = False, as_json: bool = False) -> int:
@@ -77,7 +95,7 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: 
         else:
             print(banner(plan, directory, seconds, admin), flush=True)
 
-    return await supervisor.run(ready, lambda: _publish_metrics(plan.runtime, supervisor))
+    return await supervisor.run(ready, lambda: _watch_bus(plan.runtime, supervisor))
 
 
 async def _prepare(runtime: Path) -> tuple[str, str] | None:
@@ -109,14 +127,22 @@ async def _prepare(runtime: Path) -> tuple[str, str] | None:
     return (str(admin[0]), str(admin[1])) if admin else None
 
 
-async def _publish_metrics(runtime: Runtime, supervisor: Supervisor) -> None:
-    """Publish the roles' process data every two seconds, as long as the node runs."""
-    import msgspec
-
-    from gongfu.bus.connection import BusAddress, open_bus
+async def _watch_bus(runtime: Runtime, supervisor: Supervisor) -> None:
+    """Publish the roles' process data every two seconds, and restart an own NATS whose log stays shut."""
+    from gongfu.bus.connection import BusAddress, open_bus, subscribe
 
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), "supervisor")
-    subject = Subjects(runtime.node).metrics("supervisor")
+    subjects = Subjects(runtime.node)
+    watch = LogWatch()
+    read = msgspec.json.Decoder(_RoleMetrics).decode
+
+    async def heard(message: "Msg") -> None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            metrics = read(message.data)
+            if metrics.gauges.log_available is not None:
+                watch.heard(metrics.role, metrics.gauges.log_available > 0, time.monotonic())
+
+    await subscribe(bus, subjects.metrics("*"), heard)
     try:
         while True:
             roles = supervisor.report()
@@ -128,7 +154,9 @@ async def _publish_metrics(runtime: Runtime, supervisor: Supervisor) -> None:
                 "gauges": {"roles_ready": sum(row["state"] == "ready" for row in roles) - 1},
                 "roles": roles,
             }
-            await bus.publish(subject, msgspec.json.encode(document))
+            await bus.publish(subjects.metrics("supervisor"), msgspec.json.encode(document))
+            if watch.should_restart(shutil.disk_usage(runtime.data_dir).free, time.monotonic()):
+                supervisor.restart("nats", "the block log takes nothing although the disk has room")
             await asyncio.sleep(METRICS_INTERVAL_S)
     finally:
         with contextlib.suppress(Exception):

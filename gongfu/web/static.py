@@ -23,7 +23,7 @@ _CHECK = "no-cache"
 
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Gongfu</title></head><body>
-<h1>Gongfu · 工府</h1>
+<h1>Gongfu · 工赋</h1>
 <p>The node runs, but this installation has no built console.</p>
 <p>To build it from a source checkout: <code>make console</code>, then reload this page.</p>
 <p>The API is at <a href="/v1/openapi.json">/v1/openapi.json</a>; the command line is <code>gongfu --help</code>.</p>

@@ -29,7 +29,7 @@ def _step(_: click.Context, __: click.Parameter, value: str | None) -> float | N
 @click.option("--step", callback=_step, help="Length of a step, such as 1m; with --aggregate.")
 @click.option("--order", type=click.Choice(["asc", "desc"]), default="asc", show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="At most this many values a point.")
-@click.option("--good", is_flag=True, help="Only values of good quality.")
+@click.option("--good", is_flag=True, help="Only values of good quality (aggregates always are).")
 @click.option("--format", "form", type=click.Choice(["table", "csv"]), default="table", show_default=True)
 @node_options
 def command(
@@ -56,8 +56,10 @@ def command(
         "from": time_of(start, now),
         "to": time_of(end, now),
         "order": order,
-        "quality": "good" if good else "all",
     }
+    # Aggregates are of good values unless the node is told otherwise; raw values are shown with their quality.
+    if good or not aggregate:
+        body["quality"] = "good" if good else "all"
     if aggregate:
         body.update(aggregate=aggregate, step=step)
     if limit:
