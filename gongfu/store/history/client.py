@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -238,12 +237,6 @@ class ClickHouseHistory:
         raw = await self._within(self._readers, lambda client: client.raw_query(statements.sizes(), fmt="TabSeparated"))
         rows = [line.split("\t") for line in raw.decode().splitlines()]
         return {name: TableSize(int(n), int(size), int(parts)) for name, n, size, parts in rows}
-
-    async def backup(self, directory: Path) -> None:
-        """See ``HistoryStore``."""
-        from gongfu.store.history.backup import export_history
-
-        await asyncio.to_thread(export_history, self, directory)
 
     async def close(self) -> None:
         """See ``HistoryStore``."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -198,10 +197,6 @@ class HistoryStore(Protocol):
 
     async def sizes(self) -> dict[str, TableSize]:
         """Return the size of each table by name."""
-        ...
-
-    async def backup(self, directory: Path) -> None:
-        """Write a consistent, verified copy into a new directory while inserts go on."""
         ...
 
     async def close(self) -> None:
