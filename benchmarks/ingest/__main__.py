@@ -107,7 +107,9 @@ def _load_rows(data_dir: Path, options: Options) -> list[Row]:
         for form, topic, assets in FORMS:
             _say(f"{form}: {options.connections} connections, QoS 1, {options.seconds:g} s")
             load = Load("127.0.0.1", node.ports.mqtt, devices, options.seconds, options.window, form=form, topic=topic)
-            first = run_load(node, replace(load, seconds=0.1, window=1), assets)
+            # A Sparkplug edge node begins with its birth certificate.
+            birth = replace(load, seconds=0.1, window=1, topic=topic.replace("/NDATA/", "/NBIRTH/"))
+            first = run_load(node, birth, assets)
             took = (first.outcome.last_ack_at - first.outcome.first_at) / 1e9
             rows.append(Row(f"{form}: first contact, {options.connections * load.points} new points", took, "s"))
             rows += _throughput_rows(form, run_load(node, load, assets))
