@@ -154,7 +154,8 @@ class Devices:
                 asset, added = asset_records.ensure(connection, subject.tenant, names, now, attributes=attributes)
                 if attributes and not added:
                     row = asset_records.by_id(connection, subject.tenant, asset)
-                    merged = check_attributes({**row.attributes, **attributes})  # type: ignore[union-attr]
+                    assert row is not None  # the tree is locked
+                    merged = check_attributes({**row.attributes, **attributes})
                     asset_records.change(connection, asset, {"attributes": merged})
                 key = device_records.add(
                     connection,

@@ -86,8 +86,9 @@ class Sessions:
         self._limit.attempt(name, address, now)
         with reading(self._engine) as connection:
             row = user_records.by_name(connection, name)
-        usable = row is not None and row.enabled
-        if not passwords.verify_password(row.password_hash if usable else "", password):  # type: ignore[union-attr]
+        # An unknown name takes as long as a wrong password.
+        hashed = row.password_hash if row is not None and row.enabled else ""
+        if not passwords.verify_password(hashed, password):
             raise unauthenticated("user name or password is wrong")
         self._limit.succeeded(name, address)
         token = new_token()
