@@ -129,7 +129,10 @@ def test_tail(pump: tuple[Node, str]) -> None:
         assert follower.wait(10) == 0
     finally:
         follower.close()
-    assert json.loads(follower.output.splitlines()[-1])["value"] >= 100
+    first, *others = [json.loads(line)["value"] for line in follower.output.splitlines()]
+    assert first == 29.0
+    assert len(others) == 1
+    assert others[0] >= 100
 
 
 def test_users(pump: tuple[Node, str]) -> None:

@@ -34,15 +34,24 @@ def command(points: tuple[str, ...], follow: bool, count: int | None, as_json: b
         print_table(("time", "point", "value", "unit", "quality"), rows, "no values yet")
         return
     seen = 0
+    shown: dict[int, dict[str, Any]] = {}
     for item in items:
         _print(chosen, item, as_json)
+        shown[int(item["series"])] = item
     for event, data in api.events("/stream", series=",".join(map(str, series))):
         for item in data if event == "latest" else ():
+            # The stream begins with the newest values, which are on the screen already.
+            if _same(item, shown.pop(int(item["series"]), None)):
+                continue
             _print(chosen, item, as_json)
             seen += 1
             if seen == count:
                 return
     raise Failure("the node ended the stream", "it may be restarting: `gongfu status`")
+
+
+def _same(item: dict[str, Any], shown: dict[str, Any] | None) -> bool:
+    return shown is not None and all(item.get(key) == shown.get(key) for key in ("time", "value", "quality"))
 
 
 def _row(chosen: dict[int, Chosen], item: dict[str, Any]) -> tuple[Any, ...]:
