@@ -51,8 +51,9 @@ def test_status_shows_all_roles(pump: tuple[Node, str]) -> None:
 
     def all_known() -> dict[str, Any]:
         overview = json.loads(node.run_cli("status", "--json").stdout)
-        known = all(role["rss_bytes"] for role in overview["roles"]) and overview["totals"]["points_accepted"] >= 20
-        return overview if known else {}
+        roles = overview["roles"]  # none until the supervisor has told of them
+        known = bool(roles) and all(role["rss_bytes"] and role["state"] == "ready" for role in roles)
+        return overview if known and overview["totals"]["points_accepted"] >= 20 else {}
 
     overview = wait_until(all_known, "metrics of all roles")
     roles = {role["role"]: role for role in overview["roles"]}
