@@ -86,6 +86,37 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a point: what it was from ``ingested`` on, until the next version.
+
+    Attributes:
+        ingested: when the history learned it, UTC ns (whole milliseconds).
+        value: float, int, 0 or 1 for booleans, or text.
+        quality: quality byte.
+        corrected_by: who corrected it by hand; empty for what a device sent.
+        reason: the reason that was given; empty for what a device sent.
+    """
+
+    ingested: int
+    value: float | int | str
+    quality: int
+    corrected_by: str = ""
+    reason: str = ""
+
+
+class RollupLevel(StrEnum):
+    """Length of the buckets of a roll-up table."""
+
+    MINUTE = "1m"
+    HOUR = "1h"
+
+    @property
+    def seconds(self) -> int:
+        """Length of a bucket in seconds."""
+        return 60 if self is RollupLevel.MINUTE else 3600
+
+
+@dataclass(frozen=True, slots=True)
 class SqlLimits:
     """Bounds of one SQL query of a user."""
 
@@ -138,8 +169,49 @@ class HistoryStore(Protocol):
         order: Order = Order.ASCENDING,
         limit: int = 10_000,
         good_only: bool = False,
+        as_of: int | None = None,
     ) -> Samples:
-        """Return points of series of one type in ``[time_from, time_to)``, at most ``limit`` of each series."""
+        """Return points of series of one type in ``[time_from, time_to)``, at most ``limit`` of each series.
+
+        With ``as_of`` (UTC ns, whole milliseconds count) each point is the version that the history had learned by
+        then; points it had not are absent. Without it, each is the newest version.
+        """
+        ...
+
+    async def correct(
+        self, value_type: ValueType, columns: Columns, *, corrected_by: str, reason: str, ingested: int | None = None
+    ) -> int:
+        """Correct or add points by hand; the versions they replace stay readable. Return how many points changed.
+
+        A point that already has this value and quality is left alone, so repeating a correction changes nothing.
+
+        Args:
+            value_type: type of the series.
+            columns: the points as they should be.
+            corrected_by: who corrects, not empty, at most 200 characters.
+            reason: why, not empty, at most 1,000 characters.
+            ingested: time of the correction, UTC ns; default now. Later than the versions it replaces, else they stay.
+
+        Raises:
+            HistoryError: no author or no reason.
+        """
+        ...
+
+    async def versions(self, value_type: ValueType, series: int, time: int) -> list[Version]:
+        """Return the versions of the point of a series at a source time, oldest first; the last one is what reads show.
+
+        A resend of the same value and quality is no version of its own.
+        """
+        ...
+
+    async def rolled(
+        self, level: RollupLevel, series: Sequence[int], time_from: int, time_to: int
+    ) -> dict[int, list[tuple[int, int]]]:
+        """Return by series the ranges ``[from, to)`` (UTC ns, ascending, whole UTC days) whose roll-ups are final.
+
+        Inside of them table ``rollup_double_<level>`` has exactly the buckets that have points; outside, read the
+        points. Only series of type double; a range is absent where the points are sparse, new, or changed since.
+        """
         ...
 
     async def aggregate(
