@@ -182,7 +182,10 @@ class Assets:
                 document = _document(_find(connection, subject, key))
         except IntegrityError:
             raise conflict("there is an asset at the new path already") from None
-        self._announce(RegistryChange(kind="asset", id=key, name=path, tenant=subject.tenant, change="updated"))
+        was_moved = path != row.path
+        self._announce(
+            RegistryChange(kind="asset", id=key, name=path, tenant=subject.tenant, change="updated", moved=was_moved)
+        )
         # A device writes to its asset's path, which it learnt when it connected.
         for item in moved:
             self._announce(

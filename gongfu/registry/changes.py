@@ -17,6 +17,7 @@ class RegistryChange(msgspec.Struct, frozen=True, kw_only=True):
         name: name of the device, path of the asset, name of the point.
         tenant: tenant id.
         change: ``secret`` means that the old secret of a device is no longer valid.
+        moved: an updated asset has another path, and so has all below it.
     """
 
     kind: str
@@ -24,6 +25,7 @@ class RegistryChange(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     tenant: int
     change: Change
+    moved: bool = False
 
 
 # Called on the thread that made the change, after its commit; must not raise and not block.

@@ -6,6 +6,7 @@ null or empty is the own asset) and ``quality`` (uint8, the quality byte).
 """
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -199,7 +200,7 @@ class ArrowColumns:
         """Number of points."""
         return len(self._times)
 
-    def missing(self, names: dict[str, Series]) -> dict[str, ValueType]:
+    def missing(self, names: Mapping[str, Series]) -> dict[str, ValueType]:
         """Return valid names without a series, with the type each gets."""
         used = [self._names[index] for index in self._used]
         return {name: self._value_type for name in used if name not in names and not name_problem(name, MAX_NAME)}

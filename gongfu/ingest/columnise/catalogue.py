@@ -4,6 +4,7 @@ import asyncio
 import logging
 import zlib
 from concurrent.futures import Executor
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -35,7 +36,8 @@ class RegistryUnavailableError(Exception):
 class SeriesCatalogue:
     """Points by asset. ``find`` is a look-up in memory; ``resolve`` reads the registry and makes what is missing.
 
-    ``tables`` has what is in memory by (own asset of a writer, child path); it is the same object for ever.
+    ``own`` has what is in memory by own asset of a writer, ``_below`` by own asset and child path: two levels, as a
+    tuple for each of a million children would cost as much as their points. ``own`` is the same object for ever.
     Use from one event loop. All calls of ``resolve`` that come while a transaction runs share the next one.
     """
 
@@ -44,15 +46,18 @@ class SeriesCatalogue:
         self._executor = executor
         self._limits = limits
         self._clock = clock
-        self.tables: dict[tuple[int, str], PointTable] = {}
-        self._by_asset: dict[int, PointTable] = {}
+        self.own: dict[int, PointTable] = {}
+        self._below: dict[int, dict[str, PointTable]] = {}
         self._refused: dict[tuple[int, str], tuple[Reason, float]] = {}
         self._waiting: list[tuple[Want, asyncio.Future[Found]]] = []
         self._task: asyncio.Task[None] | None = None
 
     def find(self, writer: Writer, child: str) -> PointTable | None:
         """Return the points of the writer's own asset (child "") or of one below it, or None when not in memory."""
-        return self.tables.get((writer.asset, child))
+        if not child:
+            return self.own.get(writer.asset)
+        below = self._below.get(writer.asset)
+        return None if below is None else below.get(child)
 
     def refusal(self, writer: Writer, child: str) -> Reason | None:
         """Return why new points of an asset (or the asset) were refused a moment ago, or None."""
@@ -79,9 +84,9 @@ class SeriesCatalogue:
         self._keep(want, await future)
 
     def forget(self) -> None:
-        """Drop everything from memory: an asset or point was changed or deleted."""
-        self.tables.clear()
-        self._by_asset.clear()
+        """Drop everything from memory: an asset was moved or deleted, or a point deleted."""
+        self.own.clear()
+        self._below.clear()
         self._refused.clear()
 
     def _keep(self, want: Want, found: Found) -> None:
@@ -90,11 +95,11 @@ class SeriesCatalogue:
             self._refused[want.own, want.child] = (found.refused, expires)
         if not found.asset:
             return
-        table = self._by_asset.get(found.asset)
-        if table is None:
-            partition = partition_of(found.asset, self._limits.partitions)
-            table = self._by_asset[found.asset] = PointTable(found.asset, partition)
-        self.tables[want.own, want.child] = table
+        tables: dict[Any, PointTable] = self._below.setdefault(want.own, {}) if want.child else self.own
+        key = want.child or want.own
+        table = tables.get(key)
+        if table is None or table.asset != found.asset:
+            table = tables[key] = PointTable(found.asset, partition_of(found.asset, self._limits.partitions))
         table.names.update(found.points)
         table.complete = table.complete or not want.complete
 

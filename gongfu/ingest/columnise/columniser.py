@@ -79,7 +79,7 @@ class Columniser:
         self._log = log or BlockLog(bus, subjects, counters)
         self._catalogue = SeriesCatalogue(engine, self._executor, limits, clock)
         self._reader = PayloadReader(limits)
-        self._tables = self._catalogue.tables
+        self._tables = self._catalogue.own
         self._drops = DropRecorder(engine, self._executor, clock)
         self._accumulator = Accumulator(self._log, clock, counters, self._settle_block)
         # Jobs of devices that wait for the registry; the first of each queue is the one that asked.
@@ -136,7 +136,7 @@ class Columniser:
         self._counters.add("messages_received")
         document: Any = None
         if form is Form.JSON and self._quick and writer.device not in self._parked and len(payload) <= self._max_bytes:
-            table = self._tables.get((writer.asset, ""))
+            table = self._tables.get(writer.asset)
             if table is not None:
                 try:
                     document = parse(payload)
@@ -157,7 +157,7 @@ class Columniser:
     ) -> bool:
         """Write a payload of form A or B of a known shape; return False, with nothing done, when it is not one."""
         time = 0
-        plan = table.plans.get(tuple(document))
+        plan = table.plan_of(tuple(document))
         if plan is None:
             ts = document.get("ts")
             if type(ts) is not int or len(document) != 2:
@@ -165,7 +165,7 @@ class Columniser:
             document = document.get("values", ts)
             if type(document) is not dict:
                 return False
-            plan = table.plans.get(tuple(document))
+            plan = table.plan_of(tuple(document))
             time = ts * MILLISECOND
             if plan is None or not 0 < time <= received + self._future:
                 return False
@@ -346,11 +346,12 @@ class Columniser:
         except msgspec.MsgspecError:
             logger.warning("announcement of the registry cannot be read")
             return
-        # A point keeps its name and type for ever, so only its end matters; an asset may get another path.
-        changes = ("deleted",) if change.kind == "point" else ("updated", "deleted")
-        if change.kind == "device" and change.change == "deleted":
-            self._reader.forget(change.id)
-        if change.change in changes:
+        if change.kind == "device":
+            # The catalogue is by asset: a device that reports for another one comes with that after it has reconnected.
+            if change.change == "deleted":
+                self._reader.forget(change.id)
+        elif change.change == "deleted" or (change.change == "updated" and change.kind == "asset" and change.moved):
+            # A point keeps its name and type for ever, so only its end matters; an asset may get another path.
             self._catalogue.forget()
 
 
@@ -360,6 +361,7 @@ class _RegistryChange(msgspec.Struct):
     kind: str
     change: str
     id: int = 0
+    moved: bool = True
 
 
 def _give(done: Done, receipt: Receipt) -> None:

@@ -1,9 +1,10 @@
 """What a payload consists of once it is read, whatever its form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from gongfu.ingest.columnise.accumulator import Lane, OpenBlock
+from gongfu.ingest.columnise.point_names import PointNames
 from gongfu.ingest.columnise.reasons import Reason, Reject, shown
 from gongfu.kernel.points import Series, ValueType
 
@@ -11,36 +12,64 @@ from gongfu.kernel.points import Series, ValueType
 class PointTable:
     """What is known of one asset: its partition, its points, and how to write payloads of known shape.
 
+    A node has a million of these: most have one shape of payload, so the first plan has a place of its own and a
+    dictionary is made for further ones only.
+
     Attributes:
         asset: asset id.
         partition: partition of the block log.
         names: series by point name.
         lane: the open block of its tenant and partition, set when it is first written.
-        plans: ready-made ways to write a payload, by its shape (the tuple of its names or aliases).
         complete: whether ``names`` holds all points the registry had when it was read.
     """
 
-    __slots__ = ("asset", "complete", "lane", "names", "partition", "plan_misses", "plans")
+    __slots__ = ("_plan", "_plans", "_shape", "asset", "complete", "lane", "names", "partition", "plan_misses")
 
     def __init__(self, asset: int, partition: int) -> None:
         self.asset = asset
         self.partition = partition
         self.lane: Lane | None = None
-        self.names: dict[str, Series] = {}
-        self.plans: dict[Any, Any] = {}
+        self.names = PointNames()
         self.plan_misses = 0
         self.complete = False
+        self._shape: Any = None
+        self._plan: Any = None
+        self._plans: dict[Any, Any] | None = None
+
+    def plan_of(self, shape: Any) -> Any | None:
+        """Return the ready-made way to write a payload of a shape (the tuple of its names or aliases), or None."""
+        if shape == self._shape:
+            return self._plan
+        return None if self._plans is None else self._plans.get(shape)
 
     def keep_plan(self, shape: Any, plan: Any) -> None:
         """Remember a plan. Devices have few shapes; those with many (reports by exception) do without."""
-        if len(self.plans) >= MAX_PLANS:
+        if self._shape is None:
+            self._shape, self._plan = _share(shape), plan
+            return
+        if self._plans is None:
+            self._plans = {}
+        if len(self._plans) + 1 >= MAX_PLANS:
             self.plan_misses += 1
             if self.plan_misses < PLAN_MISSES:
                 return
             # The shapes of this asset have changed since the plans were made.
-            self.plans.clear()
+            self._plans.clear()
+            self._shape, self._plan = _share(shape), plan
             self.plan_misses = 0
-        self.plans[shape] = plan
+            return
+        self._plans[_share(shape)] = plan
+
+
+# One copy of each shape for all tables; forgotten as a whole when there are too many.
+_SHARED: dict[Any, Any] = {}
+_MAX_SHARED = 10_000
+
+
+def _share(shape: Any) -> Any:
+    if len(_SHARED) >= _MAX_SHARED:
+        _SHARED.clear()
+    return _SHARED.setdefault(shape, shape)
 
 
 MAX_PLANS = 8
@@ -70,7 +99,7 @@ class Element(Protocol):
         """Number of points."""
         ...
 
-    def missing(self, names: dict[str, Series]) -> dict[str, ValueType]:
+    def missing(self, names: Mapping[str, Series]) -> dict[str, ValueType]:
         """Return valid names without a series, with the type each gets."""
         ...
 

@@ -1,5 +1,6 @@
 """Rows: points of one asset with a type, a time and a quality each, judged one by one."""
 
+from collections.abc import Mapping
 from math import isfinite
 from struct import pack
 from typing import Any
@@ -28,7 +29,7 @@ class Row:
         self.quality = quality
 
 
-def missing_rows(rows: list[Row], names: dict[str, Series]) -> dict[str, ValueType]:
+def missing_rows(rows: list[Row], names: Mapping[str, Series]) -> dict[str, ValueType]:
     """Return valid names of rows without a series, with the type each gets."""
     wanted: dict[str, ValueType] = {}
     for row in rows:

@@ -5,7 +5,7 @@ doubt (a new name, another kind of value, an integer that a double cannot hold) 
 each value by itself.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import hypot
 from operator import itemgetter
 from struct import Struct, pack
@@ -36,29 +36,59 @@ _NESTED = frozenset({dict, list})
 _CODES = {ValueType.DOUBLE: "d", ValueType.INT64: "q", ValueType.BOOLEAN: "B"}
 
 
-class _Group:
-    """Part of a plan: the values of one type, where they stand in the payload and their series."""
+class _Columns:
+    """Part of a layout: the values of one type and where they stand in the payload."""
 
-    __slots__ = ("n", "pack", "pick", "series", "value_type")
+    __slots__ = ("n", "pack", "pick", "positions", "value_type")
 
-    def __init__(self, value_type: ValueType, positions: list[int], series: list[int]) -> None:
+    def __init__(self, value_type: ValueType, positions: list[int]) -> None:
         self.value_type = value_type
         self.n = len(positions)
-        self.series = pack(f"<{self.n}I", *series)
+        self.positions = tuple(positions)
         picked = itemgetter(*positions)
         self.pick: Callable[[list[Any]], Any] = picked if self.n > 1 else lambda values: (picked(values),)
         self.pack = Struct(f"<{self.n}{_CODES.get(value_type, 'x')}").pack
 
 
-def make_plan(names: Iterable[str], table: dict[str, Series]) -> tuple[_Group, ...]:
+class Plan:
+    """A ready-made way to write payloads of one shape of one asset.
+
+    Attributes:
+        columns: what all assets with these types at these places share.
+        series: ``uint32`` series ids of each of the columns.
+    """
+
+    __slots__ = ("columns", "series")
+
+    def __init__(self, columns: tuple[_Columns, ...], series: tuple[bytes, ...]) -> None:
+        self.columns = columns
+        self.series = series
+
+
+# Layouts by the types of the values in order; forgotten as a whole when there are too many.
+_LAYOUTS: dict[bytes, tuple[_Columns, ...]] = {}
+_MAX_LAYOUTS = 10_000
+
+
+def _layout(types: bytes) -> tuple[_Columns, ...]:
+    layout = _LAYOUTS.get(types)
+    if layout is None:
+        if len(_LAYOUTS) >= _MAX_LAYOUTS:
+            _LAYOUTS.clear()
+        positions: dict[int, list[int]] = {}
+        for position, code in enumerate(types):
+            positions.setdefault(code, []).append(position)
+        layout = tuple(_Columns(ValueType(code), places) for code, places in positions.items())
+        _LAYOUTS[types] = layout
+    return layout
+
+
+def make_plan(names: Iterable[str], table: Mapping[str, Series]) -> Plan:
     """Return the plan for payloads with these names in this order; all must have a series."""
-    positions: dict[ValueType, list[int]] = {}
-    series: dict[ValueType, list[int]] = {}
-    for position, name in enumerate(names):
-        entry = table[name]
-        positions.setdefault(entry.value_type, []).append(position)
-        series.setdefault(entry.value_type, []).append(entry.series)
-    return tuple(_Group(value_type, positions[value_type], series[value_type]) for value_type in positions)
+    entries = [table[name] for name in names]
+    columns = _layout(bytes(entry.value_type for entry in entries))
+    series = tuple(pack(f"<{part.n}I", *(entries[at].series for at in part.positions)) for part in columns)
+    return Plan(columns, series)
 
 
 def _doubles(values: Any) -> bool:
@@ -71,51 +101,50 @@ def _doubles(values: Any) -> bool:
         return False
 
 
-def write_by_plan(
-    plan: tuple[_Group, ...], values: dict[str, Any], time: int, quality: Quality, block: OpenBlock
-) -> bool:
+def write_by_plan(plan: Plan, values: dict[str, Any], time: int, quality: Quality, block: OpenBlock) -> bool:
     """Append a snapshot by its plan; return False, with nothing appended, when a value needs the careful way."""
     stamp = time.to_bytes(8, "little")
-    if len(plan) == 1 and plan[0].value_type is ValueType.DOUBLE:
-        group = plan[0]
+    columns = plan.columns
+    if len(columns) == 1 and columns[0].value_type is ValueType.DOUBLE:
+        group = columns[0]
         column = values.values()
         if not _doubles(column):
             return False
         n = group.n
-        block.add(ValueType.DOUBLE, n, group.series, stamp * n, bytes((quality,)) * n, group.pack(*column))
+        block.add(ValueType.DOUBLE, n, plan.series[0], stamp * n, bytes((quality,)) * n, group.pack(*column))
         return True
     listed = list(values.values())
-    ready: list[tuple[_Group, Any]] = []
-    for group in plan:
+    ready: list[Any] = []
+    for group in columns:
         picked = group.pick(listed)
         value_type = group.value_type
         if value_type is ValueType.DOUBLE:
             if not _doubles(picked):
                 return False
-            ready.append((group, group.pack(*picked)))
+            ready.append(group.pack(*picked))
         elif value_type is ValueType.BOOLEAN:
             if not _BOOLEANS.issuperset(map(type, picked)):
                 return False
-            ready.append((group, group.pack(*picked)))
+            ready.append(group.pack(*picked))
         elif value_type is ValueType.STRING:
             if not _TEXTS.issuperset(map(type, picked)):
                 return False
-            ready.append((group, picked))
+            ready.append(picked)
         elif value_type is ValueType.INT64:
             if not _INTEGERS.issuperset(map(type, picked)) or max(picked) > INT64_MAX or min(picked) < INT64_MIN:
                 return False
-            ready.append((group, group.pack(*picked)))
+            ready.append(group.pack(*picked))
         else:
             if not _NESTED.issuperset(map(type, picked)):
                 return False
-            ready.append((group, [compact_json(value) for value in picked]))
-    for group, column in ready:
+            ready.append([compact_json(value) for value in picked])
+    for group, series, column in zip(columns, plan.series, ready, strict=True):
         n = group.n
         qualities = bytes((quality,)) * n
         if isinstance(column, bytes):
-            block.add(group.value_type, n, group.series, stamp * n, qualities, column)
+            block.add(group.value_type, n, series, stamp * n, qualities, column)
         else:
-            block.add_texts(group.value_type, group.series, stamp * n, qualities, column)
+            block.add_texts(group.value_type, series, stamp * n, qualities, column)
     return True
 
 
@@ -149,7 +178,7 @@ class Snapshot:
             type(value) is float and not WIDE_DOUBLE_MIN < value < WIDE_DOUBLE_MAX for value in self.values.values()
         )
 
-    def missing(self, names: dict[str, Series]) -> dict[str, ValueType]:
+    def missing(self, names: Mapping[str, Series]) -> dict[str, ValueType]:
         """Return valid names without a series, with the type each gets."""
         wanted: dict[str, ValueType] = {}
         for name, value in self.values.items():
@@ -164,7 +193,7 @@ class Snapshot:
         quality = self.quality
         if not isinstance(quality, Quality):
             return False
-        plan = table.plans.get(tuple(self.values))
+        plan = table.plan_of(tuple(self.values))
         return plan is not None and write_by_plan(plan, self.values, self.time, quality, block)
 
     def write(self, table: PointTable, block: OpenBlock, reject: Reject, refused: Refusals) -> None:
@@ -172,7 +201,7 @@ class Snapshot:
         clean = self._write_each(table, block, reject, refused)
         if clean and isinstance(self.quality, Quality) and 0 < len(self.values) <= MAX_PLAN_POINTS:
             shape = tuple(self.values)
-            if shape not in table.plans:
+            if table.plan_of(shape) is None:
                 table.keep_plan(shape, make_plan(shape, table.names))
 
     def _write_each(self, table: PointTable, block: OpenBlock, reject: Reject, refused: Refusals) -> bool:

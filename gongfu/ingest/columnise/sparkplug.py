@@ -4,7 +4,7 @@ Births are kept per sender, edge node and device, because data metrics may have 
 (Sparkplug 3.0.0 §6.4.6). Host logic (sequence numbers, rebirth requests, state) is not here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -261,7 +261,7 @@ class Metrics:
             self._template = None
             self._open(Payload.FromString(self._payload))
 
-    def missing(self, names: dict[str, Series]) -> dict[str, ValueType]:
+    def missing(self, names: Mapping[str, Series]) -> dict[str, ValueType]:
         """Return valid names without a series, with the type each gets."""
         return missing_rows(self._judged(), names)
 

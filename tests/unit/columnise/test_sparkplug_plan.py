@@ -129,7 +129,7 @@ def test_planned_way_equals_careful_way(session: tuple[list[int], list[list[M]]]
 def test_steady_payloads_are_read_without_parsing() -> None:
     reader, table = SparkplugReader(100), PointTable(1, 0)
     times = SourceTimes(lambda: NOW, NOW + 10**15)
-    table.names = {f"m{n}": Series(n, ValueType.DOUBLE) for n in (1, 2)}
+    table.names.update({f"m{n}": Series(n, ValueType.DOUBLE) for n in (1, 2)})
 
     def report(_reason: Reason, _n: int, _detail: str) -> None:
         raise AssertionError("nothing is rejected here")
