@@ -1,10 +1,18 @@
-"""A device that survives everything: numbers its messages and sends again what is not acknowledged."""
+"""Devices that survive everything: they number their messages and send again what is not acknowledged.
+
+A process of its own, so that a hundred thousand messages a second leave the killer its time: reads one JSON document
+(``FleetPlan``) from standard input, publishes until the next line, then waits until all is acknowledged (at most
+``DRAIN_S``) and writes one JSON list of ``DeviceReport``.
+"""
 
 import asyncio
-import contextlib
-import struct
+import json
+import sys
 import time
-from collections import OrderedDict
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+import uvloop
 
 from benchmarks.ingest.payloads import connect_packet, publish_head
 
@@ -12,90 +20,186 @@ TOPIC = "v1/devices/me/telemetry"
 POINT = "n"
 RECONNECT_S = 0.2
 ANSWER_S = 10.0
+DRAIN_S = 120.0
+TICK_S = 0.01
+PUBACK = 0x40
 
 
-class NumberedDevice:
-    """One device. Message ``i`` has the source time ``base_ms + i`` and the value ``i`` of one point.
+@dataclass(frozen=True)
+class FleetPlan:
+    """What the fleet does.
 
-    Args:
+    Attributes:
         port: front door on loopback.
-        name: device name.
-        secret: device secret.
-        base_ms: time of message 0, ms since the epoch.
-        rate: messages a second at most.
-        window: unacknowledged messages at most.
+        devices: (name, secret).
+        base_ms: time of message 0 of every device, ms since the epoch.
+        rate: messages a second and device at most.
+        window: unacknowledged messages a device at most.
     """
 
-    def __init__(self, port: int, name: str, secret: str, base_ms: int, rate: float, window: int) -> None:
-        self.name = name
-        self.base_ms = base_ms
-        self.acknowledged: set[int] = set()
-        self.sent = 0
-        self.connects = 0
-        self._port = port
-        self._secret = secret
-        self._rate = rate
-        self._window = window
-        self._next_id = 0
-        # Packet identifier -> number, in order of sending; and what waits to be sent again.
-        self._open: OrderedDict[int, int] = OrderedDict()
-        self._again: list[int] = []
-        self._room = asyncio.Event()
+    port: int
+    devices: list[tuple[str, str]]
+    base_ms: int
+    rate: float
+    window: int
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """What a device did: ``sent`` numbers from 0, of which all but ``open`` were acknowledged."""
+
+    name: str
+    sent: int
+    connects: int
+    repeats: int
+    open: list[int] = field(default_factory=list[int])
 
     @property
-    def unacknowledged(self) -> int:
-        """Messages that were sent and never acknowledged."""
-        return len(self._open) + len(self._again)
+    def acknowledged(self) -> int:
+        """Numbers that were acknowledged."""
+        return self.sent - len(self.open)
 
-    async def run(self, stop: asyncio.Event, done: asyncio.Event) -> None:
-        """Publish until ``stop``, then only wait for acknowledgements until ``done`` or nothing is open."""
-        while not done.is_set() and not (stop.is_set() and not self.unacknowledged):
-            with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                await self._session(stop, done)
-            self._again = sorted({*self._again, *self._open.values()})
-            self._open.clear()
+
+class NumberedDevice(asyncio.Protocol):
+    """One device. Message ``i`` has the source time ``base_ms + i`` and the value ``i`` of one point."""
+
+    def __init__(self, plan: FleetPlan, name: str, secret: str) -> None:
+        self.name = name
+        self.sent = 0
+        self.connects = 0
+        self.repeats = 0
+        self._plan = plan
+        self._secret = secret
+        self._transport: asyncio.Transport | None = None
+        self._ready = False
+        self._buffer = b""
+        self._next_id = 0
+        self._heard = 0.0
+        # Packet identifier -> number, and numbers that wait to be sent again, lowest last.
+        self._open: dict[int, int] = {}
+        self._again: list[int] = []
+        self._allowed = 0.0
+        self._heads: dict[int, bytes] = {}
+
+    @property
+    def unacknowledged(self) -> list[int]:
+        """Numbers that were sent and not acknowledged so far."""
+        return sorted([*self._open.values(), *self._again])
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send CONNECT."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._heard = time.monotonic()
+        self._transport.write(connect_packet(self.name, self.name, self._secret))
+
+    def data_received(self, data: bytes) -> None:
+        """Take CONNACK and PUBACKs; all packets of interest are four bytes long."""
+        self._heard = time.monotonic()
+        if self._buffer:
+            data = self._buffer + data
+        whole = len(data) & ~3
+        self._buffer = data[whole:]
+        for at in range(0, whole, 4):
+            if data[at] == PUBACK:
+                self._open.pop((data[at + 2] << 8) | data[at + 3], None)
+            elif data[at] == 0x20 and data[at + 3] == 0:
+                self._ready = True
+                self.connects += 1
+            else:
+                self._abort()
+                return
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """What is open goes again, in order, on the next connection."""
+        self._ready = False
+        self._transport = None
+        self._buffer = b""
+        self._again = sorted([*self._open.values(), *self._again], reverse=True)
+        self._open.clear()
+
+    async def keep_connected(self, over: asyncio.Event) -> None:
+        """Connect again and again, and give up a connection on which nothing is heard."""
+        loop = asyncio.get_running_loop()
+        while not over.is_set():
+            if self._transport is None:
+                try:
+                    async with asyncio.timeout(ANSWER_S):
+                        await loop.create_connection(lambda: self, "127.0.0.1", self._plan.port)
+                except (OSError, TimeoutError):
+                    pass
+            elif (self._open or not self._ready) and time.monotonic() - self._heard > ANSWER_S:
+                self._abort()
             await asyncio.sleep(RECONNECT_S)
 
-    async def _session(self, stop: asyncio.Event, done: asyncio.Event) -> None:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", self._port), ANSWER_S)
-        sending: asyncio.Task[None] | None = None
-        try:
-            writer.write(connect_packet(self.name, self.name, self._secret))
-            answer = await asyncio.wait_for(reader.readexactly(4), ANSWER_S)
-            if answer[3]:
-                raise OSError(f"CONNACK {answer[3]}")
-            self.connects += 1
-            sending = asyncio.create_task(self._send(writer, stop))
-            while not done.is_set() and not (stop.is_set() and not self.unacknowledged):
-                packet = await asyncio.wait_for(reader.readexactly(4), ANSWER_S)
-                if packet[0] != 0x40:
-                    raise OSError(f"unexpected packet {packet!r}")
-                number = self._open.pop(struct.unpack_from(">H", packet, 2)[0])
-                self.acknowledged.add(number)
-                self._room.set()
-        finally:
-            if sending is not None:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
-            writer.close()
+    def turn(self, seconds: float, fresh: bool) -> None:
+        """Send what the window and the rate allow; ``fresh``: new numbers too."""
+        self._allowed = min(self._allowed + seconds * self._plan.rate, max(1.0, self._plan.rate))
+        if not self._ready or self._transport is None:
+            return
+        room = self._plan.window - len(self._open)
+        parts: list[bytes] = []
+        while room > 0 and self._again:
+            self._message(self._again.pop(), parts)
+            self.repeats += 1
+            room -= 1
+        if fresh:
+            count = min(room, int(self._allowed))
+            for number in range(self.sent, self.sent + max(count, 0)):
+                self._message(number, parts)
+            self.sent += max(count, 0)
+            self._allowed -= max(count, 0)
+        if parts:
+            if not self._open:
+                self._heard = time.monotonic()
+            self._transport.write(b"".join(parts))
 
-    async def _send(self, writer: asyncio.StreamWriter, stop: asyncio.Event) -> None:
-        while self._again:
-            self._write(writer, self._again[0])
-            self._again.pop(0)
-        due = time.monotonic()
-        while not stop.is_set():
-            while len(self._open) >= self._window:
-                self._room.clear()
-                await self._room.wait()
-            self._write(writer, self.sent)
-            self.sent += 1
-            await writer.drain()
-            due = max(due + 1.0 / self._rate, time.monotonic() - 0.1)
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-    def _write(self, writer: asyncio.StreamWriter, number: int) -> None:
+    def _message(self, number: int, parts: list[bytes]) -> None:
+        payload = b'{"ts":%d,"values":{"n":%d}}' % (self._plan.base_ms + number, number)
+        head = self._heads.get(len(payload))
+        if head is None:
+            head = self._heads[len(payload)] = publish_head(TOPIC, len(payload))
         self._next_id = self._next_id % 65_535 + 1
-        payload = b'{"ts":%d,"values":{"%b":%d}}' % (self.base_ms + number, POINT.encode(), number)
         self._open[self._next_id] = number
-        writer.write(publish_head(TOPIC, len(payload)) + struct.pack(">H", self._next_id) + payload)
+        parts += (head, self._next_id.to_bytes(2, "big"), payload)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def run_fleet(plan: FleetPlan, stop: asyncio.Event) -> list[DeviceReport]:
+    """Publish until ``stop``, wait for acknowledgements, and report."""
+    devices = [NumberedDevice(plan, name, secret) for name, secret in plan.devices]
+    over = asyncio.Event()
+    keepers = [asyncio.create_task(device.keep_connected(over)) for device in devices]
+    before, deadline = time.monotonic(), 0.0
+    while True:
+        now = time.monotonic()
+        for device in devices:
+            device.turn(now - before, not stop.is_set())
+        before = now
+        if stop.is_set():
+            deadline = deadline or now + DRAIN_S
+            if now > deadline or not any(device.unacknowledged for device in devices):
+                break
+        await asyncio.sleep(TICK_S)
+    over.set()
+    await asyncio.gather(*keepers)
+    return [
+        DeviceReport(device.name, device.sent, device.connects, device.repeats, device.unacknowledged)
+        for device in devices
+    ]
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    fields: dict[str, Any] = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_fleet(FleetPlan(**fields), stop))
+    await loop.run_in_executor(None, sys.stdin.readline)
+    stop.set()
+    print(json.dumps([asdict(report) for report in await running]), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_main())
