@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import zlib
 from concurrent.futures import Executor
 from typing import Any
 
@@ -10,9 +9,11 @@ from sqlalchemy import Engine
 
 from gongfu.ingest.columnise.elements import PointTable
 from gongfu.ingest.columnise.limits import TelemetryLimits
+from gongfu.ingest.columnise.quotas import QuotaCounts
 from gongfu.ingest.columnise.reasons import Reason
 from gongfu.ingest.columnise.records import Found, Want, find_or_make
 from gongfu.ingest.types import Writer
+from gongfu.kernel.partitions import partition_of
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import Clock
 
@@ -22,11 +23,6 @@ logger = logging.getLogger(__name__)
 _REFUSED_S = 10.0
 # Wants of many payloads share a transaction, up to this many.
 _BATCH = 2000
-
-
-def partition_of(asset: int, partitions: int) -> int:
-    """Return the partition of an asset's blocks; the same in every process and for ever."""
-    return zlib.crc32(asset.to_bytes(8, "little")) % partitions
 
 
 class RegistryUnavailableError(Exception):
@@ -51,6 +47,7 @@ class SeriesCatalogue:
         self._refused: dict[tuple[int, str], tuple[Reason, float]] = {}
         self._waiting: list[tuple[Want, asyncio.Future[Found]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._quotas = QuotaCounts()
 
     def find(self, writer: Writer, child: str) -> PointTable | None:
         """Return the points of the writer's own asset (child "") or of one below it, or None when not in memory."""
@@ -88,6 +85,7 @@ class SeriesCatalogue:
         self.own.clear()
         self._below.clear()
         self._refused.clear()
+        self._quotas.forget()
 
     def _keep(self, want: Want, found: Found) -> None:
         if found.refused is not None:
@@ -110,7 +108,7 @@ class SeriesCatalogue:
             wants = [want for want, _ in batch]
             try:
                 found = await loop.run_in_executor(
-                    self._executor, find_or_make, self._engine, wants, self._limits, self._clock.now_ns()
+                    self._executor, find_or_make, self._engine, wants, self._limits, self._clock.now_ns(), self._quotas
                 )
             except Exception as error:
                 logger.exception("registry did not answer")

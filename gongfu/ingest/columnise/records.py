@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, Engine, Table, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gongfu.ingest.columnise.limits import MAX_NAME, MAX_PATH, TelemetryLimits
+from gongfu.ingest.columnise.quotas import QuotaCounts
 from gongfu.ingest.columnise.reasons import Reason
 from gongfu.kernel.points import Series, ValueType
 from gongfu.registry.tables import asset, drop_count, point
@@ -62,7 +64,9 @@ def _chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
         yield chunk
 
 
-def find_or_make(engine: Engine, wants: Sequence[Want], limits: TelemetryLimits, now: int) -> list[Found]:
+def find_or_make(
+    engine: Engine, wants: Sequence[Want], limits: TelemetryLimits, now: int, quotas: QuotaCounts | None = None
+) -> list[Found]:
     """Return what is asked for, making assets and points that are not there, within the quotas of each device.
 
     Several processes may do this at once: the unique constraints decide, and all see the same series. Reads first and
@@ -73,14 +77,20 @@ def find_or_make(engine: Engine, wants: Sequence[Want], limits: TelemetryLimits,
         wants: what is needed.
         limits: quotas.
         now: creation time, UTC ns.
+        quotas: numbers remembered from call to call.
     """
     found = [Found() for _ in wants]
     with reading(engine) as connection:
         if _Pass(connection, wants, found).read():
             return found
     found = [Found() for _ in wants]
-    with writing(engine) as connection:
-        _Pass(connection, wants, found).write(limits, now)
+    quotas = QuotaCounts() if quotas is None else quotas
+    try:
+        with writing(engine) as connection:
+            _Pass(connection, wants, found).write(limits, now, quotas)
+    except BaseException:
+        quotas.forget()
+        raise
     return found
 
 
@@ -104,13 +114,13 @@ class _Pass:
             for want, entry in zip(self._wants, self._found, strict=True)
         )
 
-    def write(self, limits: TelemetryLimits, now: int) -> None:
+    def write(self, limits: TelemetryLimits, now: int, quotas: QuotaCounts) -> None:
         """Look everything up and make what is missing."""
         self._load_own()
         self._load_assets(self._paths(self._wants))
-        self._make_assets(limits, now)
+        self._make_assets(limits, now, quotas)
         self._load_points()
-        self._make_points(limits, now)
+        self._make_points(limits, now, quotas)
 
     def _load_own(self) -> None:
         for chunk in _chunks({want.own for want in self._wants}):
@@ -144,8 +154,8 @@ class _Pass:
             for row in self._connection.execute(query):
                 self._ids[row.tenant_id, row.path] = row.id
 
-    def _make_assets(self, limits: TelemetryLimits, now: int) -> None:
-        room: dict[int, int] = {}
+    def _make_assets(self, limits: TelemetryLimits, now: int, quotas: QuotaCounts) -> None:
+        most = limits.max_assets_per_device
         granted: set[tuple[int, str]] = set()
         for want, entry in zip(self._wants, self._found, strict=True):
             path = self._path(want)
@@ -157,12 +167,12 @@ class _Pass:
             new = self._paths([want]) - self._ids.keys() - granted
             if not new:
                 continue
-            if want.own not in room:
-                room[want.own] = limits.max_assets_per_device - self._count_assets(want)
-            if len(new) > room[want.own]:
+            if quotas.room("assets", want.own, most, len(new), partial(self._count_assets, want, granted), now) < len(
+                new
+            ):
                 entry.refused = Reason.ASSET_QUOTA
                 continue
-            room[want.own] -= len(new)
+            quotas.granted("assets", want.own, len(new))
             granted |= new
         by_depth: dict[int, list[tuple[int, str]]] = {}
         for tenant, path in granted:
@@ -192,9 +202,12 @@ class _Pass:
         # "0" is the character after "/".
         return (asset.c.tenant_id == want.tenant) & (asset.c.path > f"{path}/") & (asset.c.path < f"{path}0")
 
-    def _count_assets(self, want: Want) -> int:
+    def _count_assets(self, want: Want, granted: set[tuple[int, str]]) -> int:
+        """Return the number of assets below the writer's own, with those that are about to be made."""
         query = select(func.count()).select_from(asset).where(self._below(want))
-        return self._connection.execute(query).scalar_one()
+        path = self._own[want.own][1] + "/"
+        made = sum(tenant == want.tenant and other.startswith(path) for tenant, other in granted)
+        return self._connection.execute(query).scalar_one() + made
 
     def _load_points(self) -> None:
         whole: dict[int, list[Found]] = {}
@@ -224,9 +237,10 @@ class _Pass:
             for row in self._connection.execute(query):
                 entry.points[row.name] = Series(row.id, ValueType(row.value_type))
 
-    def _make_points(self, limits: TelemetryLimits, now: int) -> None:
-        room: dict[int, int] = {}
+    def _make_points(self, limits: TelemetryLimits, now: int, quotas: QuotaCounts) -> None:
+        most = limits.max_points_per_device
         rows: dict[tuple[int, str], dict[str, Any]] = {}
+        planned: dict[int, int] = {}
         made: list[tuple[Found, list[str]]] = []
         for want, entry in zip(self._wants, self._found, strict=True):
             if not entry.asset:
@@ -234,15 +248,15 @@ class _Pass:
             new = [name for name in want.names if name not in entry.points]
             if not new:
                 continue
-            if want.own not in room:
-                room[want.own] = limits.max_points_per_device - self._count_points(want)
-            if len(new) > room[want.own]:
+            count = partial(self._count_points, want, planned)
+            room = quotas.room("points", want.own, most, len(new), count, now)
+            if len(new) > room:
                 entry.refused = Reason.POINT_QUOTA
-                new = new[: max(0, room[want.own])]
+                new = new[: max(0, room)]
+            before = len(rows)
             for name in new:
                 # The first of several payloads decides the type, as if they had come one after another.
                 if (entry.asset, name) not in rows:
-                    room[want.own] -= 1
                     rows[entry.asset, name] = {
                         "tenant_id": want.tenant,
                         "asset_id": entry.asset,
@@ -252,18 +266,30 @@ class _Pass:
                         "description": "",
                         "created_at": now,
                     }
+            quotas.granted("points", want.own, len(rows) - before)
+            planned[want.own] = planned.get(want.own, 0) + len(rows) - before
             made.append((entry, new))
         if not rows:
             return
-        self._connection.execute(_insert(self._connection, point).on_conflict_do_nothing(), list(rows.values()))
+        statement = _insert(self._connection, point).on_conflict_do_nothing()
+        statement = statement.returning(point.c.id, point.c.asset_id, point.c.name, point.c.value_type)
+        series = {
+            (row.asset_id, row.name): Series(row.id, ValueType(row.value_type))
+            for row in self._connection.execute(statement, list(rows.values()))
+        }
         for entry, names in made:
-            self._load_named(entry, names)
+            found = {name: series[entry.asset, name] for name in names if (entry.asset, name) in series}
+            entry.points.update(found)
+            if len(found) < len(names):  # another process made them a moment ago
+                self._load_named(entry, [name for name in names if name not in found])
 
-    def _count_points(self, want: Want) -> int:
+    def _count_points(self, want: Want, planned: dict[int, int]) -> int:
+        """Return the number of points at and below the writer's own asset, with those that are about to be made."""
         own = select(func.count()).select_from(point).where(point.c.asset_id == want.own)
         below = select(func.count()).select_from(point.join(asset, asset.c.id == point.c.asset_id))
         return (
-            self._connection.execute(own).scalar_one()
+            planned.get(want.own, 0)
+            + self._connection.execute(own).scalar_one()
             + self._connection.execute(below.where(self._below(want))).scalar_one()
         )
 
