@@ -130,10 +130,13 @@ class NodeProcess:
                 raise NodeError(f"the node was not ready in {timeout:.0f} s:\n" + "\n".join(self._errors[-15:]))
             time.sleep(0.02)
 
+    def token(self) -> str:
+        """Return the administrator's token of this machine."""
+        return (self.data_dir / "secrets" / "cli-token").read_text(encoding="utf-8").strip()
+
     def api(self) -> Api:
         """Return a client with the administrator's token of this machine."""
-        token = (self.data_dir / "secrets" / "cli-token").read_text(encoding="utf-8").strip()
-        return Api(self.url, token)
+        return Api(self.url, self.token())
 
     def running(self) -> bool:
         """Return whether the supervisor still runs."""

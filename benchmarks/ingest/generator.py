@@ -31,6 +31,8 @@ CONNECT_AT_ONCE = 50
 CONNECT_S = 60.0
 DRAIN_S = 60.0
 SAMPLED_DEVICES = 50
+# Latencies kept a run, about; of more, every so many reads one is taken.
+LATENCY_SAMPLES = 2_000_000
 PUBACK = 0x40
 CONNACK = 0x20
 
@@ -122,7 +124,13 @@ class Connection(asyncio.Protocol):
             run = self._run
             now = time.perf_counter_ns()
             for _ in range(acknowledged):
-                run.latencies.append(now - self._sent_at.popleft())
+                sent_at = self._sent_at.popleft()
+                run.turn += 1
+                if run.turn % run.every == 0:
+                    run.latencies.append(now - sent_at)
+            if len(run.latencies) > LATENCY_SAMPLES:
+                run.latencies = run.latencies[::2]
+                run.every *= 2
             run.outcome.acknowledged += acknowledged
             if run.publishing and not run.paced:
                 self.publish(acknowledged)
@@ -182,6 +190,7 @@ class Run:
         self.paced = load.messages_per_s > 0.0
         self.outcome = Outcome()
         self.latencies: list[int] = []
+        self.every, self.turn = 1, 0
         self.publishing = False
         self.over = False
         self._connections: list[Connection] = []

@@ -1,0 +1,1 @@
+"""Other software under the same load in the same run."""
