@@ -52,6 +52,8 @@ _TEMPORARY = frozenset({202, 209, 210, 236, 241, 252})
 READ_THREADS = 6
 WRITE_THREADS = 2
 _DAY = 86_400 * SECOND
+# Replaced rows go with the next merge, not with a pass of its own over every insert.
+_INSERT = {"optimize_on_insert": 0}
 _EXACT_JSON = 2**53 - 1
 
 
@@ -207,26 +209,11 @@ class ClickHouseHistory:
 
     async def sql(self, statement: str, row_filters: Mapping[str, str], limits: SqlLimits) -> SqlResult:
         """See ``HistoryStore``."""
-        settings: dict[str, Any] = {
-            "database": schema.SANDBOX_DATABASE,
-            "readonly": 1,
-            "additional_table_filters": dict(row_filters),
-            "max_execution_time": limits.seconds,
-            "max_memory_usage": limits.memory_bytes,
-            "max_rows_to_read": limits.rows_to_read,
-            "limit": limits.rows + 1,
-            "max_result_bytes": 64_000_000,
-            "date_time_output_format": "iso",
-            "output_format_json_quote_64bit_integers": 0,
-            "output_format_json_named_tuples_as_objects": 1,
-        }
+        settings = sql_settings(row_filters, limits)
         raw = await self._within(
             self._readers, lambda client: client.raw_query(statement, settings=settings, fmt="JSONCompact")
         )
-        document = json.loads(raw)
-        rows = document["data"]
-        columns = [(column["name"], column["type"]) for column in document["meta"]]
-        return SqlResult(columns, _exact(rows[: limits.rows]), len(rows) > limits.rows)
+        return sql_result(raw, limits)
 
     async def publish(self, table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]]) -> None:
         """See ``HistoryStore``."""
@@ -252,6 +239,31 @@ class ClickHouseHistory:
         return await self._within(
             self._readers, lambda client: client.raw_query(statement, settings=settings, fmt="Native")
         )
+
+
+def sql_settings(row_filters: Mapping[str, str], limits: SqlLimits) -> dict[str, Any]:
+    """Return the engine's settings for a statement of a user: nothing but reading, within bounds."""
+    return {
+        "database": schema.SANDBOX_DATABASE,
+        "readonly": 1,
+        "additional_table_filters": dict(row_filters),
+        "max_execution_time": limits.seconds,
+        "max_memory_usage": limits.memory_bytes,
+        "max_rows_to_read": limits.rows_to_read,
+        "limit": limits.rows + 1,
+        "max_result_bytes": 64_000_000,
+        "date_time_output_format": "iso",
+        "output_format_json_quote_64bit_integers": 0,
+        "output_format_json_named_tuples_as_objects": 1,
+    }
+
+
+def sql_result(raw: bytes, limits: SqlLimits) -> SqlResult:
+    """Return the result in an answer of format JSONCompact that may have one row more than the limit."""
+    document = json.loads(raw)
+    rows = document["data"]
+    columns = [(column["name"], column["type"]) for column in document["meta"]]
+    return SqlResult(columns, _exact(rows[: limits.rows]), len(rows) > limits.rows)
 
 
 def _translated(error: Exception) -> HistoryError:
@@ -283,7 +295,7 @@ def _insert(client: "Client", batches: Sequence[Batch]) -> None:
                 ("ingested", schema.INGESTED_TYPE, batch.ingested // MILLISECOND),
             ]
         )
-        client.raw_insert(f"{schema.DATABASE}.{table}", COLUMN_NAMES, body, fmt="Native")
+        client.raw_insert(f"{schema.DATABASE}.{table}", COLUMN_NAMES, body, settings=_INSERT, fmt="Native")
 
 
 def _publish(client: "Client", table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]]) -> None:

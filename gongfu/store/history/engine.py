@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from gongfu.store.history import schema
+from gongfu.store.history.bodies import memory_file
+from gongfu.store.history.external import ExternalTable
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +181,9 @@ class Engine:
             self.run(statement)
 
     @contextlib.contextmanager
-    def _connection(self, database: str, settings: Mapping[str, str], *, read_only: bool) -> Iterator[Any]:
+    def _connection(
+        self, database: str, settings: Mapping[str, str], *, read_only: bool, external: Sequence[ExternalTable] = ()
+    ) -> Iterator[Any]:
         with self._opening:
             connection = self._chdb.connect(self._data)
         try:
@@ -187,6 +191,8 @@ class Engine:
             if read_only:
                 # Last: nothing can be changed after it, and file(), url() and their like are refused.
                 merged["readonly"] = "1"
+            for table in external:
+                _bring(connection, table)
             assignments = ", ".join(f"{name} = {quote(value)}" for name, value in merged.items())
             connection.query(f"SET {assignments}", "Null", params={})
             if database and database != "default":
@@ -205,6 +211,7 @@ class Engine:
         settings: Mapping[str, str] | None = None,
         database: str = "default",
         read_only: bool = False,
+        external: Sequence[ExternalTable] = (),
     ) -> Answer:
         """Run one statement and return its whole result; blocks the calling thread, without the GIL.
 
@@ -215,12 +222,15 @@ class Engine:
             settings: ClickHouse settings; names are checked by the caller to be identifiers.
             database: name, an identifier.
             read_only: refuse everything but reading tables.
+            external: tables that exist for this statement only.
 
         Raises:
             EngineError: the engine's own message and code.
         """
         try:
-            with self._connection(database, settings or {}, read_only=read_only) as connection:
+            with self._connection(
+                database, settings or {}, read_only=read_only, external=external
+            ) as connection:
                 result = connection.query(statement, form, params=dict(parameters or {}))
                 return Answer(result.bytes(), result.rows_read(), result.bytes_read())
         except RuntimeError as error:
@@ -254,6 +264,23 @@ class Engine:
         with contextlib.suppress(RuntimeError):
             self._anchor.close()
         self._lock.close()
+
+
+def _bring(connection: Any, table: ExternalTable) -> None:
+    """Make a temporary table of a connection: no other sees it, and it goes with the connection."""
+    connection.query(f"CREATE TEMPORARY TABLE `{table.name}` ({table.structure}) ENGINE = Memory", "Null", params={})
+    if not len(table.data):
+        return
+    descriptor = memory_file("gongfu-history-external")
+    try:
+        written = 0
+        while written < len(table.data):
+            written += os.write(descriptor, table.data[written:])
+        source = quote(f"/proc/self/fd/{descriptor}")
+        insert = f"INSERT INTO `{table.name}` FROM INFILE {source} FORMAT {table.form}"
+        connection.query(insert, "Null", params={})
+    finally:
+        os.close(descriptor)
 
 
 def _own(directory: Path) -> Any:

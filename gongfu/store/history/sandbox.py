@@ -95,6 +95,11 @@ def refused(detail: str) -> Problem:
     return invalid(f"SQL: {detail}")
 
 
+def generate(tree: exp.Expr) -> str:
+    """Return the text of a parsed statement or expression, with strings in our own quoting."""
+    return _Generator(dialect="clickhouse", comments=False, unsupported_level=sqlglot.ErrorLevel.IGNORE).generate(tree)
+
+
 def rewrite(query: str, tenant: int, records: Mapping[str, SqlTable]) -> Rewritten:
     """Return the statement that answers a user's query for a tenant.
 
@@ -110,7 +115,7 @@ def rewrite(query: str, tenant: int, records: Mapping[str, SqlTable]) -> Rewritt
     _check_nodes(tree)
     used = _Tables(tree, tenant, records)
     tree = used.replace()
-    sql = _Generator(dialect="clickhouse", comments=False, unsupported_level=sqlglot.ErrorLevel.IGNORE).generate(tree)
+    sql = generate(tree)
     _check_calls(sql)
     mine = f"tenant = {int(tenant)}"
     filters = {f"{DATABASE}.{table.stored}": mine for table in records.values()}

@@ -14,6 +14,7 @@ from gongfu.kernel.counters import Counters
 from gongfu.store.history import bodies
 from gongfu.store.history import clickhouse_http as protocol
 from gongfu.store.history.engine import Engine, EngineError
+from gongfu.store.history.external import ExternalError, ExternalTable, is_external, read_external
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         except bodies.BodyError as error:
             self.close_connection = True
             self._fail(error.status, protocol.BAD_REQUEST, f"Code: {protocol.BAD_REQUEST}. {error}")
-        except protocol.ProtocolError as error:
+        except (protocol.ProtocolError, ExternalError) as error:
             self._fail(400, protocol.BAD_REQUEST, f"Code: {protocol.BAD_REQUEST}. {error}")
         except EngineError as error:
             self.server.count("statements_failed")
@@ -167,7 +168,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _run(
         self, descriptor: int, size: int, url: dict[str, str], headers: dict[str, str], *, read_only: bool
     ) -> None:
-        head = os.pread(descriptor, _HEAD_BYTES, 0)
+        external: list[ExternalTable] = []
+        if is_external(headers):
+            external, url = read_external(url, headers, os.pread(descriptor, size, 0))
+            size = 0
+        head = os.pread(descriptor, min(size, _HEAD_BYTES), 0)
         statement = protocol.read_statement(url, headers, head)
         if statement.insert_form and not read_only:
             with self.server.slot(insert=True):
@@ -200,6 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
                     settings=settings,
                     database=statement.database,
                     read_only=strict,
+                    external=external,
                 )
             self.server.count("queries")
         self._answer(200, protocol.answer_headers(statement, answer.rows, answer.bytes_read), answer.data)
