@@ -69,8 +69,10 @@ class RuleEngine:
         return self._out_of_order + sum(table.out_of_order for table in self._tables.values())
 
     def series_of(self, rule: int) -> NDArray[np.uint32]:
-        """Return the series a rule applies to."""
-        return self._assignments[rule].series
+        """Return the series a rule applies to, ascending."""
+        table = self._tables[self._assignments[rule].rule.kind]
+        at = next(position for position, mine in enumerate(table.rules) if mine.id == rule)
+        return np.sort(table.series[table.rule == at])
 
     def assign(
         self,
@@ -98,7 +100,9 @@ class RuleEngine:
             of_kind = [item for item in wanted.values() if item.rule.kind is kind]
             carried = self._tables[kind].carried() if restored is None else restored[kind]
             transitions += self._rebuild(kind, of_kind, carried, twins, now)
-        self._assignments = wanted
+        # The series are in the tables.
+        nothing = np.zeros(0, dtype=np.uint32)
+        self._assignments = {key: Assignment(item.rule, nothing) for key, item in wanted.items()}
         return transitions
 
     def _rebuild(
@@ -116,7 +120,9 @@ class RuleEngine:
         known, taken = table.adopt(carried)
         self._tables[kind] = table
         gone = np.flatnonzero(carried["active"] & ~carried["withheld"] & ~taken)
-        rules, series, raised_at = (carried[name][gone].tolist() for name in ("rule", "series", "raised_at"))
+        series, raised_at = (carried[name][gone].tolist() for name in ("series", "raised_at"))
+        named = carried["rule"][gone]
+        rules = (carried["rule_id"][named] if "rule_id" in carried else named).tolist()
         transitions = [
             Transition(rule, at, False, max(now, began), began, None, removed=True)
             for rule, at, began in zip(rules, series, raised_at, strict=True)
@@ -134,20 +140,21 @@ class RuleEngine:
             return []
         if table.kind is Kind.RATE:
             return []
-        rows = [(at, twins.get(int(table.series[at]))) for at in new.tolist()]
-        usable = [
-            (at, latest.time, float(latest.value))
-            for at, latest in rows
-            if latest is not None
-            and isinstance(latest.value, float | int)
-            and np.isfinite(float(latest.value))
-            and latest.quality & SEVERITY_MASK != Quality.BAD
-        ]
-        if not usable:
+        times, values, qualities, numeric = twins.numbers_of(table.series[new])
+        usable = np.flatnonzero(numeric & np.isfinite(values) & (qualities & SEVERITY_MASK != Quality.BAD))
+        if not len(usable):
             return []
-        instances, times, values = zip(*usable, strict=True)
-        samples = Samples(np.array(instances, dtype=np.uint32), np.array(times, dtype=np.int64), np.array(values), now)
+        samples = Samples(new[usable], times[usable], values[usable], now)
         return self._report(table, table.evaluate(samples), now)
+
+    def extend(self, added: Sequence[Assignment], twins: Twins, now: int) -> list[Transition]:
+        """Let rules that run apply to further series; the others keep their state. See ``assign``."""
+        transitions: list[Transition] = []
+        for item in added:
+            table = self._tables[item.rule.kind]
+            new = table.extend(item.rule.id, item.series)
+            transitions += self._begin(table, new, twins, now)
+        return transitions
 
     def evaluate(self, block: Block) -> list[Transition]:
         """Evaluate every rule that the block concerns."""
@@ -286,10 +293,10 @@ class RuleEngine:
         return found
 
     def standing(self) -> set[tuple[int, int]]:
-        """Return ``(rule, series)`` of all instances whose alarm is raised."""
+        """Return ``(rule, series)`` of all instances whose alarm is raised and was not withheld."""
         found: set[tuple[int, int]] = set()
         for table in self._tables.values():
-            active = table.where_active()
+            active = np.flatnonzero(table.state.active & ~table.state.withheld)
             rules = [table.rules[at].id for at in table.rule[active].tolist()]
             found.update(zip(rules, table.series[active].tolist(), strict=True))
         return found
@@ -298,11 +305,16 @@ class RuleEngine:
         """Return how many raises were withheld since the worker started."""
         return sum(self._withheld.values())
 
-    def snapshot(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return copies of all state, and a JSON document of the rest, for a checkpoint."""
+    def snapshot(self, *, copy: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return all state, and a JSON document of the rest, for a checkpoint.
+
+        Without ``copy`` the columns are those of the engine, which may not change while they are used.
+        """
         arrays = {
             f"{kind}.{name}": column for kind, table in self._tables.items() for name, column in table.carried().items()
         }
+        if copy:
+            arrays = {name: column.copy() for name, column in arrays.items()}
         flood = {"minute": self._flood.minute, "raises": {str(k): v for k, v in self._flood.raises.items()}}
         return arrays, {"flood": flood}
 

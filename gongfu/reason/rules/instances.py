@@ -1,7 +1,7 @@
 """Instances of all rules of one kind, in columns sorted by series, with their parameters and state."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from gongfu.reason.rules.state import (
 )
 from gongfu.reason.rules.types import AbsenceCondition, Kind, RateCondition, Rule, ThresholdCondition, nanoseconds
 
-_SERIES_BITS = np.uint64(32)
+_GROWTH = 1.25
+_NONE = np.int32(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Assignment:
     series: NDArray[np.uint32]
 
 
-def _limits(rules: Sequence[Rule], of: NDArray[np.intp]) -> Limits:
-    """Return the parameters of instances; ``of`` is the rule of each."""
+def _limits(rules: Sequence[Rule], of: NDArray[np.int32]) -> Limits:
+    """Return the parameters of rules; ``of`` is the rule of each instance."""
     sign, limit, deadband = np.ones(len(rules)), np.zeros(len(rules)), np.zeros(len(rules))
     on, off, window = (np.zeros(len(rules), dtype=np.int64) for _ in range(3))
     for at, rule in enumerate(rules):
@@ -49,16 +50,19 @@ def _limits(rules: Sequence[Rule], of: NDArray[np.intp]) -> Limits:
             limit[at] = sign[at] * condition.limit
         deadband[at] = condition.deadband
         on[at], off[at] = nanoseconds(condition.delay_s), nanoseconds(condition.off_delay_s)
-    return Limits(sign[of], limit[of], (limit - deadband)[of], on[of], off[of], window[of])
+    return Limits(sign, limit, limit - deadband, on, off, window, of)
 
 
 class InstanceTable:
     """All instances of one kind. The position of an instance is valid until the next table is built.
 
+    The instances of a series are a chain: ``_head`` has the first one, ``_next`` the one after each; the latter is made
+    when a second rule applies to a series. 51 bytes an instance and 4 a series id.
+
     Attributes:
         rules: the rules of this kind.
-        rule: ``intp[m]`` position in ``rules`` of each instance.
-        series: ``uint32[m]`` ascending.
+        rule: ``int32[m]`` position in ``rules`` of each instance.
+        series: ``uint32[m]``.
         state: see ``LatchState``.
         out_of_order: samples that were not newer than one already evaluated.
         evaluated: ``int64[len(rules)]`` samples evaluated by rule.
@@ -67,23 +71,112 @@ class InstanceTable:
     def __init__(self, kind: Kind, assignments: Sequence[Assignment]) -> None:
         self.kind = kind
         self.rules = [assignment.rule for assignment in assignments]
-        counts = [len(assignment.series) for assignment in assignments]
-        rule = np.repeat(np.arange(len(self.rules), dtype=np.intp), counts)
-        series = np.concatenate([np.zeros(0, dtype=np.uint32), *(item.series for item in assignments)])
-        order = np.argsort(series, kind="stable")
-        self.rule: NDArray[np.intp] = rule[order]
-        self.series: NDArray[np.uint32] = series[order].astype(np.uint32)
+        self.rule: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+        self.series: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
+        self.state: LatchState = empty_state(0)
+        self.windows: Windows = empty_windows(0)
         self.limits = _limits(self.rules, self.rule)
-        self.state: LatchState = empty_state(len(self.series))
-        self.windows: Windows = empty_windows(len(self.series) if kind is Kind.RATE else 0)
         self.out_of_order = 0
         self.evaluated = np.zeros(len(self.rules), dtype=np.int64)
-        top = int(self.series[-1]) + 1 if len(self.series) else 0
-        # Instances of series s are starts[s] to starts[s + 1]; series beyond the table have none.
-        self._starts = np.searchsorted(self.series, np.arange(top + 1)).astype(np.int32)
+        self._room: dict[str, NDArray[Any]] = {}
+        self._head: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+        self._next: NDArray[np.int32] | None = None
+        self._timeout: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        counts = [len(assignment.series) for assignment in assignments]
+        rule = np.repeat(np.arange(len(self.rules), dtype=np.int32), counts)
+        self._append(rule, np.concatenate([np.zeros(0, dtype=np.uint32), *(item.series for item in assignments)]))
 
     def __len__(self) -> int:
         return len(self.series)
+
+    def extend(self, rule: int, series: NDArray[np.uint32]) -> Instances:
+        """Add instances of the rule with an id, which is one of this table; return their positions.
+
+        Series that the rule applies to already are left out.
+        """
+        at = next(position for position, mine in enumerate(self.rules) if mine.id == rule)
+        there = np.zeros(len(series), dtype=np.bool_)
+        for rows, instances in self._instances_of(series):
+            there[rows[self.rule[instances] == at]] = True
+        new = np.unique(series[~there])
+        before = len(self)
+        self._append(np.full(len(new), at, dtype=np.int32), new)
+        return np.arange(before, len(self), dtype=np.uint32)
+
+    def _append(self, rule: NDArray[np.int32], series: NDArray[np.uint32]) -> None:
+        before, after = len(self), len(self) + len(series)
+        fresh: dict[str, NDArray[Any]] = {"rule": rule, "series": series.astype(np.uint32)}
+        new = empty_state(len(series))
+        fresh.update((field.name, getattr(new, field.name)) for field in fields(LatchState))
+        if self.kind is Kind.RATE:
+            windows = empty_windows(len(series))
+            fresh.update(window_times=windows.times, window_values=windows.values)
+        if not before:
+            self._room = fresh
+        else:
+            for name, column in fresh.items():
+                room = self._room[name]
+                if after > len(room):
+                    room = np.empty((max(after, int(len(room) * _GROWTH)), *room.shape[1:]), dtype=room.dtype)
+                    room[:before] = self._room[name][:before]
+                    self._room[name] = room
+                room[before:after] = column
+        self._view(after)
+        self._chain(np.arange(before, after, dtype=np.int32), self.series[before:])
+
+    def _view(self, size: int) -> None:
+        """Let the columns end at ``size``."""
+        room = self._room
+        self.rule, self.series = room["rule"][:size], room["series"][:size]
+        self.state = LatchState(*(room[field.name][:size] for field in fields(LatchState)))
+        if self.kind is Kind.RATE:
+            self.windows = Windows(room["window_times"][:size], room["window_values"][:size])
+        self.limits = replace(self.limits, rule=self.rule)
+        if self.kind is Kind.ABSENCE:
+            self._timeout = self.limits.window[self.rule]
+
+    def _chain(self, instances: NDArray[np.int32], series: NDArray[np.uint32]) -> None:
+        """Put instances in front of those of their series."""
+        if not len(series):
+            return
+        top = int(series.max()) + 1
+        if top > len(self._head):
+            grown = np.full(max(top, int(len(self._head) * _GROWTH)), _NONE, dtype=np.int32)
+            grown[: len(self._head)] = self._head
+            self._head = grown
+        if self._next is not None and len(self) > len(self._next):
+            longer = np.full(max(len(self), int(len(self._next) * _GROWTH)), _NONE, dtype=np.int32)
+            longer[: len(self._next)] = self._next
+            self._next = longer
+        if bool((series[1:] < series[:-1]).any()):
+            order = np.argsort(series, kind="stable")
+            instances, series = instances[order], series[order]
+        # Within one call, each instance of a series points to the one before it.
+        behind = self._head[series]
+        repeated = np.flatnonzero(series[1:] == series[:-1]) + 1
+        behind[repeated] = instances[repeated - 1]
+        if self._next is None and bool((behind != _NONE).any()):
+            self._next = np.full(len(self), _NONE, dtype=np.int32)
+        if self._next is not None:
+            self._next[instances] = behind
+        last = np.ones(len(series), dtype=np.bool_)
+        last[:-1] = series[1:] != series[:-1]
+        self._head[series[last]] = instances[last]
+
+    def _instances_of(self, series: NDArray[np.uint32]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int32]]]:
+        """Yield rows of ``series`` and an instance of each until all instances of all of them were given."""
+        rows = np.flatnonzero(series < len(self._head))
+        instances = self._head[series[rows]]
+        while True:
+            some = instances != _NONE
+            if not bool(some.all()):
+                rows, instances = rows[some], instances[some]
+            if not len(rows):
+                return
+            yield rows, instances
+            if self._next is None:
+                return
+            instances = self._next[instances]
 
     def samples(
         self,
@@ -94,41 +187,36 @@ class InstanceTable:
         ingested: int,
     ) -> Samples | None:
         """Return the rows of a column block that concern this table, one for each instance; None when none does."""
-        top = len(self._starts) - 1
-        if top <= 0:
-            return None
-        if int(series.max()) >= top:
-            within = series < top
-            usable = within if usable is None else usable & within
-        rows: NDArray[np.intp] | None = None
+        chosen: NDArray[np.intp] | None = None
         if usable is not None and not bool(usable.all()):
-            rows = np.flatnonzero(usable)
-            series = series[rows]
-        begin = self._starts[series]
-        count = self._starts[series + 1] - begin
-        most = int(count.max(initial=0))
-        if most == 0:
+            chosen = np.flatnonzero(usable)
+            series = series[chosen]
+        found = list(self._instances_of(series))
+        if not found:
             return None
-        if most > 1 or not bool(count.all()):
-            hit = np.repeat(np.arange(len(series), dtype=np.intp), count)
-            nth = np.arange(len(hit)) - np.repeat(np.cumsum(count) - count, count)
-            instances = (begin[hit] + nth).astype(np.uint32)
-            rows = hit if rows is None else rows[hit]
+        if len(found) == 1 and len(found[0][0]) == len(series):
+            instances, rows = found[0][1], chosen
         else:
-            instances = begin.astype(np.uint32)
+            instances = np.concatenate([part for _, part in found])
+            rows = np.concatenate([part for part, _ in found])
+            if chosen is not None:
+                rows = chosen[rows]
         if rows is not None:
             times, values = times[rows], values[rows]
-        return Samples(instances, times, values.astype(np.float64, copy=False), ingested)
+        return Samples(instances.astype(np.uint32), times, values.astype(np.float64, copy=False), ingested)
 
     def evaluate(self, samples: Samples) -> Changes:
         """Evaluate samples; changes the state."""
-        self.evaluated += np.bincount(self.rule[samples.instances], minlength=len(self.rules))
+        if len(self.rules) == 1:
+            self.evaluated[0] += len(samples)
+        else:
+            self.evaluated += np.bincount(self.rule[samples.instances], minlength=len(self.rules))
         if self.kind is Kind.THRESHOLD:
             changes, ignored = evaluate_threshold(self.state, self.limits, samples)
         elif self.kind is Kind.RATE:
             changes, ignored = evaluate_rate(self.state, self.windows, self.limits, samples)
         else:
-            changes, ignored = evaluate_absence(self.state, self.limits.window, samples)
+            changes, ignored = evaluate_absence(self.state, self._timeout, samples)
         self.out_of_order += ignored
         return changes
 
@@ -137,7 +225,7 @@ class InstanceTable:
         if not len(self):
             return NO_CHANGES
         if self.kind is Kind.ABSENCE:
-            return tick_absence(self.state, self.limits.window, now, floor)
+            return tick_absence(self.state, self._timeout, now, floor)
         return tick(self.state, self.limits, now, floor)
 
     def where_active(self) -> Instances:
@@ -145,47 +233,88 @@ class InstanceTable:
         return np.flatnonzero(self.state.active).astype(np.uint32)
 
     def carried(self) -> dict[str, NDArray[Any]]:
-        """Return copies of what a checkpoint needs: state, and what names each instance."""
-        columns = {field.name: getattr(self.state, field.name).copy() for field in fields(LatchState)}
-        fingerprints = np.array([rule.fingerprint for rule in self.rules], dtype=np.int64)
-        columns["rule"] = np.array([rule.id for rule in self.rules], dtype=np.int64)[self.rule]
-        columns["fingerprint"] = fingerprints[self.rule]
-        columns["series"] = self.series.copy()
+        """Return what a checkpoint needs: state, and what names each instance. The columns are the table's own, not
+        copies: whoever keeps them while the table lives must copy them."""
+        columns: dict[str, NDArray[Any]] = {name: getattr(self.state, name) for name in _STATE}
+        columns |= {"rule": self.rule, "series": self.series}
+        columns["rule_id"] = np.array([rule.id for rule in self.rules], dtype=np.int64)
+        columns["fingerprint"] = np.array([rule.fingerprint for rule in self.rules], dtype=np.int64)
         if self.kind is Kind.RATE:
-            columns["window_times"] = self.windows.times.copy()
-            columns["window_values"] = self.windows.values.copy()
+            columns["window_times"] = self.windows.times
+            columns["window_values"] = self.windows.values
         return columns
 
     def adopt(self, carried: dict[str, NDArray[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Take over the state of instances that are the same: rule, fingerprint and series.
 
         Args:
-            carried: what ``carried`` of another table gave, perhaps through a checkpoint.
+            carried: what ``carried`` of another table gave, perhaps through a checkpoint; its columns may become those
+                of this table.
 
         Returns:
             ``bool[m]`` which instances of this table have a state now, and ``bool[k]`` which rows of ``carried``
             were taken over.
         """
-        mine = self.carried()
-        keys, theirs = _key(mine), _key(carried)
-        taken = np.zeros(len(theirs), dtype=np.bool_)
-        if not len(theirs) or not len(keys):
-            return np.zeros(len(keys), dtype=np.bool_), taken
-        order = np.argsort(theirs)
-        found = order[np.minimum(np.searchsorted(theirs, keys, sorter=order), len(theirs) - 1)]
-        same = (theirs[found] == keys) & (carried["fingerprint"][found] == mine["fingerprint"])
-        source = found[same]
-        taken[source] = True
-        for field in fields(LatchState):
-            getattr(self.state, field.name)[same] = carried[field.name][source]
-        if self.kind is Kind.RATE:
-            self.windows.times[same] = carried["window_times"][source]
-            self.windows.values[same] = carried["window_values"][source]
-        return same, taken
+        carried = _by_rule(carried)
+        known, taken = np.zeros(len(self), dtype=np.bool_), np.zeros(len(carried["series"]), dtype=np.bool_)
+        theirs = {
+            (key, fingerprint): at
+            for at, (key, fingerprint) in enumerate(
+                zip(carried["rule_id"].tolist(), carried["fingerprint"].tolist(), strict=True)
+            )
+        }
+        match = [(at, theirs.get((rule.id, rule.fingerprint), -1)) for at, rule in enumerate(self.rules)]
+        if all(at == other for at, other in match) and len(match) == len(theirs) and self._same(carried):
+            # Copied only where they cannot be written to.
+            self._room.update((name, np.require(carried[name], requirements="W")) for name in self._columns())
+            self._view(len(self))
+            return ~known, ~taken
+        if not len(known) or not len(taken):
+            return known, taken
+        mine_of, theirs_of = _rows_by(self.rule, len(self.rules)), _rows_by(carried["rule"], len(theirs))
+        top = int(max(self.series.max(), carried["series"].max())) + 1
+        place = np.full(top, -1, dtype=np.int32)
+        for at, other in match:
+            if other < 0:
+                continue
+            rows, offered = mine_of(at), theirs_of(other)
+            place[carried["series"][offered]] = offered
+            source = place[self.series[rows]]
+            place[carried["series"][offered]] = -1
+            rows, source = rows[source >= 0], source[source >= 0]
+            known[rows], taken[source] = True, True
+            for name in self._columns():
+                self._room[name][rows] = carried[name][source]
+        return known, taken
+
+    def _columns(self) -> tuple[str, ...]:
+        return (*_STATE, "window_times", "window_values") if self.kind is Kind.RATE else _STATE
+
+    def _same(self, carried: dict[str, NDArray[Any]]) -> bool:
+        return np.array_equal(self.series, carried["series"]) and np.array_equal(self.rule, carried["rule"])
 
 
-def _key(columns: dict[str, NDArray[Any]]) -> NDArray[np.uint64]:
-    return (columns["rule"].astype(np.uint64) << _SERIES_BITS) | columns["series"].astype(np.uint64)
+_STATE = tuple(field.name for field in fields(LatchState))
+
+
+def _by_rule(carried: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the columns with rule ids and fingerprints by rule; checkpoints before 0.3 had them by instance."""
+    if "rule_id" in carried:
+        return carried
+    pairs = np.stack([carried["rule"], carried["fingerprint"]], axis=1)
+    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    rule = inverse.reshape(-1).astype(np.int32)
+    return {**carried, "rule": rule, "rule_id": unique[:, 0], "fingerprint": unique[:, 1]}
+
+
+def _rows_by(rule: NDArray[np.int32], rules: int) -> Callable[[int], NDArray[np.intp]]:
+    """Return a function that gives the rows of a rule."""
+    if rules == 1:
+        every = np.arange(len(rule))
+        return lambda _: every
+    order = np.argsort(rule, kind="stable")
+    starts = np.searchsorted(rule, np.arange(rules + 1), sorter=order)
+    return lambda at: order[starts[at] : starts[at + 1]]
 
 
 def fits(rule: Rule, numeric: bool) -> bool:

@@ -53,9 +53,10 @@ def latch(state: LatchState, limits: Limits, rows: Samples, groups: Groups, valu
         return NO_CHANGES
     instances, first = rows.instances, groups.first
     touched = instances[groups.starts]
-    signed = values * limits.sign[instances]
-    over = signed > limits.raise_above[instances]
-    under = signed <= limits.return_at[instances]
+    rule = limits.of(instances)
+    signed = values * limits.sign[rule]
+    over = signed > limits.raise_above[rule]
+    under = signed <= limits.return_at[rule]
     before = state.latched[touched]
     hold = ~(over | under)
     if bool(hold.any()):
@@ -109,7 +110,8 @@ def _delay(
     end[:-1] = start[1:]
     end[closing] = rows.times[groups.last[begun]]
 
-    delay = np.where(value, limits.on_delay[instances], limits.off_delay[instances])
+    rule = limits.of(instances)
+    delay = np.where(value, limits.on_delay[rule], limits.off_delay[rule])
     lasted = end - start >= delay
     was_active = state.active[instances]
     effect = fill_forward(np.where(lasted, value, was_active), lasted | opening)
@@ -151,7 +153,8 @@ def tick(state: LatchState, limits: Limits, now: int, floor: int) -> Changes:
     if not len(waiting):
         return NO_CHANGES
     rising = state.latched[waiting]
-    due = state.since[waiting] + np.where(rising, limits.on_delay[waiting], limits.off_delay[waiting])
+    rule = limits.of(waiting)
+    due = state.since[waiting] + np.where(rising, limits.on_delay[rule], limits.off_delay[rule])
     silence = np.maximum(now - np.maximum(state.seen[waiting], floor), 0)
     fired = state.last_time[waiting] + silence >= due
     who, raised = waiting[fired], rising[fired]

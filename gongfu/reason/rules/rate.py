@@ -51,7 +51,8 @@ def _rates(state: LatchState, windows: Windows, limits: Limits, rows: Samples, g
         return np.zeros(0)
     touched = rows.instances[groups.starts]
     number = (np.cumsum(groups.first) - 1).astype(np.uint32)
-    slot_length = np.maximum(limits.window[rows.instances] // SLOTS, 1)
+    window = limits.window[limits.of(rows.instances)]
+    slot_length = np.maximum(window // SLOTS, 1)
     before = np.empty_like(rows.times)
     before[1:] = rows.times[:-1]
     before[groups.starts] = state.last_time[touched]
@@ -67,7 +68,7 @@ def _rates(state: LatchState, windows: Windows, limits: Limits, rows: Samples, g
         kept_times, kept_values = kept_times[kept.order], kept_values[kept.order]
 
     # One search for all rows: times as ranks, offset by group.
-    wanted = rows.times - limits.window[rows.instances]
+    wanted = rows.times - window
     ranked, rank = np.unique(np.concatenate([kept_times, wanted]), return_inverse=True)
     span = len(ranked)
     haystack = kept.keys.astype(np.int64) * span + rank[: len(kept_times)]

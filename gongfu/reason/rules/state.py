@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from gongfu.store.twins.latest import NEVER
 
 Instances = NDArray[np.uint32]
+# Broadcasts against any number of instances.
+_ONLY = np.zeros(1, dtype=np.int32)
 
 
 @dataclass(slots=True)
@@ -55,15 +57,17 @@ def empty_state(m: int) -> LatchState:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Parameters of m threshold or rate instances, turned so that every direction is ``above``.
+    """Parameters of k threshold or rate rules, turned so that every direction is ``above``, and the rule of each of m
+    instances: millions of instances have a few rules, so nothing is repeated for each instance.
 
     Attributes:
-        sign: ``float64[m]`` 1 for above, -1 for below; values are multiplied by it.
-        raise_above: ``float64[m]`` true when signed value > this.
-        return_at: ``float64[m]`` false when signed value <= this.
-        on_delay: ``int64[m]`` ns.
-        off_delay: ``int64[m]`` ns.
-        window: ``int64[m]`` ns for rates, 0 for thresholds.
+        sign: ``float64[k]`` 1 for above, -1 for below; values are multiplied by it.
+        raise_above: ``float64[k]`` true when signed value > this.
+        return_at: ``float64[k]`` false when signed value <= this.
+        on_delay: ``int64[k]`` ns.
+        off_delay: ``int64[k]`` ns.
+        window: ``int64[k]`` ns for rates, 0 for thresholds.
+        rule: ``int32[m]`` position of the rule of each instance in the others.
     """
 
     sign: NDArray[np.float64]
@@ -72,6 +76,11 @@ class Limits:
     on_delay: NDArray[np.int64]
     off_delay: NDArray[np.int64]
     window: NDArray[np.int64]
+    rule: NDArray[np.int32]
+
+    def of(self, instances: NDArray[Any]) -> NDArray[np.int32]:
+        """Return the positions of the rules of some instances; one that stands for all when there is one rule."""
+        return self.rule[instances] if len(self.sign) != 1 else _ONLY
 
 
 @dataclass(frozen=True, slots=True)

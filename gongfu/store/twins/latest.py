@@ -32,6 +32,46 @@ class Latest:
     ingested: int
 
 
+@dataclass(frozen=True, slots=True)
+class LatestColumns:
+    """Latest values of k series.
+
+    Attributes:
+        series: ``int64[k]``.
+        types: ``uint8[k]`` value types.
+        bits: ``uint64[k]`` the bytes of a float64 or int64; 0 or 1 for a boolean; nothing for a text.
+        qualities: ``uint8[k]``.
+        times: ``int64[k]`` source times, UTC ns.
+        ingested: ``int64[k]`` UTC ns.
+        texts: by series, None for one that was too much to keep.
+    """
+
+    series: NDArray[np.int64]
+    types: NDArray[np.uint8]
+    bits: NDArray[np.uint64]
+    qualities: NDArray[np.uint8]
+    times: NDArray[np.int64]
+    ingested: NDArray[np.int64]
+    texts: dict[int, str | None]
+
+    def values(self) -> list[Value]:
+        """Return the values in order; what is not a finite number is None."""
+        values: list[Value] = np.where(self.types == ValueType.DOUBLE, self.bits.view(np.float64), 0.0).tolist()
+        odd = self.types != ValueType.DOUBLE
+        odd |= ~np.isfinite(self.bits.view(np.float64))
+        for at in np.flatnonzero(odd).tolist():
+            kind = self.types[at]
+            if kind == ValueType.DOUBLE:
+                values[at] = None
+            elif kind == ValueType.INT64:
+                values[at] = int(self.bits[at : at + 1].view(np.int64)[0])
+            elif kind == ValueType.BOOLEAN:
+                values[at] = bool(self.bits[at])
+            else:
+                values[at] = self.texts.get(int(self.series[at]))
+        return values
+
+
 class Twins:
     """Latest values. The newest source time wins, an equal one replaces (correction), an older one is late.
 
@@ -133,6 +173,19 @@ class Twins:
         else:
             self._text[series] = text
 
+    def gather(self, series: NDArray[np.int64]) -> "LatestColumns":
+        """Return the latest values of some series in columns; those without a value are left out."""
+        found = series[(series >= 0) & (series < self._used)]
+        found = found[self._type[found] != 0]
+        kinds = self._type[found]
+        texts: dict[int, str | None] = {}
+        if self._text:
+            text = (kinds == ValueType.STRING) | (kinds == ValueType.JSON)
+            texts = {key: self._text.get(key) for key in found[text].tolist()}
+        return LatestColumns(
+            found, kinds, self._bits[found], self._quality[found], self._time[found], self._ingested[found], texts
+        )
+
     def get(self, series: int) -> Latest | None:
         """Return the latest value of a series, None when it has none."""
         if not 0 <= series < self._used or not self._type[series]:
@@ -156,6 +209,22 @@ class Twins:
             int(self._time[series]),
             int(self._ingested[series]),
         )
+
+    def numbers_of(
+        self, series: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return source times, values as doubles, qualities, and which series have a number (all of length n)."""
+        some = series < self._used
+        at = np.where(some, series, 0)
+        kind = self._type[at]
+        bits = self._bits[at]
+        values = np.where(
+            kind == ValueType.DOUBLE,
+            bits.view(np.float64),
+            np.where(kind == ValueType.INT64, bits.view(np.int64), bits).astype(np.float64),
+        )
+        numeric = some & (kind != 0) & (kind != ValueType.STRING) & (kind != ValueType.JSON)
+        return self._time[at], values, self._quality[at], numeric
 
     def times_of(self, series: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return source and ingest times, ``int64[n]`` each; ``NEVER`` and 0 for a series without a value."""
@@ -188,9 +257,14 @@ class Twins:
         self._type = np.concatenate([self._type, np.zeros(more, dtype=np.uint8)])
         self._last_row = np.concatenate([self._last_row, np.zeros(more, dtype=np.uint32)])
 
-    def snapshot(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return copies of the columns and a JSON document of the rest, for a checkpoint."""
-        columns = {name: column[: self._used].copy() for name, column in self._columns().items()}
+    def snapshot(self, *, copy: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return the columns and a JSON document of the rest, for a checkpoint.
+
+        Without ``copy`` the columns are those of the twins, which may not change while they are used.
+        """
+        columns = {name: column[: self._used] for name, column in self._columns().items()}
+        if copy:
+            columns = {name: column.copy() for name, column in columns.items()}
         document = {
             "text": {str(series): text for series, text in self._text.items()},
             "late": self.late,
@@ -201,15 +275,23 @@ class Twins:
 
     @classmethod
     def restore(cls, columns: dict[str, NDArray[Any]], document: dict[str, Any]) -> "Twins":
-        """Return the twins of a snapshot.
+        """Return the twins of a snapshot, whose columns become theirs.
 
         Raises:
             KeyError, ValueError: the snapshot is not one of twins.
         """
         n = len(columns["time"])
-        twins = cls(max(n, 1))
-        for name, column in twins._columns().items():
-            column[:n] = columns[name]
+        twins = cls(1)
+        if n:
+            empty = twins._columns()
+            for name in empty:
+                if columns[name].dtype != empty[name].dtype or columns[name].shape != (n,):
+                    raise ValueError(f"column {name} does not fit")
+            # Copied only where they cannot be written to.
+            own = {name: np.require(columns[name], requirements="W") for name in empty}
+            twins._time, twins._ingested, twins._bits = own["time"], own["ingested"], own["bits"]
+            twins._quality, twins._type = own["quality"], own["type"]
+            twins._last_row = np.zeros(n, dtype=np.uint32)
         twins._used = n
         twins._text = {int(series): text for series, text in document["text"].items()}
         twins._text_characters = sum(len(text or "") for text in twins._text.values())

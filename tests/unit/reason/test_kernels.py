@@ -54,6 +54,7 @@ def limits_of(rules: list[dict[str, Any]], window: int = 0) -> Limits:
         np.array([rule["on_delay"] for rule in rules], dtype=np.int64),
         np.array([rule["off_delay"] for rule in rules], dtype=np.int64),
         np.full(len(rules), window, dtype=np.int64),
+        np.arange(len(rules), dtype=np.int32),
     )
 
 
