@@ -142,6 +142,15 @@ class ClickHouseHistory:
         self._guarded(lambda: _create(client))
         return self._guarded(lambda: action(client))
 
+    @property
+    def address(self) -> str:
+        """Scheme, host and port, without credentials."""
+        return f"{self._url.scheme}://{self._url.hostname}:{self._url.port or ''}".rstrip(":")
+
+    async def run(self, action: Callable[["Client"], T]) -> T:
+        """Run a reading action with the driver's client in a thread; see ``call``."""
+        return await self._within(self._readers, action)
+
     async def _within(self, threads: ThreadPoolExecutor, action: Callable[["Client"], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, self.call, action)
 
@@ -353,8 +362,11 @@ def _samples(value_type: ValueType, raw: bytes, limit: int, empty: ValueType) ->
 
 def _together(value_type: ValueType, pieces: Sequence[Samples]) -> Samples:
     """Return the pieces as one, ordered by series."""
-    if not pieces:
-        return _samples(value_type, b"", 1, value_type)
+    return combined(pieces) if pieces else _samples(value_type, b"", 1, value_type)
+
+
+def combined(pieces: Sequence[Samples]) -> Samples:
+    """Return one or more pieces as one, ordered by series; the order within a series stays."""
     series = np.concatenate([piece.columns.series for piece in pieces])
     order = np.argsort(series, kind="stable")
     values: NDArray[Any] | list[str]
@@ -369,7 +381,8 @@ def _together(value_type: ValueType, pieces: Sequence[Samples]) -> Samples:
         np.concatenate([piece.columns.qualities for piece in pieces])[order],
         values,
     )
-    return Samples(columns, np.concatenate([piece.ingested for piece in pieces])[order])
+    moments = np.concatenate([piece.ingested for piece in pieces])
+    return Samples(columns, moments[order] if len(moments) else moments, any(piece.truncated for piece in pieces))
 
 
 def _exact(value: Any) -> Any:
