@@ -16,7 +16,7 @@ from gongfu.kernel.block import TEXT_TYPES, Block
 from gongfu.kernel.quality import SEVERITY_MASK, Quality
 from gongfu.kernel.times import SECOND
 from gongfu.reason.rules.instances import Assignment, InstanceTable
-from gongfu.reason.rules.state import Changes, Samples
+from gongfu.reason.rules.state import NO_CHANGES, Changes, Samples
 from gongfu.reason.rules.transitions import RuleStatus, Transition
 from gongfu.reason.rules.types import Kind, Rule
 from gongfu.store.twins.latest import NEVER, Twins
@@ -201,6 +201,8 @@ class RuleEngine:
     def _standing(self, table: InstanceTable, minute: int) -> Changes:
         """Return raises that were withheld and still stand, as many as the bound allows now."""
         state = table.state
+        if not bool(state.withheld.any()):
+            return NO_CHANGES
         standing = np.flatnonzero(state.withheld)
         chosen = [np.zeros(0, dtype=np.intp)]
         for rule in np.unique(table.rule[standing]).tolist():
@@ -278,9 +280,8 @@ class RuleEngine:
         """Return what each rule does at present."""
         found: dict[int, RuleStatus] = {}
         for table in self._tables.values():
-            active = np.bincount(table.rule[table.where_active()], minlength=len(table.rules)).tolist()
-            series = np.bincount(table.rule, minlength=len(table.rules)).tolist()
-            standing = np.bincount(table.rule[table.state.withheld], minlength=len(table.rules)).tolist()
+            active, standing = table.count(table.state.active), table.count(table.state.withheld)
+            series = table.sizes
             for at, rule in enumerate(table.rules):
                 withheld = self._withheld.get(rule.id, 0)
                 evaluated = self._evaluated.get(rule.id, 0) + int(table.evaluated[at])

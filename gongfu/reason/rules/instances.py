@@ -66,6 +66,7 @@ class InstanceTable:
         state: see ``LatchState``.
         out_of_order: samples that were not newer than one already evaluated.
         evaluated: ``int64[len(rules)]`` samples evaluated by rule.
+        sizes: number of instances by rule.
     """
 
     def __init__(self, kind: Kind, assignments: Sequence[Assignment]) -> None:
@@ -78,6 +79,7 @@ class InstanceTable:
         self.limits = _limits(self.rules, self.rule)
         self.out_of_order = 0
         self.evaluated = np.zeros(len(self.rules), dtype=np.int64)
+        self.sizes = [0] * len(self.rules)
         self._room: dict[str, NDArray[Any]] = {}
         self._head: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
         self._next: NDArray[np.int32] | None = None
@@ -122,6 +124,8 @@ class InstanceTable:
                     self._room[name] = room
                 room[before:after] = column
         self._view(after)
+        for at, more in enumerate(np.bincount(rule, minlength=len(self.rules)).tolist()):
+            self.sizes[at] += more
         self._chain(np.arange(before, after, dtype=np.int32), self.series[before:])
 
     def _view(self, size: int) -> None:
@@ -228,9 +232,11 @@ class InstanceTable:
             return tick_absence(self.state, self._timeout, now, floor)
         return tick(self.state, self.limits, now, floor)
 
-    def where_active(self) -> Instances:
-        """Return the instances whose alarm is raised."""
-        return np.flatnonzero(self.state.active).astype(np.uint32)
+    def count(self, which: NDArray[np.bool_]) -> list[int]:
+        """Return the number of instances among ``bool[m]`` by rule."""
+        if len(self.rules) == 1:
+            return [int(np.count_nonzero(which))]
+        return np.bincount(self.rule[which], minlength=len(self.rules)).tolist()
 
     def carried(self) -> dict[str, NDArray[Any]]:
         """Return what a checkpoint needs: state, and what names each instance. The columns are the table's own, not

@@ -174,8 +174,8 @@ class Twins:
             self._text[series] = text
 
     def gather(self, series: NDArray[np.int64]) -> "LatestColumns":
-        """Return the latest values of some series in columns; those without a value are left out."""
-        found = series[(series >= 0) & (series < self._used)]
+        """Return the latest values of some series, ascending, in columns; those without a value are left out."""
+        found = np.sort(series[(series >= 0) & (series < self._used)])
         found = found[self._type[found] != 0]
         kinds = self._type[found]
         texts: dict[int, str | None] = {}
