@@ -1,10 +1,15 @@
-"""Compile what the records say into what the worker runs: rules to series, bindings to points. Runs in threads."""
+"""Compile what the records say into what the worker runs: rules to series, bindings to points. Runs in threads.
+
+A compiler serves one partition of the block log: it gives the points whose blocks are there, and the bindings whose
+inputs are there.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from gongfu.kernel.partitions import partition_of
 from gongfu.reason.models.records import bindings
 from gongfu.reason.models.resolver import resolve
 from gongfu.reason.models.runner import Binding, BindingStatus
@@ -68,16 +73,26 @@ class Program:
 class Compiler:
     """Reads the records. Methods block: call them in a thread."""
 
-    def __init__(self, engine: Engine, models: Mapping[str, ModelDefinition]) -> None:
+    def __init__(
+        self, engine: Engine, models: Mapping[str, ModelDefinition], partition: int = 0, partitions: int = 1
+    ) -> None:
+        """Compile for one of ``partitions``."""
         self._engine = engine
         self._models = models
+        self._partition = partition
+        self._partitions = partitions
+        self._homes: dict[int, int] = {}
 
     def rules(self) -> Program:
         """Return the program of all enabled rules."""
         with reading(self._engine) as connection:
             points, highest = records.count_points(connection)
             book = RuleBook(records.enabled(connection))
-            return Program(book, book.compile(connection), points, highest)
+            mine = self._is_mine if self._partitions > 1 else None
+            return Program(book, book.compile(connection, mine), points, highest)
+
+    def _is_mine(self, point: PointRow) -> bool:
+        return partition_of(point.asset, self._partitions) == self._partition
 
     def bindings(self, now: int) -> tuple[list[Binding], dict[int, BindingStatus]]:
         """Return the bindings that can run, and the status of the others; makes missing output points."""
@@ -86,7 +101,41 @@ class Compiler:
         if not rows:
             return [], {}
         with writing(self._engine) as connection:
-            return resolve(connection, bindings(connection), self._models, now)
+            rows = bindings(connection)
+            ready, others = resolve(connection, rows, self._models, now)
+            if self._partitions == 1:
+                return ready, others
+            self._homes = {row.id: partition_of(row.asset, self._partitions) for row in rows}
+            return self._mine(connection, ready, others), others
+
+    def _mine(
+        self, connection: Connection, ready: Sequence[Binding], others: dict[int, BindingStatus]
+    ) -> list[Binding]:
+        """Return the bindings whose inputs are in this partition; one with inputs in several cannot run."""
+        series = sorted({port.series for binding in ready for port in binding.inputs})
+        assets = {point.series: point.asset for point in records.points_by_series(connection, series)}
+        mine: list[Binding] = []
+        for binding in ready:
+            where = {partition_of(assets.get(port.series, 0), self._partitions) for port in binding.inputs}
+            if len(where) > 1:
+                text = ", ".join(map(str, sorted(where)))
+                others[binding.id] = BindingStatus(
+                    "refused",
+                    f"its inputs are points of several assets, whose blocks are in partitions {text}; with [telemetry] "
+                    "partitions above 1 the inputs of a model must be points of one asset",
+                )
+            elif where == {self._partition}:
+                mine.append(binding)
+        return mine
+
+    def elsewhere(self, bindings: Sequence[Binding]) -> dict[int, int]:
+        """Return, by output series, the partition of the binding's asset, where it is not this one."""
+        return {
+            port.series: self._homes[binding.id]
+            for binding in bindings
+            if self._homes.get(binding.id, self._partition) != self._partition
+            for port in binding.outputs
+        }
 
     def points(self, series: Sequence[int]) -> list[PointRow]:
         """Return the points of series; those that are gone are left out."""

@@ -8,8 +8,7 @@ from their cause, so nothing happens twice.
 import asyncio
 import logging
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 
 from gongfu.bus.blocklog import LogUnavailableError
-from gongfu.kernel.block import Block, encode_block
+from gongfu.bus.ownership import Ownership, OwnershipLostError, Sole
+from gongfu.kernel.block import Block, Columns, encode_block
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import Clock
@@ -28,7 +28,7 @@ from gongfu.reason.models.runner import BindingStatus, ModelRunner
 from gongfu.reason.rules.engine import RuleEngine
 from gongfu.reason.rules.transitions import Transition
 from gongfu.reason.status import BindingState, RuleState
-from gongfu.store.twins.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from gongfu.store.twins.checkpoint import CheckpointError, CheckpointStore
 from gongfu.store.twins.latest import Twins
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Log(Protocol):
 
 
 class ReasonPipeline:
-    """Consumer ``reason`` of the block feed. Everything that changes its state holds its lock.
+    """Consumer ``reason`` of the block feed of one partition. Everything that changes its state holds its lock.
 
     Counters: ``reason_blocks``, ``reason_points``, ``reason_blocks_damaged``, ``reason_blocks_failed``,
     ``points_late``, ``rule_transitions``, ``model_blocks``, ``alarm_retries``, ``model_retries``, ``checkpoints``,
@@ -63,29 +63,32 @@ class ReasonPipeline:
         compiler: Compiler,
         ledger: AlarmLedger,
         log: Log,
-        path: Path,
+        checkpoints: CheckpointStore,
         counters: Counters,
         clock: Clock,
         announce: Callable[[Sequence[AlarmEvent]], Awaitable[None]],
+        ownership: Ownership | None = None,
     ) -> None:
         """Set up; ``start`` before use.
 
         Args:
-            compiler: reads rules and bindings.
-            ledger: writes alarms.
+            compiler: reads rules and bindings of the partition.
+            ledger: writes alarms of the partition.
             log: takes the outputs of models.
-            path: the checkpoint file.
+            checkpoints: keeps the state.
             counters: counters of the process.
             clock: the time.
             announce: called with alarms after their commit.
+            ownership: asked before anything is written; default is a node with one worker.
         """
         self._compiler = compiler
         self._ledger = ledger
         self._log = log
-        self._path = path
+        self._checkpoints = checkpoints
         self._counters = counters
         self._clock = clock
         self._announce = announce
+        self._ownership = ownership or Sole()
         self.twins = Twins()
         self.engine = RuleEngine()
         self.runner = ModelRunner()
@@ -93,6 +96,8 @@ class ReasonPipeline:
         self._program: Program | None = None
         self._rule_errors: dict[int, str] = {}
         self._bindings: dict[int, BindingStatus] = {}
+        # By output series: the partition its blocks belong to, where it is not that of the inputs.
+        self._elsewhere: Mapping[int, int] = {}
         self._known: NDArray[np.bool_] = np.zeros(1, dtype=np.bool_)
         self._outputs: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
@@ -109,16 +114,17 @@ class ReasonPipeline:
             SQLAlchemyError: the records do not answer.
         """
         async with self._lock:
-            stored = await asyncio.to_thread(self._read_checkpoint)
+            stored = await self._read_checkpoint()
             now = self._clock.now_ns()
             program = await asyncio.to_thread(self._compiler.rules)
             bindings, self._bindings = await asyncio.to_thread(self._compiler.bindings, now)
+            self._elsewhere = self._compiler.elsewhere(bindings)
             transitions: list[Transition] = []
             if stored is not None:
                 try:
                     transitions = self._restore(*stored, program, bindings, now)
                 except (KeyError, ValueError, IndexError, TypeError) as error:
-                    logger.error("checkpoint %s does not fit (%s); reading the log from its start", self._path, error)
+                    logger.error("the checkpoint does not fit (%s); reading the log from its start", error)
                     self.twins, self.engine, self.runner = Twins(), RuleEngine(), ModelRunner()
                     self._positions, stored = {}, None
             if stored is None:
@@ -127,9 +133,9 @@ class ReasonPipeline:
             self._adopt(program)
             await self._commit(transitions)
 
-    def _read_checkpoint(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
+    async def _read_checkpoint(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
         try:
-            return read_checkpoint(self._path)
+            return await self._checkpoints.load()
         except CheckpointError as error:
             logger.error("%s; reading the log from its start", error)
             self._counters.add("checkpoints_damaged")
@@ -177,12 +183,15 @@ class ReasonPipeline:
                 await asyncio.Event().wait()  # until the feed is cancelled
             if sequence <= self.position(partition):
                 return
+            await self._ownership.valid()
             if block is None:
                 self._counters.add("reason_blocks_damaged")
             else:
                 self._sound = False
                 try:
                     await self._reason(partition, sequence, block)
+                except OwnershipLostError:
+                    raise
                 except Exception:
                     # A fault of ours at one block must not stop all later ones, nor the history.
                     self._counters.add("reason_blocks_failed")
@@ -201,16 +210,21 @@ class ReasonPipeline:
         outputs = self.runner.run(block)
         if outputs is not None:
             # The ingest time of the cause: a replay then makes the same bytes.
-            payload = encode_block(Block(block.tenant, block.ingested, {ValueType.DOUBLE: outputs}))
-            await self._publish(partition, payload, f"model.{partition}.{sequence}.{zlib.crc32(payload)}")
+            for target, columns in _by_partition(outputs, partition, self._elsewhere):
+                payload = encode_block(Block(block.tenant, block.ingested, {ValueType.DOUBLE: columns}))
+                await self._publish(target, payload, f"model.{partition}.{sequence}.{zlib.crc32(payload)}")
         await self._commit(transitions)
         self._counters.add("reason_points", len(block))
 
     async def close(self) -> None:
         """Take no further block, and write a last checkpoint."""
+        await self.end()
+        await self.checkpoint()
+
+    async def end(self) -> None:
+        """Take no further block, and write nothing."""
         async with self._lock:
             self._closed = True
-        await self.checkpoint()
 
     async def _notice_points(self, block: Block) -> None:
         """Let rules find points that have come since they were compiled, before the first sample is evaluated."""
@@ -253,6 +267,7 @@ class ReasonPipeline:
             bindings, self._bindings = await self._insist(
                 "records", lambda: asyncio.to_thread(self._compiler.bindings, now)
             )
+            self._elsewhere = self._compiler.elsewhere(bindings)
             self.runner.bind(bindings)
             self._dirty = True
 
@@ -274,6 +289,7 @@ class ReasonPipeline:
     async def return_stale_alarms(self) -> None:
         """Return alarms that no instance stands for; once, when all of the log was taken."""
         async with self._lock:
+            await self._ownership.valid()
             standing, now = self.engine.standing(), self._clock.now_ns()
             events = await self._insist("records", lambda: asyncio.to_thread(self._ledger.return_stale, standing, now))
             await self._announce(events)
@@ -281,6 +297,7 @@ class ReasonPipeline:
     async def _commit(self, transitions: Sequence[Transition]) -> None:
         if not transitions:
             return
+        await self._ownership.valid()
         rules, now = self.engine.rules, self._clock.now_ns()
         events = await self._insist("records", lambda: asyncio.to_thread(self._ledger.apply, transitions, rules, now))
         self._counters.add("rule_transitions", len(transitions))
@@ -332,11 +349,12 @@ class ReasonPipeline:
             arrays, document = self._snapshot()
             self._dirty = False
         try:
-            await asyncio.to_thread(write_checkpoint, self._path, arrays, document)
+            await self._ownership.valid()
+            await self._checkpoints.save(arrays, document)
         except OSError as error:
             self._dirty = True
             self._counters.add("checkpoints_failed")
-            logger.error("checkpoint %s cannot be written: %s", self._path, error)
+            logger.error("the checkpoint cannot be written: %s", error)
             return False
         self._counters.add("checkpoints")
         return True
@@ -388,3 +406,17 @@ class ReasonPipeline:
             "alarms_withheld": float(self.engine.alarms_withheld()),
             "model_outputs_outstanding": float(len(self._outputs)),
         }
+
+
+def _by_partition(outputs: Columns, partition: int, elsewhere: Mapping[int, int]) -> list[tuple[int, Columns]]:
+    """Cut outputs by the partition their series belong to."""
+    if not elsewhere:
+        return [(partition, outputs)]
+    targets = np.array([elsewhere.get(series, partition) for series in outputs.series.tolist()])
+    values = np.asarray(outputs.values)
+    found: list[tuple[int, Columns]] = []
+    for target in np.unique(targets).tolist():
+        rows = np.flatnonzero(targets == target)
+        columns = Columns(outputs.series[rows], outputs.times[rows], outputs.qualities[rows], values[rows])
+        found.append((target, columns))
+    return found

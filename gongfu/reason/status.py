@@ -1,5 +1,6 @@
 """What the worker tells of rules and models when it is asked (``svc.reason``, ``svc.latest``)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from gongfu.kernel.subjects import Subjects
 
 _TIMEOUT_S = 1.0
 MAX_LATEST = 10_000
+_KNOWING = ("waiting", "refused", "running", "failing")
 
 
 class RuleState(msgspec.Struct, frozen=True):
@@ -42,6 +44,42 @@ class ReasonState(msgspec.Struct, frozen=True):
     models: dict[str, BindingState] = {}
     position: dict[str, int] = {}
     lag: dict[str, float] = {}
+
+
+def merge_states(states: Sequence[ReasonState]) -> ReasonState:
+    """Return the state of all partitions or workers as one: counts are summed up, any error is told."""
+    rules: dict[str, RuleState] = {}
+    models: dict[str, BindingState] = {}
+    position: dict[str, int] = {}
+    lag: dict[str, float] = {}
+    for state in states:
+        for key, rule in state.rules.items():
+            rules[key] = _merge_rule(rules[key], rule) if key in rules else rule
+        for key, model in state.models.items():
+            models[key] = _merge_binding(models[key], model) if key in models else model
+        for key, sequence in state.position.items():
+            position[key] = max(sequence, position.get(key, 0))
+        for key, blocks in state.lag.items():
+            lag[key] = lag.get(key, 0.0) + blocks
+    return ReasonState(rules, models, position, lag)
+
+
+def _merge_rule(one: RuleState, other: RuleState) -> RuleState:
+    series = one.series + other.series
+    # That a rule matches nothing is no error when it does in another partition.
+    errors = [state.error for state in (one, other) if state.error and (state.series or not series)]
+    return RuleState(
+        series,
+        one.active + other.active,
+        one.evaluated + other.evaluated,
+        one.withheld + other.withheld,
+        next(iter(errors), ""),
+    )
+
+
+def _merge_binding(one: BindingState, other: BindingState) -> BindingState:
+    """Return the state of a binding: the partition that has its inputs knows, the others see it wait at most."""
+    return max(one, other, key=lambda state: (_KNOWING.index(state.status), state.last_at or 0))
 
 
 class LatestRequest(msgspec.Struct, frozen=True):

@@ -33,21 +33,21 @@ class _Kind(msgspec.Struct):
 
 
 class Watch:
-    """Runs beside the feeds; ``start`` and ``stop``."""
+    """Runs beside the feed of one partition; ``start`` and ``stop``."""
 
     def __init__(
         self,
         pipeline: ReasonPipeline,
         bus: Client,
         subjects: Subjects,
-        partitions: int,
+        partition: int,
         clock: Clock,
         history_position: Callable[[int], int],
     ) -> None:
         self._pipeline = pipeline
         self._bus = bus
         self._subjects = subjects
-        self._partitions = range(partitions)
+        self._partition = partition
         self._clock = clock
         self._history_position = history_position
         self._lag = {"reason_blocks": 0.0, "history_blocks": 0.0}
@@ -103,23 +103,22 @@ class Watch:
 
     async def _tick(self) -> None:
         now = self._clock.now_ns()
-        ends: dict[int, int] = {}
-        lag = {"reason_blocks": 0.0, "history_blocks": 0.0}
-        for partition in self._partitions:
-            try:
-                state = await stream_state(self._bus, self._subjects.blocks_stream(partition))
-            except JetStreamError:
-                return  # without the log nobody knows what is missing
-            last, first, count = int(state["last_seq"]), int(state["first_seq"]), int(state["messages"])
-            ends[partition] = last if count else 0
+        partition = self._partition
+        try:
+            state = await stream_state(self._bus, self._subjects.blocks_stream(partition))
+        except JetStreamError:
+            return  # without the log nobody knows what is missing
+        last, first, count = int(state["last_seq"]), int(state["first_seq"]), int(state["messages"])
+        self._lag = {
+            name: float(max(0, last - max(position, first - 1))) if count else 0.0
             for name, position in (
                 ("reason_blocks", self._pipeline.position(partition)),
                 ("history_blocks", self._history_position(partition)),
-            ):
-                lag[name] += max(0, last - max(position, first - 1)) if count else 0
-        self._lag = lag
+            )
+        }
+        end = last if count else 0
         deadline = asyncio.get_running_loop().time() + TICK_S
-        while any(self._pipeline.position(partition) < end for partition, end in ends.items()):
+        while self._pipeline.position(partition) < end:
             if asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(_POLL_S)

@@ -15,10 +15,8 @@ from nats.errors import Error as NatsError
 from sqlalchemy import Engine
 
 from gongfu.appkit.catalogue import find_models
-from gongfu.bus.blockfeed import BlockFeed
 from gongfu.bus.blocklog import BlockLog, ensure_streams
 from gongfu.bus.connection import BusAddress, open_bus
-from gongfu.bus.jetstream import stream_state
 from gongfu.bus.metrics import MetricsPublisher
 from gongfu.bus.requests import serve
 from gongfu.kernel.counters import Counters
@@ -28,20 +26,17 @@ from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
 from gongfu.reason.alarms.ledger import AlarmLedger
 from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.compiler import Compiler
-from gongfu.reason.latest import answer_latest
+from gongfu.reason.partition import HISTORY_S, PartitionRun, Surroundings
 from gongfu.reason.pipeline import ReasonPipeline
+from gongfu.reason.shares import Shares
 from gongfu.reason.status import LatestAnswer, LatestRequest, ReasonState
-from gongfu.reason.watch import Watch
 from gongfu.store.history.client import ClickHouseHistory
 from gongfu.store.history.writer import HistoryWriter
 from gongfu.store.records.engine import open_records
 from gongfu.store.records.migrations import migrate
+from gongfu.store.twins.checkpoint import CheckpointFile
 
 logger = logging.getLogger("gongfu.worker")
-
-CLOSE_S = 10.0
-# What is not in the history by then is in the block log, and comes after the next start.
-HISTORY_S = 5.0
 
 
 class _AlarmPublisher:
@@ -60,19 +55,9 @@ class _AlarmPublisher:
             logger.warning("alarms were not announced: %s", type(error).__name__)
 
 
-async def _forget_replaced_logs(
-    bus: Client, subjects: Subjects, partitions: int, pipeline: ReasonPipeline, writer: HistoryWriter
-) -> None:
-    """Begin partitions anew whose log ends before our positions: it was replaced."""
-    for partition in range(partitions):
-        last = int((await stream_state(bus, subjects.blocks_stream(partition)))["last_seq"])
-        for consumer in (pipeline, writer):
-            if consumer.position(partition) > last:
-                logger.error(
-                    "%s is at block %d of partition %d, but the log, replaced, ends at %d: reading from its start",
-                    consumer.name, consumer.position(partition), partition, last,
-                )  # fmt: skip
-                consumer.forget(partition)
+def checkpoint_path(data_dir: Path, partition: int, partitions: int) -> Path:
+    """Return where a worker that is alone keeps the state of a partition."""
+    return data_dir / "twins" / ("checkpoint" if partitions == 1 else f"checkpoint-{partition}-of-{partitions}")
 
 
 async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
@@ -90,43 +75,36 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     await log.start()
     history = ClickHouseHistory(runtime.history_url, runtime.history_user, runtime.history_password)
     writer = HistoryWriter(history, data_dir, counters)
-    pipeline = ReasonPipeline(
-        Compiler(engine, find_models()),
-        AlarmLedger(engine),
-        log,
-        data_dir / "twins" / "checkpoint",
-        counters,
-        clock,
-        _AlarmPublisher(bus, subjects).publish,
-    )
-    await pipeline.start()
-    await _forget_replaced_logs(bus, subjects, partitions, pipeline, writer)
     writer.start()
-    watch = Watch(pipeline, bus, subjects, partitions, clock, writer.position)
+    models, announce = find_models(), _AlarmPublisher(bus, subjects).publish
+    around = Surroundings(bus, subjects, counters, clock, writer)
+    shares = Shares()
+    feeds: list[asyncio.Task[None]] = []
+    for partition in range(partitions):
+        pipeline = ReasonPipeline(
+            Compiler(engine, models, partition, partitions),
+            AlarmLedger(engine, partition, partitions),
+            log,
+            CheckpointFile(checkpoint_path(data_dir, partition, partitions)),
+            counters,
+            clock,
+            announce,
+        )
+        shares.runs[partition] = PartitionRun(partition, pipeline, around)
+        feeds.append(await shares.runs[partition].start())
 
     async def latest(request: LatestRequest) -> LatestAnswer:
-        return answer_latest(pipeline.twins, request)
+        return shares.latest(request)
 
     async def state(_: object) -> ReasonState:
-        positions = {str(partition): pipeline.position(partition) for partition in range(partitions)}
-        return ReasonState(pipeline.rule_states(), pipeline.binding_states(), positions, watch.lag)
+        return shares.state()
 
     def gauges() -> dict[str, float]:
         of_writer = writer.gauges
-        return {
-            **pipeline.gauges(),
-            **of_writer,
-            **watch.lag,
-            "history_seconds": of_writer["history_lag_seconds"],
-        }
+        return {**shares.gauges(), **of_writer, "history_seconds": of_writer["history_lag_seconds"]}
 
     await serve(bus, subjects.service("latest"), latest, LatestRequest)
     await serve(bus, subjects.service("reason"), state)
-    feeds = [
-        asyncio.create_task(BlockFeed(bus, subjects, partition, counters, [pipeline, writer]).run())
-        for partition in range(partitions)
-    ]
-    await watch.start()
     metrics = MetricsPublisher(bus, subjects, name, counters, gauges)
     metrics.start()
     # What is alive now stays alive: full collections need not look at it again.
@@ -137,15 +115,8 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({stopping, *feeds}, return_when=asyncio.FIRST_COMPLETED)
     logger.info("worker stops")
-    await watch.stop()
-    try:
-        await asyncio.wait_for(pipeline.close(), CLOSE_S)
-    except TimeoutError:
-        logger.warning("no last checkpoint: a block is still being evaluated; it will be taken again")
     broken = [feed.exception() for feed in feeds if feed.done() and not feed.cancelled()]
-    for feed in feeds:
-        feed.cancel()
-    await asyncio.gather(*feeds, return_exceptions=True)
+    await asyncio.gather(*(run.close() for run in shares.runs.values()))
     await writer.stop(HISTORY_S)
     await metrics.stop()
     await log.close()

@@ -1,11 +1,13 @@
 """Write what the rule engine tells into the alarms. Idempotent: the same transitions again change nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from gongfu.kernel.partitions import partition_of
 from gongfu.kernel.times import format_rfc3339
 from gongfu.reason.alarms import records
 from gongfu.reason.alarms.types import (
@@ -23,6 +25,7 @@ from gongfu.reason.rules.records import PointRow, points_by_series
 from gongfu.reason.rules.transitions import Transition
 from gongfu.reason.rules.types import AbsenceCondition, Kind, Rule
 from gongfu.store.records.engine import writing
+from gongfu.store.records.fences import check_fence
 
 # Transitions of one transaction: it holds the write lock of the records, which others wait for.
 _CHUNK = 500
@@ -38,10 +41,28 @@ class _Open:
 
 
 class AlarmLedger:
-    """Applies transitions to the records. One instance writes; users change alarms at the same time."""
+    """Applies transitions of one partition to the records. One instance writes; users change alarms meanwhile."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, partition: int = 0, partitions: int = 1, epoch: int | None = None) -> None:
+        """Write alarms of a partition.
+
+        Args:
+            engine: the records.
+            partition: the partition.
+            partitions: number of partitions.
+            epoch: that of the lease; a later owner's fence refuses what is written with it. None: there is no other.
+        """
         self._engine = engine
+        self._partition = partition
+        self._partitions = partitions
+        self._epoch = epoch
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with writing(self._engine) as connection:
+            if self._epoch is not None:
+                check_fence(connection, self._partition, self._epoch)
+            yield connection
 
     def apply(self, transitions: Sequence[Transition], rules: Mapping[int, Rule], now: int) -> list[AlarmEvent]:
         """Apply transitions in order and return the alarms that changed, after commit.
@@ -53,10 +74,11 @@ class AlarmLedger:
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the records do not take it; apply the same again later.
+            OwnershipLostError: another worker has the partition.
         """
         events: list[AlarmEvent] = []
         for start in range(0, len(transitions), _CHUNK):
-            with writing(self._engine) as connection:
+            with self._writing() as connection:
                 events += _Chunk(connection, rules, now).apply(transitions[start : start + _CHUNK])
         return events
 
@@ -67,13 +89,22 @@ class AlarmLedger:
             standing: ``(rule, series)`` of all instances that are active in the engine.
             now: UTC ns.
         """
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
+            rows = self._mine(connection, records.active(connection))
             stale = [
                 Transition(row.rule_id, row.series, False, max(now, row.raised_at), row.raised_at, None, removed=True)
-                for row in records.active(connection)
+                for row in rows
                 if (row.rule_id, row.series) not in standing
             ]
             return _Chunk(connection, {}, now).apply(stale)
+
+    def _mine(self, connection: Connection, rows: Sequence[records.AlarmRow]) -> Sequence[records.AlarmRow]:
+        """Return the alarms of points of this partition; those of deleted points are shared out by series."""
+        if self._partitions == 1:
+            return rows
+        points = points_by_series(connection, sorted({row.series for row in rows}))
+        homes = {point.series: partition_of(point.asset, self._partitions) for point in points}
+        return [row for row in rows if homes.get(row.series, row.series % self._partitions) == self._partition]
 
 
 class _Chunk:

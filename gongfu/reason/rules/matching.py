@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,9 +65,11 @@ class RuleBook:
             self._of_asset.clear()
         return self._of_asset.setdefault((tenant, path), [(point_pattern(rule.point), rule) for rule in rules])
 
-    def compile(self, connection: Connection) -> dict[int, Matches]:
-        """Return the points of each rule among all that the records know; every rule has an entry."""
-        found = self.match(points_for(connection, ((rule.tenant, rule.asset) for rule in self.rules.values())))
+    def compile(self, connection: Connection, mine: Callable[[PointRow], bool] | None = None) -> dict[int, Matches]:
+        """Return the points of each rule among all that the records know, or those that are ``mine``; every rule has
+        an entry."""
+        points = points_for(connection, ((rule.tenant, rule.asset) for rule in self.rules.values()))
+        found = self.match(points if mine is None else filter(mine, points))
         return {rule: found.get(rule, Matches()) for rule in self.rules}
 
     def assignments(self, matches: dict[int, Matches]) -> list[Assignment]:

@@ -67,6 +67,7 @@ class PointRow:
     name: str
     value_type: int
     unit: str
+    asset: int
 
 
 def _rule(row: Any) -> Rule:
@@ -141,7 +142,15 @@ def enabled(connection: Connection) -> list[Rule]:
 
 
 _POINTS = (
-    select(point.c.id.label("series"), point.c.tenant_id, asset.c.path, point.c.name, point.c.value_type, point.c.unit)
+    select(
+        point.c.id.label("series"),
+        point.c.tenant_id,
+        asset.c.path,
+        point.c.name,
+        point.c.value_type,
+        point.c.unit,
+        point.c.asset_id,
+    )
     .join(asset, asset.c.id == point.c.asset_id)
     .order_by(point.c.id)
 )
@@ -149,7 +158,7 @@ _POINTS = (
 
 def _rows(connection: Connection, query: Any) -> Iterator[PointRow]:
     for row in connection.execute(query.execution_options(yield_per=2000)):
-        yield PointRow(row.series, row.tenant_id, row.path, row.name, row.value_type, row.unit)
+        yield PointRow(row.series, row.tenant_id, row.path, row.name, row.value_type, row.unit, row.asset_id)
 
 
 def points_for(connection: Connection, patterns: Iterable[tuple[int, str]]) -> Iterator[PointRow]:

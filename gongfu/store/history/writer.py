@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from gongfu.store.history.types import Batch, HistoryError, HistoryStore, Histor
 
 logger = logging.getLogger(__name__)
 
-FLUSH_POINTS = 500_000
-FLUSH_SECONDS = 0.5
+FLUSH_POINTS = 1_000_000
+FLUSH_SECONDS = 1.0
 # Blocks wait here while an insert runs; beyond it ``add`` waits, and the block log keeps the rest.
 PENDING_POINTS = 2_000_000
 PENDING_BYTES = 128 * 1024 * 1024
@@ -43,6 +43,22 @@ class _Pending:
     size: int = 0
     blocks: int = 0
     oldest: int = 0
+
+
+class PositionStore(Protocol):
+    """Keeps the positions of the partitions that this process has."""
+
+    def load(self) -> dict[int, int]:
+        """Return the positions at the start.
+
+        Raises:
+            ValueError: they are damaged.
+        """
+        ...
+
+    async def keep(self, positions: dict[int, int]) -> None:
+        """Replace the positions. One that is kept late means that blocks are inserted again, and show once."""
+        ...
 
 
 class PositionFile:
@@ -64,6 +80,10 @@ class PositionFile:
             return {}
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{self._path} is not a position file: {error}") from None
+
+    async def keep(self, positions: dict[int, int]) -> None:
+        """See ``PositionStore``."""
+        await asyncio.to_thread(self.save, positions)
 
     def save(self, positions: dict[int, int]) -> None:
         """Replace the file; on return it is durable."""
@@ -87,8 +107,10 @@ class HistoryWriter:
     ``history_retries.<unavailable|full|refused>``, ``history_insert_us`` (wall time of inserts).
     """
 
-    def __init__(self, store: HistoryStore, data_dir: Path, counters: Counters) -> None:
-        """Load the positions.
+    def __init__(
+        self, store: HistoryStore, data_dir: Path, counters: Counters, positions: PositionStore | None = None
+    ) -> None:
+        """Load the positions; they are in a file of the data directory unless another store is given.
 
         Raises:
             ValueError: the position file is damaged.
@@ -96,8 +118,9 @@ class HistoryWriter:
         self._store = store
         self._counters = counters
         self._quarantine = data_dir / "quarantine"
-        self._file = PositionFile(data_dir / "history-position.json")
-        self._positions = self._file.load()
+        self._store_of_positions = positions or PositionFile(data_dir / "history-position.json")
+        self._positions = self._store_of_positions.load()
+        self._left: set[int] = set()
         self._pending = _Pending()
         self._in_flight = _Pending()
         self._changed = asyncio.Event()
@@ -165,6 +188,17 @@ class HistoryWriter:
         """Begin a partition anew: its log was replaced, and sequences mean other blocks than before."""
         self._positions.pop(partition, None)
 
+    def adopt(self, partition: int, position: int) -> None:
+        """Take over a partition from another worker, whose last durable block is ``position``."""
+        self._left.discard(partition)
+        self._positions[partition] = position
+
+    def leave(self, partition: int) -> None:
+        """Give up a partition: what is pending of it may still be inserted, but its position is another worker's."""
+        self._left.add(partition)
+        self._positions.pop(partition, None)
+        self._pending.positions.pop(partition, None)
+
     def add_block(self, partition: int, sequence: int, block: Block, size: int) -> None:
         """Take one decoded block; the caller looks after ``add``'s waiting and quarantine."""
         if sequence <= self._positions.get(partition, 0):
@@ -194,6 +228,20 @@ class HistoryWriter:
                 return
             await asyncio.sleep(0.01)
 
+    async def settle(self, partition: int, seconds: float) -> bool:
+        """Wait until everything taken of a partition is durable; return whether it is, after ``seconds`` at most.
+
+        Its feed must have ended, so that nothing more is taken.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        while partition in self._pending.positions or partition in self._in_flight.positions:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            self._urgent = True
+            self._changed.set()
+            await asyncio.sleep(0.01)
+        return True
+
     async def stop(self, seconds: float = 10.0) -> None:
         """Flush within a time, then end; what is left stays in the block log."""
         self._stopping = True
@@ -222,7 +270,7 @@ class HistoryWriter:
                     pass
             self._changed.clear()
             self._urgent = False
-            if not self._pending.positions:
+            if not self._pending.blocks and not self._pending.positions:
                 continue
             last = loop.time()
             self._in_flight, self._pending = self._pending, _Pending()
@@ -247,12 +295,18 @@ class HistoryWriter:
             await asyncio.sleep(BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)])
             attempt += 1
         self._counters.add("history_insert_us", (time.perf_counter_ns() - begin) // 1000)
-        positions = {**self._positions, **pending.positions}
-        await asyncio.to_thread(self._file.save, positions)
-        self._positions = positions
+        await self._store_of_positions.keep(self._after(pending))
+        # Partitions may have come and gone meanwhile.
+        self._positions = self._after(pending)
         self._counters.add("history_inserts", len(batches))
         self._counters.add("history_blocks", pending.blocks)
         self._counters.add("points_stored", pending.points)
+
+    def _after(self, pending: _Pending) -> dict[int, int]:
+        """Return the positions with what is durable now, of the partitions that this process still has."""
+        known = self._positions
+        moved = {k: max(v, known.get(k, 0)) for k, v in pending.positions.items() if k not in self._left}
+        return {**known, **moved}
 
     def _report(self, reason: str, error: Exception) -> None:
         self._counters.add(f"history_retries.{reason}")

@@ -1,10 +1,11 @@
 """Checkpoint: arrays and a JSON document in one file, replaced as a whole or not at all."""
 
+import asyncio
 import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,3 +55,38 @@ def read_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
     if not isinstance(document, dict):
         raise CheckpointError(f"checkpoint {path} has no document")
     return arrays, document
+
+
+class CheckpointStore(Protocol):
+    """Keeps the newest checkpoint of one partition."""
+
+    async def load(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
+        """Return arrays and document, None when there is none.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        ...
+
+    async def save(self, arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> None:
+        """Replace it; durable on return.
+
+        Raises:
+            OSError: it cannot be kept now; the old one stays.
+        """
+        ...
+
+
+class CheckpointFile:
+    """A checkpoint in a file of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def load(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
+        """See ``CheckpointStore``."""
+        return await asyncio.to_thread(read_checkpoint, self._path)
+
+    async def save(self, arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> None:
+        """See ``CheckpointStore``."""
+        await asyncio.to_thread(write_checkpoint, self._path, arrays, document)

@@ -1,0 +1,106 @@
+"""One partition in a worker: its pipeline, its feed from the block log, and its clock."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+
+from gongfu.bus.blockfeed import BlockFeed
+from gongfu.bus.jetstream import stream_state
+from gongfu.bus.ownership import OwnershipLostError
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.subjects import Subjects
+from gongfu.kernel.times import Clock
+from gongfu.reason.pipeline import ReasonPipeline
+from gongfu.reason.watch import Watch
+from gongfu.store.history.writer import HistoryWriter
+
+logger = logging.getLogger(__name__)
+
+CLOSE_S = 10.0
+# What is not in the history by then is in the block log, and the next owner takes it from there.
+HISTORY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the partitions of a worker share."""
+
+    bus: Client
+    subjects: Subjects
+    counters: Counters
+    clock: Clock
+    writer: HistoryWriter
+
+
+class PartitionRun:
+    """Works on one partition from ``start`` until ``close`` (graceful) or ``abandon`` (the partition is lost)."""
+
+    def __init__(self, partition: int, pipeline: ReasonPipeline, around: Surroundings) -> None:
+        self.partition = partition
+        self.pipeline = pipeline
+        self._around = around
+        self.watch = Watch(pipeline, around.bus, around.subjects, partition, around.clock, around.writer.position)
+        self._feed: asyncio.Task[None] | None = None
+
+    async def start(self) -> "asyncio.Task[None]":
+        """Load the state and begin; return the task that ends only when the feed fails or the partition is lost.
+
+        Raises:
+            SQLAlchemyError: the records do not answer.
+            JetStreamError: the block log does not answer.
+            OwnershipLostError: another worker has the partition.
+        """
+        around = self._around
+        await self.pipeline.start()
+        await self._forget_replaced_log()
+        feed = BlockFeed(around.bus, around.subjects, self.partition, around.counters, [self.pipeline, around.writer])
+        self._feed = asyncio.create_task(self._run(feed), name=f"partition {self.partition}")
+        await self.watch.start()
+        return self._feed
+
+    async def close(self) -> None:
+        """Stop, let the history have what was taken, and write a last checkpoint."""
+        await self.watch.stop()
+        try:
+            await asyncio.wait_for(self.pipeline.close(), CLOSE_S)
+        except TimeoutError:
+            logger.warning("no last checkpoint: a block is still being evaluated; it will be taken again")
+        except OwnershipLostError:
+            logger.warning("no last checkpoint of partition %d: another worker has it", self.partition)
+        await self._end_feed()
+        await self._around.writer.settle(self.partition, HISTORY_S)
+
+    async def abandon(self) -> None:
+        """Stop and write nothing."""
+        await self.watch.stop()
+        await self._end_feed()
+
+    async def _end_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.cancel()
+            await asyncio.gather(self._feed, return_exceptions=True)
+
+    async def _run(self, feed: BlockFeed) -> None:
+        try:
+            await feed.run()
+        except ExceptionGroup as group:
+            lost, rest = group.split(OwnershipLostError)
+            if rest is not None:
+                raise rest from None
+            if lost is not None:
+                raise OwnershipLostError(f"partition {self.partition} is another worker's") from None
+
+    async def _forget_replaced_log(self) -> None:
+        """Begin anew when the log ends before our positions: it was replaced."""
+        around = self._around
+        last = int((await stream_state(around.bus, around.subjects.blocks_stream(self.partition)))["last_seq"])
+        for consumer in (self.pipeline, around.writer):
+            position = consumer.position(self.partition)
+            if position > last:
+                logger.error(
+                    "%s is at block %d of partition %d, but the log, replaced, ends at %d: reading from its start",
+                    consumer.name, position, self.partition, last,
+                )  # fmt: skip
+                consumer.forget(self.partition)

@@ -1,0 +1,57 @@
+"""The partitions a worker has at present, seen as one: latest values, rule and model states, gauges."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from gongfu.reason.latest import answer_latest
+from gongfu.reason.partition import PartitionRun
+from gongfu.reason.status import LatestAnswer, LatestItem, LatestRequest, ReasonState, merge_states
+
+
+class Shares:
+    """Partition runs by partition."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, PartitionRun] = {}
+
+    def latest(self, request: LatestRequest) -> LatestAnswer:
+        """Return the latest values of the series that are in one of the partitions.
+
+        Raises:
+            Problem: 400 when too many are asked for.
+        """
+        answers = [answer_latest(run.pipeline.twins, request) for run in self.runs.values()]
+        if len(answers) == 1:
+            return answers[0]
+        return LatestAnswer(newest(item for answer in answers for item in answer.items))
+
+    def state(self) -> ReasonState:
+        """Return what rules and models do."""
+        return merge_states([
+            ReasonState(
+                run.pipeline.rule_states(),
+                run.pipeline.binding_states(),
+                {str(partition): run.pipeline.position(partition)},
+                run.watch.lag,
+            )
+            for partition, run in sorted(self.runs.items())
+        ])  # fmt: skip
+
+    def gauges(self) -> dict[str, float]:
+        """Return the sums over the partitions."""
+        total: Counter[str] = Counter()
+        for run in self.runs.values():
+            total.update(run.pipeline.gauges())
+            total.update(run.watch.lag)
+        # Told at zero, too, as soon as there is a worker.
+        return {"reason_blocks": 0.0, "history_blocks": 0.0, **total, "partitions": float(len(self.runs))}
+
+
+def newest(items: Iterable[LatestItem]) -> list[LatestItem]:
+    """Return one item a series: while a partition changes hands, two may know it."""
+    found: dict[int, LatestItem] = {}
+    for item in items:
+        known = found.get(item.series)
+        if known is None or (item.time, item.ingested) > (known.time, known.ingested):
+            found[item.series] = item
+    return list(found.values())
