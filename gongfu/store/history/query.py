@@ -21,6 +21,7 @@ from gongfu.store.history.types import (
     HistoryUnavailable,
     Order,
     Samples,
+    ShardUnavailable,
     SqlLimits,
     SqlResult,
 )
@@ -193,10 +194,12 @@ _LIMITS = {
 
 
 def problem_of(error: HistoryError) -> Problem:
-    """Return the problem that tells a caller of a failure, without addresses or stack traces."""
+    """Return the problem that tells a caller of a failure, without stack traces; of several nodes, the one that is away is named."""
     if error.code in _LIMITS:
         detail = f"{_LIMITS[error.code]}: narrow it, or aggregate"
         return Problem(422, "query-limit", "The query passes a limit", detail)
+    if isinstance(error, ShardUnavailable):
+        return unavailable(f"the history node {error.address} does not answer")
     if isinstance(error, HistoryUnavailable):
         return unavailable("the history does not answer")
     return invalid(plain_message(str(error)))

@@ -164,6 +164,9 @@ def _check_nodes(tree: exp.Expr) -> None:
         # `x IN name` reads a table in ClickHouse.
         if isinstance(node, exp.In) and node.args.get("field") is not None:
             raise refused("write IN (SELECT ... FROM name) instead of IN name")
+        if isinstance(node, exp.Group) and node.args.get("totals"):
+            # The embedded engine writes the totals before the answer.
+            raise refused("WITH TOTALS is not offered: use WITH ROLLUP")
         if isinstance(node, exp.DataType) and node.this is exp.DType.USERDEFINED:
             raise refused("unknown type")
 

@@ -274,5 +274,3 @@ def _depends(term: exp.Expr, taken: set[str]) -> bool:
     if term.find(exp.Query, exp.Window, exp.Lambda) is not None:
         return True
     return any(not column.table and column.name in taken for column in term.find_all(exp.Column))
-
-

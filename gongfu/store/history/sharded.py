@@ -27,6 +27,7 @@ from gongfu.store.history.types import (
     HistoryUnavailable,
     Order,
     Samples,
+    ShardUnavailable,
     SqlLimits,
     SqlResult,
     TableSize,
@@ -36,18 +37,6 @@ T = TypeVar("T")
 
 # Of the partial results of one statement, all nodes together.
 PARTIAL_BYTES = 128_000_000
-
-
-class ShardUnavailable(HistoryUnavailable):
-    """One node of several does not answer.
-
-    Attributes:
-        address: its URL, without credentials.
-    """
-
-    def __init__(self, address: str, cause: HistoryError) -> None:
-        super().__init__(f"history node {address}: {cause}", cause.code)
-        self.address = address
 
 
 class ShardedHistory:

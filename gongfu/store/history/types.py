@@ -33,6 +33,18 @@ class HistoryFull(HistoryUnavailable):
     """The disk of the history has no room; nothing of the insert is kept."""
 
 
+class ShardUnavailable(HistoryUnavailable):
+    """One history node of several does not answer.
+
+    Attributes:
+        address: its URL, without credentials.
+    """
+
+    def __init__(self, address: str, cause: HistoryError) -> None:
+        super().__init__(f"history node {address}: {cause}", cause.code)
+        self.address = address
+
+
 class Aggregate(StrEnum):
     """How the values of one step become one value."""
 
