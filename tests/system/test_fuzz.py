@@ -1,0 +1,38 @@
+"""Each fuzzer for half a minute, all at the same time; the long form is ``python -m tests.fuzz.<name> --seconds 600``."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FUZZERS = ("mqtt", "sparkplug", "door", "http")
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, tuple[int, str]]:
+    """Exit status and output of each."""
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", f"tests.fuzz.{name}", "--seconds", str(SECONDS)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name in FUZZERS
+    }
+    try:
+        ended = {name: process.communicate(timeout=600)[0] for name, process in running.items()}
+    finally:
+        for process in running.values():
+            process.kill()
+    return {name: (running[name].returncode, output) for name, output in ended.items()}
+
+
+@pytest.mark.parametrize("name", FUZZERS)
+def test_fuzzer_finds_nothing(name: str, reports: dict[str, tuple[int, str]]) -> None:
+    status, output = reports[name]
+    assert status == 0, output[-6000:]
