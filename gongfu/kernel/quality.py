@@ -13,10 +13,12 @@ class Quality(IntEnum):
     GOOD = 0x00
     UNCERTAIN = 0x40
     UNCERTAIN_CLOCK = 0x41
+    UNCERTAIN_SUBNORMAL = 0x42
     BAD = 0x80
     BAD_NOT_A_NUMBER = 0x81
     BAD_STALE = 0x82
     BAD_DEVICE = 0x83
+    BAD_NO_DATA = 0x84
 
 
 SEVERITY_MASK = 0xC0
