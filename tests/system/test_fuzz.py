@@ -1,4 +1,4 @@
-"""Each fuzzer for half a minute, all at the same time; the long form is ``python -m tests.fuzz.<name> --seconds 600``."""
+"""Each fuzzer for half a minute, all at once; the long form is ``python -m tests.fuzz.<name> --seconds 600``."""
 
 import subprocess
 import sys
