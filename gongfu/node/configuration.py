@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gongfu.node.quantities import parse_bytes, parse_seconds
-from gongfu.node.runtime import BlockLogSettings, MqttSettings, TelemetrySettings, WebSettings
+from gongfu.node.runtime import BlockLogSettings, MqttSettings, QuotaSettings, TelemetrySettings, WebSettings
 from gongfu.node.toml_lines import line_of
 
 CONFIG_VARIABLE = "GONGFU_CONFIG"
@@ -64,6 +64,7 @@ class Configuration:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     web: WebSettings = field(default_factory=WebSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    quotas: QuotaSettings = field(default_factory=QuotaSettings)
     nats: NatsSettings = field(default_factory=NatsSettings)
     history: HistorySettings = field(default_factory=HistorySettings)
     records_url: str = ""
@@ -143,6 +144,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "mqtt": {f.name: type(f.default) for f in msgspec.structs.fields(MqttSettings)},
     "web": {f.name: type(f.default) for f in msgspec.structs.fields(WebSettings)},
     "telemetry": {f.name: type(f.default) for f in msgspec.structs.fields(TelemetrySettings)},
+    "quotas": {f.name: type(f.default) for f in msgspec.structs.fields(QuotaSettings)},
     "nats": {"servers": list, "token": str},
     "history": {"url": str, "user": str, "password": str},
     "records": {"url": str},
@@ -157,6 +159,13 @@ _RANGES: dict[str, tuple[float, float]] = {
     "telemetry.max_points_per_payload": (1, 10_000_000),
     "telemetry.max_assets_per_device": (1, 100_000_000),
     "telemetry.max_points_per_device": (1, 100_000_000),
+    **{
+        f"quotas.{whose}_{what}_per_second": (0, 1e12)
+        for whose in ("device", "tenant")
+        for what in ("points", "messages", "bytes")
+    },
+    "quotas.burst_seconds": (0.1, 3600),
+    "quotas.max_delay_seconds": (0, 3600),
 }
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list of texts"}
 Where = Callable[[str, str], str]
@@ -267,6 +276,12 @@ def _block_log(given: dict[str, Any], where: Where) -> BlockLogSettings:
     return BlockLogSettings(**settings)
 
 
+def _quotas(given: dict[str, Any], where: Where) -> QuotaSettings:
+    if given.get("policy", "delay") not in ("delay", "shed"):
+        raise ConfigurationError(f'{where("quotas", "policy")}: must be "delay" or "shed", not {given["policy"]!r}')
+    return QuotaSettings(**given)
+
+
 def _build(values: Values, where: Where, base: Path, file: Path | None, env: Mapping[str, str]) -> Configuration:
     node = _section(values, "node", where)
     name = node.get("name", "gongfu")
@@ -304,6 +319,7 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         mqtt=mqtt_settings,
         web=web_settings,
         telemetry=TelemetrySettings(**_section(values, "telemetry", where)),
+        quotas=_quotas(_section(values, "quotas", where), where),
         nats=NatsSettings(servers, nats.get("token", "")),
         history=HistorySettings(**history),
         records_url=records_url,

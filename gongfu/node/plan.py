@@ -66,6 +66,7 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         mqtt=configuration.mqtt,
         web=configuration.web,
         telemetry=configuration.telemetry,
+        quotas=configuration.quotas,
         block_log=configuration.block_log,
         embedded=tuple(
             engine

@@ -46,6 +46,20 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     max_points_per_device: int = 100_000
 
 
+class QuotaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device and a tenant may send when the records say nothing else of them; a rate of 0 is no limit."""
+
+    device_points_per_second: float = 0.0
+    device_messages_per_second: float = 0.0
+    device_bytes_per_second: float = 0.0
+    tenant_points_per_second: float = 0.0
+    tenant_messages_per_second: float = 0.0
+    tenant_bytes_per_second: float = 0.0
+    burst_seconds: float = 5.0
+    policy: str = "delay"
+    max_delay_seconds: float = 5.0
+
+
 class BlockLogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of the block log; the oldest blocks go first."""
 
@@ -68,6 +82,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     web: WebSettings
     telemetry: TelemetrySettings
     block_log: BlockLogSettings = BlockLogSettings()
+    quotas: QuotaSettings = QuotaSettings()
     # Engines that the node runs itself, among nats, history and records; the others are the operator's.
     embedded: tuple[str, ...] = ()
 

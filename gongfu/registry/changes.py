@@ -5,15 +5,15 @@ from typing import Literal
 
 import msgspec
 
-Change = Literal["created", "updated", "deleted", "secret"]
+Change = Literal["created", "updated", "deleted", "secret", "quota"]
 
 
 class RegistryChange(msgspec.Struct, frozen=True, kw_only=True):
     """Document of ``evt.registry``.
 
     Attributes:
-        kind: ``device``, ``asset``, ``point`` or ``tenant``.
-        id: id of what changed.
+        kind: ``device``, ``asset``, ``point``, ``tenant`` or ``quota``.
+        id: id of what changed; of a quota the device, 0 for that of the tenant itself.
         name: name of the device, path of the asset, name of the point.
         tenant: tenant id.
         change: ``secret`` means that the old secret of a device is no longer valid.

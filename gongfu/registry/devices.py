@@ -10,10 +10,11 @@ from sqlalchemy.exc import IntegrityError
 from gongfu.kernel.errors import conflict, invalid, not_found
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock, format_rfc3339
-from gongfu.registry import asset_records, audit, device_records, device_secrets, drop_records
+from gongfu.registry import asset_records, audit, device_records, device_secrets, drop_records, quota_records
 from gongfu.registry.assets import check_attributes
 from gongfu.registry.changes import Announce, Change, RegistryChange
 from gongfu.registry.names import check_device_name, check_filter, check_path
+from gongfu.registry.quotas import QuotaDocument, QuotaPatch, change_quota, check_quota, quota_document
 from gongfu.store.records.engine import reading, writing
 
 _MAX_FILTERS = 100
@@ -46,6 +47,7 @@ class DeviceDocument(msgspec.Struct, frozen=True, kw_only=True):
     publish_filters: list[str]
     subscribe_filters: list[str]
     certificate_sha256: str | None
+    quota: QuotaDocument | None = None
     created_at: str
 
 
@@ -62,7 +64,7 @@ class NewDevice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class DevicePatch(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Request to change a device; any change ends its connection, so that it takes effect at once."""
+    """Request to change a device; any change but of the quota ends its connection, so that it takes effect at once."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     asset: str | msgspec.UnsetType = msgspec.UNSET
@@ -70,6 +72,7 @@ class DevicePatch(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     publish_filters: list[str] | msgspec.UnsetType = msgspec.UNSET
     subscribe_filters: list[str] | msgspec.UnsetType = msgspec.UNSET
     certificate_sha256: str | msgspec.UnsetType | None = msgspec.UNSET
+    quota: QuotaPatch | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class DeviceWithSecret(msgspec.Struct, frozen=True):
@@ -193,21 +196,31 @@ class Devices:
         if patch.certificate_sha256 is not msgspec.UNSET:
             values["certificate_sha256"] = _check_fingerprint(patch.certificate_sha256)
         names = [] if patch.asset is msgspec.UNSET else check_path(patch.asset)
+        if patch.quota is not msgspec.UNSET:
+            check_quota(patch.quota)
+        quota = ""
         try:
             with writing(self._engine) as connection:
                 row = _find(connection, subject, key)
+                if patch.quota is not msgspec.UNSET:
+                    quota = change_quota(connection, subject.tenant, key, patch.quota)
                 if names:
                     asset_records.lock_tree(connection, subject.tenant)
                     values["asset_id"], _ = asset_records.ensure(connection, subject.tenant, names, now)
                 device_records.change(connection, key, values)
-                detail = ", ".join(f"{column}={value}" for column, value in sorted(values.items()))
+                changes = [f"{column}={value}" for column, value in sorted(values.items())]
+                detail = ", ".join([*changes, quota] if quota else changes)
                 audit.record(connection, subject, "device.update", f"device/{row.name}", now, detail)
                 document = self._documents(connection, subject, [_find(connection, subject, key)])[0]
         except IntegrityError:
             raise _taken(values.get("name", "")) from None
+        if quota:
+            change = RegistryChange(kind="quota", id=key, name=document.name, tenant=subject.tenant, change="quota")
+            self._announce(change)
         if document.name != row.name:
             self._tell(subject, key, row.name, "deleted")
-        self._tell(subject, key, document.name, "updated")
+        if values or not quota:
+            self._tell(subject, key, document.name, "updated")
         return document
 
     def rotate_secret(self, subject: Subject, key: int) -> str:
@@ -234,6 +247,7 @@ class Devices:
         with writing(self._engine) as connection:
             row = _find(connection, subject, key)
             device_records.remove(connection, key)
+            quota_records.remove(connection, subject.tenant, key)
             audit.record(connection, subject, "device.delete", f"device/{row.name}", self._clock.now_ns())
         self._tell(subject, key, row.name, "deleted")
 
@@ -255,6 +269,7 @@ class Devices:
         ids = [row.id for row in rows]
         sums = drop_records.sums_of_devices(connection, subject.tenant, ids)
         points = device_records.points_below(connection, ids)
+        quotas = quota_records.of_devices(connection, subject.tenant, ids)
         return [
             DeviceDocument(
                 id=row.id,
@@ -268,6 +283,7 @@ class Devices:
                 publish_filters=row.publish_filters,
                 subscribe_filters=row.subscribe_filters,
                 certificate_sha256=row.certificate_sha256,
+                quota=quota_document(quotas.get(row.id)),
                 created_at=format_rfc3339(row.created_at),
             )
             for row in rows

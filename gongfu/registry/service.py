@@ -43,7 +43,7 @@ def open_registry(
     return Registry(
         engine=engine,
         sessions=Sessions(engine, clock, SignInLimit()),
-        users=Users(engine, clock),
+        users=Users(engine, clock, announce),
         assets=Assets(engine, clock, announce),
         devices=Devices(engine, clock, announce, device_key),
         points=Points(engine, clock, announce),

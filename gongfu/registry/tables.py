@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -120,6 +121,20 @@ drop_count = Table(
     Column("count", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Column("last_detail", Text, nullable=False, default=""),
+)
+
+# What single devices and tenants may send, other than the settings of the node say.
+# device_id 0 is the tenant itself. NULL leaves the setting of the node as it is; 0 is no limit.
+quota = Table(
+    "quota",
+    metadata,
+    Column("tenant_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("device_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("points_per_second", Float(53), nullable=True),
+    Column("messages_per_second", Float(53), nullable=True),
+    Column("bytes_per_second", Float(53), nullable=True),
+    Column("burst_seconds", Float(53), nullable=True),
+    Column("policy", String(16), nullable=True),
 )
 
 # Something that happened at or over a time (label windows, maintenance, operator notes).

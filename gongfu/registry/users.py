@@ -9,8 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from gongfu.kernel.errors import conflict, forbidden, not_found
 from gongfu.kernel.permissions import NODE_TENANT, Action, Role, Subject, can
 from gongfu.kernel.times import Clock, SystemClock, format_rfc3339
-from gongfu.registry import audit, passwords, user_records
+from gongfu.registry import audit, passwords, quota_records, user_records
+from gongfu.registry.changes import Announce, RegistryChange, silent
 from gongfu.registry.names import RowId, check_name
+from gongfu.registry.quotas import QuotaDocument, QuotaPatch, change_quota, quota_document
 from gongfu.store.records.engine import reading, writing
 
 _USER_NAME_LIMIT = 120
@@ -23,6 +25,13 @@ class TenantDocument(msgspec.Struct, frozen=True):
     id: int
     name: str
     created_at: str
+    quota: QuotaDocument | None = None
+
+
+class TenantPatch(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Request to change a tenant."""
+
+    quota: QuotaPatch | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class UserDocument(msgspec.Struct, frozen=True):
@@ -123,9 +132,10 @@ def ensure_first_admin(
 class Users:
     """Users and tenants as the API changes them; every method is one transaction and blocks on the records."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, announce: Announce = silent) -> None:
         self._engine = engine
         self._clock = clock
+        self._announce = announce
 
     def page(self, subject: Subject, tenant_id: int | None, after: str | None, limit: int) -> list[UserDocument]:
         """Return up to ``limit`` users of a tenant (default: the subject's) after a name, in order of name."""
@@ -216,7 +226,30 @@ class Users:
         """Return tenants after an id, in order of id."""
         with reading(self._engine) as connection:
             rows = user_records.tenant_page(connection, after, limit)
-        return [TenantDocument(row.id, row.name, format_rfc3339(row.created_at)) for row in rows]
+            quotas = quota_records.of_tenants(connection, [row.id for row in rows])
+        return [
+            TenantDocument(row.id, row.name, format_rfc3339(row.created_at), quota_document(quotas.get(row.id)))
+            for row in rows
+        ]
+
+    def change_tenant(self, subject: Subject, key: int, patch: TenantPatch) -> TenantDocument:
+        """Change the quota of a tenant; front doors take it at once.
+
+        Raises:
+            Problem: 400 for figures out of range, 404.
+        """
+        now = self._clock.now_ns()
+        with writing(self._engine) as connection:
+            row = user_records.tenant_by_id(connection, key)
+            if row is None:
+                raise not_found(f"tenant {key}")
+            if patch.quota is not msgspec.UNSET:
+                detail = change_quota(connection, key, 0, patch.quota)
+                audit.record(connection, subject, "tenant.update", f"tenant/{row.name}", now, detail)
+            quota = quota_document(quota_records.one(connection, key, 0))
+        if patch.quota is not msgspec.UNSET:
+            self._announce(RegistryChange(kind="quota", id=0, name=row.name, tenant=key, change="quota"))
+        return TenantDocument(key, row.name, format_rfc3339(row.created_at), quota)
 
     def create_tenant(self, subject: Subject, name: str) -> TenantDocument:
         """Add a tenant.

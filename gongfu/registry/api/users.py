@@ -10,7 +10,7 @@ from gongfu.registry.api.query import number_of
 from gongfu.registry.audit import AuditEntry
 from gongfu.registry.names import RowId
 from gongfu.registry.service import Registry
-from gongfu.registry.users import NewUser, TenantDocument, UserDocument, UserPatch, UserWithPassword
+from gongfu.registry.users import NewUser, TenantDocument, TenantPatch, UserDocument, UserPatch, UserWithPassword
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
 
@@ -70,6 +70,9 @@ def routes(registry: Registry) -> list[Route]:
     async def create_tenant(call: Call) -> TenantDocument:
         return await asyncio.to_thread(users.create_tenant, call.subject, call.body.name)
 
+    async def change_tenant(call: Call) -> TenantDocument:
+        return await asyncio.to_thread(users.change_tenant, call.subject, call.integer("id"), call.body)
+
     async def list_audit(call: Call) -> Page:
         cursor = cursor_of(call, tuple[RowId])
         rows, key = await asyncio.to_thread(
@@ -85,5 +88,6 @@ def routes(registry: Registry) -> list[Route]:
         Route("DELETE", "/users/{id}", user_write, delete, "Remove a user", None, None, 204),
         Route("GET", "/tenants", tenant_write, list_tenants, "List tenants", None, TenantPage),
         Route("POST", "/tenants", tenant_write, create_tenant, "Add a tenant", NewTenant, TenantDocument, 201),
+        Route("PATCH", "/tenants/{id}", tenant_write, change_tenant, "Change a tenant", TenantPatch, TenantDocument),
         Route("GET", "/audit", user_write, list_audit, "Who wrote what, newest first", None, AuditPage),
     ]
