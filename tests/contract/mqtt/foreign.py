@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 from tests.contract.mqtt.conftest import DEVICES, Door
 
 PATIENCE_S = 15.0
+END_S = 5.0
 NODE_DIRECTORY = Path(__file__).parent / "node"
 REFUSED = 255
 LONGEST_LINE = 8_000_000
@@ -426,7 +427,12 @@ class Mosquitto(Client):
     async def _end(self, kill: bool) -> None:
         if self.process is not None:
             self.process.kill() if kill else self.process.terminate()
-            await self.process.wait()
+            try:
+                await asyncio.wait_for(self.process.wait(), END_S)
+            except TimeoutError:
+                # mosquitto_sub 2.0 disconnects inside its signal handler, and now and then meets its own mutex there.
+                self.process.kill()
+                await self.process.wait()
             self.reader.cancel()
             self.sorter.cancel()
             self.process = None

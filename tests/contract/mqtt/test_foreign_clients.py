@@ -103,6 +103,38 @@ async def test_messages_at_each_qos(connect: Connect, prefix: str) -> None:
     assert {(m.topic, m.payload, m.qos) for m in found} == {(topic, b"at %d" % qos, qos) for qos in range(3)}
 
 
+UNUSUAL = {
+    "space": "a b",
+    "chinese": "工厂/泵 1/温度",
+    "dot": "a.b",
+    "empty-level": "a//b",
+    "trailing": "a/",
+    "nats": "a>b/*/c",
+    "long-level": "x" * 300 + "/y",
+}
+
+
+async def test_unusual_topics(connect: Connect, prefix: str) -> None:
+    client = await connect(prefix)
+    await client.subscribe(f"{prefix}/#", 1)
+    for topic in UNUSUAL.values():
+        await client.publish(f"{prefix}/{topic}", b"x", 1)
+    arrived = [message.topic for message in await client.messages(len(UNUSUAL))]
+    assert arrived == [f"{prefix}/{topic}" for topic in UNUSUAL.values()]
+
+
+async def test_a_topic_with_a_leading_dollar(connect: Connect) -> None:
+    client = await connect("dollar")
+    await client.subscribe("$x/y", 1)
+    await client.publish("$x/y", b"x", 1)
+    assert (await client.message()).topic == "$x/y"
+
+
+async def test_subscriptions_outside_the_permissions_are_refused(connect: Connect, prefix: str, version: int) -> None:
+    client = await connect(prefix, device="limited", secret="secret-of-limited")
+    assert await client.subscribe("other/#", 1) == (0x87 if version == 5 else 0x80)
+
+
 async def test_telemetry_at_each_qos(connect: Connect, tls_door: Door, prefix: str) -> None:
     client = await connect(prefix)
     for qos in range(3):
