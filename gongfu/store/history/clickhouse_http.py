@@ -2,7 +2,7 @@
 
 Source: ClickHouse documentation, "HTTP Interface". Known parts: query in the URL or in the body, INSERT data after the
 statement or as the whole body, ``param_*`` parameters, settings as URL parameters, ``database``, ``default_format``,
-``X-ClickHouse-*`` headers; external data is read in ``external.py``. Not known: sessions; they are refused, not ignored.
+``X-ClickHouse-*`` headers; ``external.py`` reads external data. Not known: sessions; they are refused, not ignored.
 """
 
 import base64

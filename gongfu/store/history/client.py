@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import MILLISECOND, SECOND
 from gongfu.store.history import schema, statements
-from gongfu.store.history.native import NativeColumn, decode_native, encode_native
+from gongfu.store.history.deployment import INSERT_SETTINGS, RECORD_SETTINGS, deployed
+from gongfu.store.history.native import NativeColumn, encode_native
+from gongfu.store.history.samples import samples_of, together
 from gongfu.store.history.sql_tables import SqlTable
 from gongfu.store.history.types import (
     Aggregate,
@@ -61,7 +61,14 @@ class ClickHouseHistory:
     """``HistoryStore`` on ClickHouse's HTTP protocol. Safe to use from several tasks and threads."""
 
     def __init__(
-        self, url: str, user: str, password: str, *, query_seconds: float = 30.0, request_seconds: float = 120.0
+        self,
+        url: str,
+        user: str,
+        password: str,
+        *,
+        query_seconds: float = 30.0,
+        request_seconds: float = 120.0,
+        cluster: str = "",
     ) -> None:
         """Remember where the history is; nothing is opened yet.
 
@@ -71,12 +78,14 @@ class ClickHouseHistory:
             password: its password, never logged.
             query_seconds: most seconds a read may take in the server.
             request_seconds: most seconds to wait for any answer.
+            cluster: name of the ClickHouse cluster whose tables are made on all its servers; empty for one server.
         """
         self._url = urlsplit(url)
         self._user = user
         self._password = password
         self._query_seconds = query_seconds
         self._request_seconds = request_seconds
+        self._cluster = cluster
         self._client: Client | None = None
         self._prepared = False
         self._opening = threading.Lock()
@@ -139,7 +148,7 @@ class ClickHouseHistory:
                 raise
         # A ClickHouse server that is not the node's own gets its tables when they are first missed.
         self._prepared = True
-        self._guarded(lambda: _create(client))
+        self._guarded(lambda: _create(client, self._cluster))
         return self._guarded(lambda: action(client))
 
     @property
@@ -158,7 +167,7 @@ class ClickHouseHistory:
         """See ``HistoryStore``."""
         filled = [batch for batch in batches if len(batch)]
         if filled:
-            await self._within(self._writers, lambda client: _insert(client, filled))
+            await self._within(self._writers, lambda client: _insert(client, filled, self._cluster))
 
     async def query(
         self,
@@ -173,11 +182,11 @@ class ClickHouseHistory:
     ) -> Samples:
         """See ``HistoryStore``."""
         if not series:
-            return _samples(value_type, b"", limit, value_type)
+            return samples_of(value_type, b"", limit, value_type)
         statement = statements.points(
             value_type, series, time_from, time_to, order=order, limit=limit, good_only=good_only
         )
-        return _samples(value_type, await self._read(statement), limit, value_type)
+        return samples_of(value_type, await self._read(statement), limit, value_type)
 
     async def aggregate(
         self,
@@ -195,11 +204,11 @@ class ClickHouseHistory:
         """See ``HistoryStore``."""
         result = ValueType.DOUBLE if how in (Aggregate.AVERAGE, Aggregate.COUNT) else value_type
         if not series:
-            return _samples(result, b"", limit, result)
+            return samples_of(result, b"", limit, result)
         statement = statements.aggregates(
             value_type, series, time_from, time_to, how=how, step=step, order=order, limit=limit, good_only=good_only
         )
-        return _samples(result, await self._read(statement), limit, result)
+        return samples_of(result, await self._read(statement), limit, result)
 
     async def latest(self, value_type: ValueType, series: Sequence[int]) -> Samples:
         """See ``HistoryStore``. Looks at the last day first: a series that is alive is found there."""
@@ -210,11 +219,11 @@ class ClickHouseHistory:
             if not missing:
                 break
             raw = await self._read(statements.newest(value_type, missing, time_from))
-            samples = _samples(value_type, raw, 1, value_type)
+            samples = samples_of(value_type, raw, 1, value_type)
             found.append(samples)
             seen = set(samples.columns.series.tolist())
             missing = [one for one in missing if one not in seen]
-        return _together(value_type, found)
+        return together(value_type, found)
 
     async def sql(self, statement: str, row_filters: Mapping[str, str], limits: SqlLimits) -> SqlResult:
         """See ``HistoryStore``."""
@@ -226,7 +235,8 @@ class ClickHouseHistory:
 
     async def publish(self, table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]]) -> None:
         """See ``HistoryStore``."""
-        await self._within(self._writers, lambda client: _publish(client, table, tenant, columns))
+        cluster = self._cluster
+        await self._within(self._writers, lambda client: _publish(client, table, tenant, columns, cluster))
 
     async def sizes(self) -> dict[str, TableSize]:
         """See ``HistoryStore``."""
@@ -285,14 +295,15 @@ def _translated(error: Exception) -> HistoryError:
     return HistoryError(message, code)
 
 
-def _create(client: "Client") -> None:
+def _create(client: "Client", cluster: str) -> None:
     """Create databases and tables where they are missing."""
     alp = client.command("SELECT count() FROM system.codecs WHERE name = 'ALP'") == 1
-    for statement in schema.statements(alp=alp):
+    for statement in deployed(schema.statements(alp=alp), cluster):
         client.command(statement, settings={"allow_experimental_codecs": 1} if alp else None)
 
 
-def _insert(client: "Client", batches: Sequence[Batch]) -> None:
+def _insert(client: "Client", batches: Sequence[Batch], cluster: str) -> None:
+    settings = {**_INSERT, **INSERT_SETTINGS} if cluster else _INSERT
     for batch in batches:
         table = schema.TABLES[batch.value_type]
         body = encode_native(
@@ -304,85 +315,34 @@ def _insert(client: "Client", batches: Sequence[Batch]) -> None:
                 ("ingested", schema.INGESTED_TYPE, batch.ingested // MILLISECOND),
             ]
         )
-        client.raw_insert(f"{schema.DATABASE}.{table}", COLUMN_NAMES, body, settings=_INSERT, fmt="Native")
+        client.raw_insert(f"{schema.DATABASE}.{table}", COLUMN_NAMES, body, settings=settings, fmt="Native")
 
 
-def _publish(client: "Client", table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]]) -> None:
+def _publish(
+    client: "Client", table: SqlTable, tenant: int, columns: Mapping[str, Sequence[Any]], cluster: str
+) -> None:
     """Fill a table beside, then exchange the tenant's partition: readers see the old rows or the new ones.
 
     One process publishes at a time. The table beside stays: chDB removes dropped tables only when it starts.
     """
     beside = table.beside
-    for made in (table, beside):
-        client.command(made.create())
+    settings = RECORD_SETTINGS if cluster else None
+    for statement in deployed([table.create(), beside.create()], cluster):
+        client.command(statement)
     stored, source = f"{schema.DATABASE}.{table.stored}", f"{schema.DATABASE}.{beside.stored}"
     partition = int(tenant)
-    client.command(f"ALTER TABLE {source} DROP PARTITION {partition}")
+    client.command(f"ALTER TABLE {source} DROP PARTITION {partition}", settings=settings)
     n = len(columns[table.columns[0][0]])
     if n:
         types = dict(table.columns)
         own: list[NativeColumn] = [("tenant", "UInt32", np.full(n, partition, "<u4"))]
         body = encode_native(own + [(name, types[name], values) for name, values in columns.items()])
-        client.raw_insert(source, ["tenant", *columns], body, fmt="Native")
-    client.command(f"ALTER TABLE {stored} REPLACE PARTITION {partition} FROM {source}")
-    client.command(f"ALTER TABLE {source} DROP PARTITION {partition}")
+        client.raw_insert(source, ["tenant", *columns], body, settings=settings, fmt="Native")
+    client.command(f"ALTER TABLE {stored} REPLACE PARTITION {partition} FROM {source}", settings=settings)
+    client.command(f"ALTER TABLE {source} DROP PARTITION {partition}", settings=settings)
     counted = client.command(f"SELECT count() FROM {stored} WHERE tenant = {partition}")  # noqa: S608
     if counted != n:
         raise HistoryUnavailable(f"table {table.name}: {counted} rows instead of {n}, published twice at a time")
-
-
-_EMPTY: dict[ValueType, NDArray[Any] | list[str]] = {
-    ValueType.DOUBLE: np.empty(0, "<f8"),
-    ValueType.INT64: np.empty(0, "<i8"),
-    ValueType.BOOLEAN: np.empty(0, "u1"),
-    ValueType.STRING: [],
-    ValueType.JSON: [],
-}
-
-
-def _samples(value_type: ValueType, raw: bytes, limit: int, empty: ValueType) -> Samples:
-    """Return what a statement gave, without the points beyond the limit of their series."""
-    columns = decode_native(raw)
-    if not columns:
-        nothing = Columns(np.empty(0, "<u4"), np.empty(0, "<i8"), np.empty(0, "u1"), _EMPTY[empty])
-        return Samples(nothing, np.empty(0, "<i8"))
-    series: NDArray[np.uint32] = np.asarray(columns["series"], dtype="<u4")
-    ingested = np.asarray(columns["ingested"]) * MILLISECOND if "ingested" in columns else np.empty(0, "<i8")
-    values = columns["value"]
-    times, qualities = np.asarray(columns["time"]), np.asarray(columns["quality"])
-    starts = np.flatnonzero(np.r_[True, series[1:] != series[:-1]])
-    position = np.arange(len(series)) - np.repeat(starts, np.diff(np.r_[starts, len(series)]))
-    keep = position < limit
-    if keep.all():
-        return Samples(Columns(series, times, qualities, values), ingested)
-    kept = values[keep] if isinstance(values, np.ndarray) else [values[i] for i in np.flatnonzero(keep)]
-    ingested = ingested[keep] if len(ingested) else ingested
-    return Samples(Columns(series[keep], times[keep], qualities[keep], kept), ingested, truncated=True)
-
-
-def _together(value_type: ValueType, pieces: Sequence[Samples]) -> Samples:
-    """Return the pieces as one, ordered by series."""
-    return combined(pieces) if pieces else _samples(value_type, b"", 1, value_type)
-
-
-def combined(pieces: Sequence[Samples]) -> Samples:
-    """Return one or more pieces as one, ordered by series; the order within a series stays."""
-    series = np.concatenate([piece.columns.series for piece in pieces])
-    order = np.argsort(series, kind="stable")
-    values: NDArray[Any] | list[str]
-    if isinstance(pieces[0].columns.values, np.ndarray):
-        values = np.concatenate([np.asarray(piece.columns.values) for piece in pieces])[order]
-    else:
-        flat = [value for piece in pieces for value in piece.columns.values]
-        values = [flat[i] for i in order]
-    columns = Columns(
-        series[order],
-        np.concatenate([piece.columns.times for piece in pieces])[order],
-        np.concatenate([piece.columns.qualities for piece in pieces])[order],
-        values,
-    )
-    moments = np.concatenate([piece.ingested for piece in pieces])
-    return Samples(columns, moments[order] if len(moments) else moments, any(piece.truncated for piece in pieces))
 
 
 def _exact(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """External data of a query: tables that come with the request and live as long as it. Pure.
 
-Source: ClickHouse documentation, "External Data for Query Processing": the body is ``multipart/form-data``, each part is
-a table, and its format and columns stand in the URL as ``<name>_format`` and ``<name>_structure``. The statement is in
+Source: ClickHouse documentation, "External Data for Query Processing": the body is ``multipart/form-data``, each part
+is a table; its format and columns stand in the URL as ``<name>_format`` and ``<name>_structure``. The statement is in
 the URL. A history of several nodes sends partial results of the nodes this way to the one that merges them.
 """
 

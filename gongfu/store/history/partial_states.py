@@ -18,8 +18,8 @@ from gongfu.store.history.spread import Sources, aliases, is_aggregate_call, own
 _MERGEABLE = (
     "any argMax argMin avg avgWeighted boundingRatio corr count covarPop covarSamp entropy groupBitAnd groupBitOr "
     "groupBitXor kurtPop kurtSamp max min quantile quantileExact quantileExactHigh quantileExactLow quantiles "
-    "quantilesExact skewPop skewSamp stddevPop stddevSamp sum sumCount sumWithOverflow uniq uniqCombined uniqCombined64 "
-    "uniqExact uniqHLL12 varPop varSamp"
+    "quantilesExact skewPop skewSamp stddevPop stddevSamp sum sumCount sumWithOverflow uniq uniqCombined "
+    "uniqCombined64 uniqExact uniqHLL12 varPop varSamp"
 )
 _CANONICAL = {name.lower(): name for name in _MERGEABLE.split()} | {
     "any_value": "any", "countdistinct": "uniqExact", "covar_pop": "covarPop", "covar_samp": "covarSamp",

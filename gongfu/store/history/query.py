@@ -194,7 +194,7 @@ _LIMITS = {
 
 
 def problem_of(error: HistoryError) -> Problem:
-    """Return the problem that tells a caller of a failure, without stack traces; of several nodes, the one that is away is named."""
+    """Return the problem that tells a caller of a failure, without stack traces; a node that is away is named."""
     if error.code in _LIMITS:
         detail = f"{_LIMITS[error.code]}: narrow it, or aggregate"
         return Problem(422, "query-limit", "The query passes a limit", detail)

@@ -228,8 +228,9 @@ def _brought_together(select: exp.Select, parts: _Parts) -> exp.Expr:
     sources = Sources(select)
     copy = select.copy()
     start = copy.args.get("from_")
-    single = start is not None and not copy.args.get("joins") and not copy.args.get("laterals")
-    if single and sources.spread is not None and sources.spread.sharded and isinstance(start.this, exp.Subquery):
+    alone = not copy.args.get("joins") and not copy.args.get("laterals")
+    spread = sources.spread is not None and sources.spread.sharded
+    if start is not None and alone and spread and isinstance(start.this, exp.Subquery):
         part = _needed(copy, sources).from_(start.this.copy())
         condition = _pushed(copy)
         if condition is not None:

@@ -1,9 +1,9 @@
 """History over several nodes: ``HistoryStore`` on N ClickHouse HTTP addresses, each of which has some of the series.
 
-The shard of a series is ``series % N``: the order of the addresses is part of the configuration and must not change once
-there are points. Copies of records are on every node. Reads of series ask only the nodes that own them; users' SQL asks
-all (``scatter.py``). A node that is away is named by its address in the error: reads of the other nodes' series go on,
-inserts wait in the block log.
+The shard of a series is ``series % N``: the order of the addresses is part of the configuration and must not change
+once there are points. Copies of records are on every node. Reads of series ask only the nodes that own them; users'
+SQL asks all (``scatter.py``). A node that is away is named by its address in the error: reads of the other nodes'
+series go on, inserts wait in the block log.
 """
 
 import asyncio
@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
-from gongfu.store.history.client import ClickHouseHistory, combined, sql_result, sql_settings
+from gongfu.store.history.client import ClickHouseHistory, sql_result, sql_settings
 from gongfu.store.history.row_binary import RowBinaryError, read_row_binary
+from gongfu.store.history.samples import combined, taken
 from gongfu.store.history.sql_tables import SqlTable
 from gongfu.store.history.types import (
     Aggregate,
@@ -243,13 +242,6 @@ class ShardedHistory:
             raise
         except HistoryUnavailable as error:
             raise ShardUnavailable(shard.address, error) from None
-
-
-def taken(columns: Columns, rows: NDArray[np.intp]) -> Columns:
-    """Return some rows of columns, in the order given."""
-    values = columns.values
-    chosen: Any = values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows.tolist()]
-    return Columns(columns.series[rows], columns.times[rows], columns.qualities[rows], chosen)
 
 
 def _joined(answers: Sequence[bytes]) -> tuple[str, bytes]:

@@ -1,9 +1,10 @@
 """Where the rows of a query may be computed when the points lie on several history nodes. Pure, on parsed SQL.
 
 Points are spread over the nodes by series; copies of records are on every node. A query is *spread* when its answer is
-exactly the union of the answers of all nodes: reading, filtering and joining with records are, and so is everything that
-keeps the rows of a series together (GROUP BY, PARTITION BY, DISTINCT or JOIN on ``series``). A query is *everywhere* when
-it reads records only: each node gives the same answer. What is neither needs a merge (``scatter.py``).
+exactly the union of the answers of all nodes: reading, filtering and joining with records are, and so is everything
+that keeps the rows of a series together (GROUP BY, PARTITION BY, DISTINCT or JOIN on ``series``). A query is
+*everywhere* when it reads records only: each node gives the same answer. What is neither needs a merge
+(``scatter.py``).
 """
 
 from collections.abc import Iterator
@@ -148,7 +149,7 @@ class Sources:
         self.spread = self._joined(select)
 
     def is_key(self, node: exp.Expr) -> bool:
-        """Return whether an expression of the SELECT is the series id; a name means the alias first, as in the engine."""
+        """Return whether an expression of the SELECT is the series id; a name is first an alias, as in the engine."""
         if isinstance(node, exp.Column) and not node.table and node.name in self._aliases:
             return self.is_source_key(self._aliases[node.name])
         return self.is_source_key(node)

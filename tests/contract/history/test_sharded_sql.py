@@ -52,7 +52,7 @@ def plant_points() -> list[Batch]:
     for series in SERIES:
         n = 40 + 7 * series
         times = [T0 + i * 30 * SECOND for i in range(n)]
-        values = np.round(rng.normal(series, 2, n), 2)
+        values = np.round(rng.normal(series, 2, n), 2).tolist()
         qualities = np.where(np.arange(n) % 11 == 0, 0x80, 0).tolist()
         batches.append(batch(ValueType.DOUBLE, [series] * n, times, values, qualities=qualities))
     # A correction: a later version of a point that is there.
@@ -301,7 +301,7 @@ async def test_a_node_that_is_away_is_named_and_the_others_answer(nodes: Nodes, 
     finally:
         away.start()
     found = await nodes.several.query(ValueType.DOUBLE, [3], T0, T0 + SECOND)
-    assert found.columns.values.tolist() == [99.5]
+    assert list(found.columns.values) == [99.5]
 
 
 async def test_series_reads_are_those_of_one_node(nodes: Nodes) -> None:
