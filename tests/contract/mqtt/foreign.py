@@ -426,7 +426,8 @@ class Mosquitto(Client):
 
     async def _end(self, kill: bool) -> None:
         if self.process is not None:
-            self.process.kill() if kill else self.process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # mosquitto_sub ends when its subscription is refused
+                self.process.kill() if kill else self.process.terminate()
             try:
                 await asyncio.wait_for(self.process.wait(), END_S)
             except TimeoutError:
