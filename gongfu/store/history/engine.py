@@ -176,9 +176,17 @@ class Engine:
         self._prepare()
 
     def _prepare(self) -> None:
-        codecs = self.run("SELECT count() FROM system.codecs WHERE name = 'ALP'").data.strip()
-        for statement in schema.statements(alp=codecs == b"1"):
+        alp = self.run("SELECT count() FROM system.codecs WHERE name = 'ALP'").data.strip() == b"1"
+        for statement in schema.statements(alp=alp):
             self.run(statement)
+        known = [self._pairs(statement) for statement in schema.TABLE_STATE]
+        for statement in schema.upgrades(known[0], known[1], alp=alp):
+            logger.info("history is brought up to date: %s", statement)
+            self.run(statement)
+
+    def _pairs(self, statement: str) -> dict[str, str]:
+        lines = self.run(statement, "TSVRaw").data.decode().splitlines()
+        return {name: value for name, _, value in (line.partition("\t") for line in lines)}
 
     @contextlib.contextmanager
     def _connection(
@@ -228,9 +236,7 @@ class Engine:
             EngineError: the engine's own message and code.
         """
         try:
-            with self._connection(
-                database, settings or {}, read_only=read_only, external=external
-            ) as connection:
+            with self._connection(database, settings or {}, read_only=read_only, external=external) as connection:
                 result = connection.query(statement, form, params=dict(parameters or {}))
                 return Answer(result.bytes(), result.rows_read(), result.bytes_read())
         except RuntimeError as error:

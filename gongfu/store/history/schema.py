@@ -8,6 +8,8 @@ double; engines that do not know it get ZSTD. ClickHouse calls the codec experim
 every value, and a backup holds plain Parquet. ``ALTER TABLE ... MODIFY COLUMN value CODEC(...)`` leaves it.
 """
 
+from collections.abc import Mapping
+
 from gongfu.kernel.points import ValueType
 from gongfu.store.history.sql_tables import DATABASE, SERIES
 
@@ -33,7 +35,7 @@ VALUE_TYPES: dict[str, str] = {
 }
 
 _VALUE_CODECS = {
-    "point_double": "ALP, ZSTD(1)",
+    "point_double": "ALP, ZSTD(3)",
     "point_int64": "Delta, ZSTD(1)",
     "point_boolean": "ZSTD(1)",
     "point_text": "ZSTD(1)",
@@ -45,6 +47,8 @@ _SETTINGS = {
     # An acknowledged insert survives power loss; the writer moves its position only after it.
     "fsync_after_insert": "1",
     "fsync_part_directory": "1",
+    # 128 KiB compressed at a time instead of 1 MiB, about a series: 0.05 B a point less.
+    "max_compress_block_size": "131072",
     # Column statistics cost 0.4 B a point and are of no use for key ranges.
     "auto_statistics_types": "''",
     # A quiet year becomes one part, which FINAL reads without merging.
@@ -52,10 +56,16 @@ _SETTINGS = {
     "min_age_to_force_merge_on_partition_only": "1",
     # Replaced parts stay until the kernel has surely written the merged one, and no longer.
     "old_parts_lifetime": "120",
+    # Merging is most of the cost of an insert: wide merges make few levels.
+    "min_parts_to_merge_at_once": "8",
+    "merge_max_block_size": "32768",
     # No background probing when nothing happens.
     "merge_selecting_sleep_ms": "5000",
     "max_merge_selecting_sleep_ms": "60000",
 }
+
+# Cannot change once a table exists. A third less CPU for inserts and merges than with 8,192 rows.
+_FIXED = {"index_granularity": "32768"}
 
 
 def statements(*, alp: bool) -> list[str]:
@@ -67,21 +77,67 @@ def statements(*, alp: bool) -> list[str]:
     Args:
         alp: the engine knows the ALP codec.
     """
-    settings = ", ".join(f"{name} = {value}" for name, value in _SETTINGS.items())
+    settings = ", ".join(f"{name} = {value}" for name, value in {**_SETTINGS, **_FIXED}.items())
     made = [f"CREATE DATABASE IF NOT EXISTS {name} ENGINE = Atomic" for name in (DATABASE, SANDBOX_DATABASE)]
     for table in POINT_TABLES:
         codec = _VALUE_CODECS[table]
         if table == "point_double" and not alp:
             codec = _PLAIN_DOUBLE_CODEC
-        made.append(
-            f"CREATE TABLE IF NOT EXISTS {DATABASE}.{table} ("
+        columns = (
             "series UInt32 CODEC(Delta, ZSTD(1)), "
             f"time {TIME_TYPE} CODEC(Delta, ZSTD(1)), "
             f"value {VALUE_TYPES[table]} CODEC({codec}), "
             "quality UInt8 CODEC(ZSTD(1)), "
             f"ingested {INGESTED_TYPE} CODEC(Delta, ZSTD(1))"
-            ") ENGINE = ReplacingMergeTree(ingested) PARTITION BY toYear(time) ORDER BY (series, time) "
+        )
+        made.append(
+            f"CREATE TABLE IF NOT EXISTS {DATABASE}.{table} ({columns}) "
+            f"ENGINE = ReplacingMergeTree(ingested) PARTITION BY toYear(time) ORDER BY (series, time) "
+            f"SETTINGS {settings}"
+        )
+        made.append(
+            f"CREATE TABLE IF NOT EXISTS {DATABASE}.{versions_of(table)} ({columns}, "
+            "corrected_by LowCardinality(String), reason LowCardinality(String), manual UInt8) "
+            f"ENGINE = ReplacingMergeTree(manual) PARTITION BY toYear(time) ORDER BY (series, time, ingested) "
             f"SETTINGS {settings}"
         )
     made.append(SERIES.create())
+    return made
+
+
+def versions_of(table: str) -> str:
+    """Return the table that keeps the versions of points that have more than one, the present one among them.
+
+    Which is the present one tells ``table`` alone. Empty as long as nothing is corrected: what arrives in order, or twice
+    with the same value, never gets here.
+    """
+    return f"{table}_versions"
+
+
+# What ``upgrades`` asks for: (table, text) by line.
+TABLE_STATE = (
+    f"SELECT name, engine_full FROM system.tables WHERE database = '{DATABASE}'",
+    f"SELECT table, compression_codec FROM system.columns WHERE database = '{DATABASE}' AND name = 'value'",
+)
+
+
+def upgrades(settings: Mapping[str, str], codecs: Mapping[str, str], *, alp: bool) -> list[str]:
+    """Return the statements that bring the tables of points of an earlier release up to date; they rewrite no data.
+
+    Args:
+        settings: ``engine_full`` of ``system.tables`` by table.
+        codecs: ``compression_codec`` of column ``value`` by table.
+        alp: the engine knows the ALP codec.
+    """
+    made: list[str] = []
+    for table, text in settings.items():
+        if table not in POINT_TABLES:
+            continue
+        plain = text.replace("'", "")
+        wanted = {name: value for name, value in _SETTINGS.items() if f"{name} = {value.strip(chr(39))}" not in plain}
+        if wanted:
+            assignments = ", ".join(f"{name} = {value}" for name, value in wanted.items())
+            made.append(f"ALTER TABLE {DATABASE}.{table} MODIFY SETTING {assignments}")
+    if alp and codecs.get("point_double", "").replace(" ", "") == "CODEC(ALP,ZSTD(1))":
+        made.append(f"ALTER TABLE {DATABASE}.point_double MODIFY COLUMN value CODEC({_VALUE_CODECS['point_double']})")
     return made

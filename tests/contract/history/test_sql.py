@@ -139,7 +139,7 @@ async def test_values_are_json_without_loss(sql: Sql) -> None:
         ("SELECT value FROM points WHERE asset = '厂/泵' OR asset = 'geheim' ORDER BY value DESC LIMIT 1", [[12.0]]),
         ("SELECT upper(point) AS point FROM points WHERE point = 'IT''S'", [["IT'S"]]),
         ("WITH x AS (SELECT value AS v FROM points WHERE quality = 0) SELECT sum(v) FROM x", [[15.0]]),
-        ("SELECT count() FROM points UNION ALL SELECT count() FROM points_text ORDER BY 1", [[1], [5]]),
+        ("SELECT n FROM (SELECT count() AS n FROM points UNION ALL SELECT count() FROM points_text) ORDER BY n", [[1], [5]]),
         ("SELECT a.value + b.value FROM points AS a JOIN points AS b ON a.time = b.time AND a.series + 1 = b.series", [[13.0]]),
         ("SELECT toStartOfInterval(time, INTERVAL 2 SECOND) AS t, count() FROM points GROUP BY t ORDER BY t LIMIT 1",
          [["2023-11-14T22:13:20Z", 3]]),
