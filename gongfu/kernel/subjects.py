@@ -32,3 +32,19 @@ class Subjects:
     def door(self, name: str) -> str:
         """Traffic among front doors, and to them (core NATS)."""
         return f"gf.{self.node}.door.{name}"
+
+    def registers(self) -> str:
+        """Beginning of the subjects of registers: leases and roster of the workers (JetStream)."""
+        return f"gf.{self.node}.reg"
+
+    def registers_stream(self) -> str:
+        """Name of the JetStream stream of the registers."""
+        return f"reg-{self.node}"
+
+    def state(self, partition: int, name: str) -> str:
+        """Pieces of a checkpoint of a partition (JetStream)."""
+        return f"gf.{self.node}.sta.{partition}.{name}"
+
+    def state_stream(self) -> str:
+        """Name of the JetStream stream of checkpoints."""
+        return f"sta-{self.node}"

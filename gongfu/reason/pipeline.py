@@ -327,7 +327,10 @@ class ReasonPipeline:
         attempt = 0
         while True:
             try:
+                await self._ownership.valid()
                 await self._log.append(partition, payload, message_id=message_id)
+            except OwnershipLostError:
+                return  # the new owner makes the same block
             except LogUnavailableError as error:
                 self._counters.add("model_retries")
                 if error.reason == "too_large":
