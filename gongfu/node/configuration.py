@@ -24,6 +24,7 @@ CONFIG_VARIABLE = "GONGFU_CONFIG"
 DATA_DIR_VARIABLE = "GONGFU_DATA_DIR"
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
 
 
@@ -41,11 +42,21 @@ class NatsSettings:
 
 @dataclass(frozen=True, slots=True)
 class HistorySettings:
-    """An external ClickHouse, or an empty ``url`` for the embedded one."""
+    """An external ClickHouse, several nodes that share the series, or neither for the embedded one.
+
+    Attributes:
+        url: the one address.
+        urls: several addresses instead; the order decides which series are where.
+        user: user name.
+        password: its password.
+        cluster: name of the ClickHouse cluster behind ``url``; empty for one server.
+    """
 
     url: str = ""
+    urls: tuple[str, ...] = ()
     user: str = "default"
     password: str = ""
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +157,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "telemetry": {f.name: type(f.default) for f in msgspec.structs.fields(TelemetrySettings)},
     "quotas": {f.name: type(f.default) for f in msgspec.structs.fields(QuotaSettings)},
     "nats": {"servers": list, "token": str},
-    "history": {"url": str, "user": str, "password": str},
+    "history": {"url": str, "urls": list, "user": str, "password": str, "cluster": str},
     "records": {"url": str},
     "block_log": {"max_age": str, "max_bytes": str},
 }
@@ -282,6 +293,22 @@ def _quotas(given: dict[str, Any], where: Where) -> QuotaSettings:
     return QuotaSettings(**given)
 
 
+def _history(given: dict[str, Any], where: Where) -> HistorySettings:
+    if given.get("url"):
+        _url(given["url"], ("http", "https"), where("history", "url"))
+    urls = tuple(_url(one, ("http", "https"), where("history", "urls")).rstrip("/") for one in given.pop("urls", []))
+    if urls and given.get("url"):
+        raise ConfigurationError(f"{where('history', 'urls')}: url and urls exclude each other")
+    if len(set(urls)) != len(urls):
+        raise ConfigurationError(f"{where('history', 'urls')}: an address stands there twice")
+    if cluster := given.get("cluster"):
+        if not given.get("url"):
+            raise ConfigurationError(f"{where('history', 'cluster')}: needs url, an address of the cluster")
+        if not _CLUSTER_NAME.fullmatch(cluster):
+            raise ConfigurationError(f"{where('history', 'cluster')}: 1 to 64 letters, digits, _, - or .")
+    return HistorySettings(urls=urls, **given)
+
+
 def _build(values: Values, where: Where, base: Path, file: Path | None, env: Mapping[str, str]) -> Configuration:
     node = _section(values, "node", where)
     name = node.get("name", "gongfu")
@@ -302,9 +329,7 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
     _distinct_ports(mqtt_settings, web_settings, where)
     nats = _section(values, "nats", where)
     servers = tuple(_url(s, ("nats", "tls"), where("nats", "servers")) for s in nats.get("servers", []))
-    history = _section(values, "history", where)
-    if history.get("url"):
-        _url(history["url"], ("http", "https"), where("history", "url"))
+    history = _history(_section(values, "history", where), where)
     records_url = _section(values, "records", where).get("url", "")
     if records_url:
         # A host in the query is a Unix socket.
@@ -321,7 +346,7 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         telemetry=TelemetrySettings(**_section(values, "telemetry", where)),
         quotas=_quotas(_section(values, "quotas", where), where),
         nats=NatsSettings(servers, nats.get("token", "")),
-        history=HistorySettings(**history),
+        history=history,
         records_url=records_url,
         block_log=_block_log(_section(values, "block_log", where), where),
         source=file.absolute() if file else None,

@@ -53,15 +53,18 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
     taken = frozenset(need.port for need in port_needs(configuration))
     ports = keep_ports(directory.run / "ports.json", ("nats", "history"), taken)
     nats, history = configuration.nats, configuration.history
+    own_history = bool(history.url or history.urls)
     secret_of(directory.secrets / "device-key")
     runtime = Runtime(
         node=configuration.name,
         data_dir=str(directory.root),
         nats_servers=list(nats.servers) or [f"nats://127.0.0.1:{ports['nats']}"],
         nats_token=nats.token if nats.servers else secret_of(directory.secrets / "nats-token"),
-        history_url=history.url or f"http://127.0.0.1:{ports['history']}",
-        history_user=history.user if history.url else HISTORY_USER,
-        history_password=history.password if history.url else secret_of(directory.secrets / "history-password"),
+        history_url=(history.urls[0] if history.urls else history.url) or f"http://127.0.0.1:{ports['history']}",
+        history_user=history.user if own_history else HISTORY_USER,
+        history_password=history.password if own_history else secret_of(directory.secrets / "history-password"),
+        history_urls=history.urls,
+        history_cluster=history.cluster,
         records_url=configuration.records_url or directory.records_url,
         mqtt=configuration.mqtt,
         web=configuration.web,
@@ -72,14 +75,14 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
             engine
             for engine, external in (
                 ("nats", nats.servers),
-                ("history", history.url),
+                ("history", own_history),
                 ("records", configuration.records_url),
             )
             if not external
         ),
     )
     write_private(directory.runtime, msgspec.json.format(msgspec.json.encode(runtime)))
-    return Plan(runtime, 0 if nats.servers else ports["nats"], not history.url)
+    return Plan(runtime, 0 if nats.servers else ports["nats"], not own_history)
 
 
 def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:

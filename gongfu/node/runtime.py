@@ -83,6 +83,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     telemetry: TelemetrySettings
     block_log: BlockLogSettings = BlockLogSettings()
     quotas: QuotaSettings = QuotaSettings()
+    # Several history nodes that share the series, or none; ``history_url`` is then the first of them.
+    history_urls: tuple[str, ...] = ()
+    history_cluster: str = ""
     # Engines that the node runs itself, among nats, history and records; the others are the operator's.
     embedded: tuple[str, ...] = ()
 

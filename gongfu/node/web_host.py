@@ -20,6 +20,7 @@ from gongfu.bus.metrics import MetricsPublisher
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
+from gongfu.node.history_store import open_history
 from gongfu.node.http_telemetry import HttpTelemetry
 from gongfu.node.runtime import Runtime
 from gongfu.reason.alarms import api as alarms_api
@@ -37,7 +38,6 @@ from gongfu.registry.service import Registry, open_registry
 from gongfu.registry.sql_sources import AssetSource, DeviceSource
 from gongfu.rest.routing import Route
 from gongfu.store.history import api as history_api
-from gongfu.store.history.client import ClickHouseHistory
 from gongfu.store.history.query import HistoryQueries
 from gongfu.store.history.sql_tables import PointSource, SqlTables
 from gongfu.web import health, overview
@@ -177,7 +177,7 @@ def open_web_host(
 
 
 def _history(runtime: Runtime, engine: Engine) -> history_api.HistoryService:
-    store = ClickHouseHistory(runtime.history_url, runtime.history_user, runtime.history_password)
+    store = open_history(runtime)
     directory = RegistryPoints(engine)
     sources = [PointSource(directory), AssetSource(engine), DeviceSource(engine), AlarmSource(engine)]
     tables = SqlTables(store, sources)

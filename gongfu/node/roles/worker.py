@@ -22,6 +22,7 @@ from gongfu.bus.requests import serve
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
+from gongfu.node.history_store import open_history
 from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
 from gongfu.reason.alarms.ledger import AlarmLedger
 from gongfu.reason.alarms.types import AlarmEvent
@@ -30,7 +31,6 @@ from gongfu.reason.partition import HISTORY_S, PartitionRun, Surroundings
 from gongfu.reason.pipeline import ReasonPipeline
 from gongfu.reason.shares import Shares
 from gongfu.reason.status import LatestAnswer, LatestRequest, ReasonState
-from gongfu.store.history.client import ClickHouseHistory
 from gongfu.store.history.writer import HistoryWriter
 from gongfu.store.records.engine import open_records
 from gongfu.store.records.migrations import migrate
@@ -73,7 +73,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     await ensure_streams(bus, subjects, partitions, bounds.max_age_seconds, bounds.max_bytes)
     log = BlockLog(bus, subjects, counters)
     await log.start()
-    history = ClickHouseHistory(runtime.history_url, runtime.history_user, runtime.history_password)
+    history = open_history(runtime)
     writer = HistoryWriter(history, data_dir, counters)
     writer.start()
     models, announce = find_models(), _AlarmPublisher(bus, subjects).publish
