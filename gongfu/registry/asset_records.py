@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, or_, select, text, update
 
 from gongfu.registry.tables import asset, device, event, point
-from gongfu.registry.text_search import matches
+from gongfu.registry.text_search import asset_hits, asset_matches
 
 # "/" is followed by "0" in code point order: paths below "a" are those from "a/" up to, not including, "a0".
 _AFTER_SLASH = "0"
@@ -59,7 +59,8 @@ def page(
     if after is not None:
         query = query.where(asset.c.path > after)
     if search:
-        query = query.where(matches(connection, asset.c.path, search))
+        hits = asset_hits(connection, tenant_id, search)
+        query = query.where(asset_matches(connection, search) if hits is None else asset.c.id.in_(hits))
     if parent is not None:
         query = query.where(asset.c.parent_id == parent if parent else asset.c.parent_id.is_(None))
     if path is not None:

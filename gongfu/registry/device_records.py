@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from gongfu.registry.tables import asset, device, point
-from gongfu.registry.text_search import matches
+from gongfu.registry.text_search import device_hits, device_matches
 
 _DEVICE = select(device, asset.c.path.label("asset_path")).join(asset, asset.c.id == device.c.asset_id)
 
@@ -31,12 +31,19 @@ def page(
     search: str = "",
     ids: Collection[int] | None = None,
 ) -> Sequence[Any]:
-    """Return devices in order of name; ``ids`` are the only ones to consider (at most 30,000)."""
+    """Return devices in order of name; ``ids`` are the only ones to consider (at most 30,000).
+
+    ``search`` looks at the name and at path, type and attributes of the asset, see ``text_search``.
+    """
     query = _DEVICE.where(device.c.tenant_id == tenant_id).order_by(device.c.name).limit(limit)
     if after is not None:
         query = query.where(device.c.name > after)
     if search:
-        query = query.where(matches(connection, device.c.name, search))
+        hits = device_hits(connection, tenant_id, search)
+        if hits is None:
+            query = query.where(device_matches(connection, search))
+        else:
+            ids = hits if ids is None else set(hits).intersection(ids)
     if ids is not None:
         query = query.where(device.c.id.in_(ids))
     return connection.execute(query).all()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, String, create_engine, event
 
 metadata = MetaData(
@@ -36,10 +37,16 @@ def open_records(url: str) -> Engine:
     SQLite runs in WAL mode with ``synchronous=FULL``: a committed record survives power loss.
     """
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, json_serializer=compact_json)
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
-    return create_engine(url, pool_size=4, max_overflow=4, pool_pre_ping=True)
+    return create_engine(url, pool_size=4, max_overflow=4, pool_pre_ping=True, json_serializer=compact_json)
+
+
+def compact_json(document: Any) -> str:
+    """Return a document as it is stored: without blanks and escapes that need not be, so that its text can be
+    searched."""
+    return msgspec.json.encode(document).decode()
 
 
 @contextmanager

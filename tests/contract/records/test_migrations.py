@@ -41,9 +41,17 @@ def test_migrated_schema_is_the_schema_of_the_code(empty: Engine) -> None:
     import_all_tables()
     migrate(empty)
     with empty.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True, "target_metadata": metadata}
-        )
+        options = {
+            "compare_type": True,
+            "compare_server_default": True,
+            "target_metadata": metadata,
+            # Indexes for search that a database has if it can (0004_search).
+            "include_name": lambda name, kind, _: not (
+                kind == "table" and name.partition("_text")[0] in ("asset", "device") and "_text" in name
+            ),
+            "include_object": lambda item, name, kind, *_: not (kind == "index" and name.endswith("_trigram")),
+        }
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
         assert current(connection) == head()
 
