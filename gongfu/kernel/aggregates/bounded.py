@@ -36,8 +36,7 @@ def end_bound(prepared: Prepared, grid: Grid, configuration: AggregateConfigurat
 def _bound(prepared: Prepared, grid: Grid, bounds: Bounds, bits: NDArray[np.int64]) -> Processed:
     # Annex A.25 sets Partial on bounds without a value too, unless the interval lies behind all data.
     marked = (bits + Bits.PARTIAL * (partial(prepared, grid) & ~outside(prepared, grid))).astype(np.uint8)
-    k = len(grid)
-    return Processed(grid.starts, bounds.values, bounds.qualities.copy(), marked, np.full(k, -1, np.int64))
+    return Processed(grid.starts, bounds.values, bounds.qualities.copy(), marked, bounds.source)
 
 
 def delta_bounds(prepared: Prepared, grid: Grid, configuration: AggregateConfiguration) -> Processed:

@@ -18,7 +18,7 @@ class Bounds:
         values: ``float64[k]``, NaN where bad.
         qualities: ``uint8[k]``.
         raw: ``bool[k]``: a value is stored at the very time.
-        source: ``int64[k]``: its index, -1 without.
+        source: ``int64[k]``: index of the stored value that this one is, -1 when it lies between two.
     """
 
     values: NDArray[np.float64]
@@ -86,7 +86,8 @@ def simple_bounds(prepared: Prepared, at: NDArray[np.int64], configuration: Aggr
     exact &= usable
     qualities[exact] = prepared.qualities[before[exact]]
     bounds.raw[:] = exact
-    bounds.source[exact] = before[exact]
+    held = usable if configuration.stepped else exact
+    bounds.source[held] = before[held]
     return bounds
 
 
@@ -133,5 +134,6 @@ def interpolated_bounds(prepared: Prepared, at: NDArray[np.int64], configuration
     bounds.qualities[known] = np.where(subnormal[known], Quality.UNCERTAIN_SUBNORMAL, Quality.GOOD)
     bounds.qualities[exact] = prepared.qualities[before[exact]]
     bounds.raw[:] = exact
-    bounds.source[exact] = before[exact]
+    held = known if configuration.stepped else exact
+    bounds.source[held] = before[held]
     return bounds

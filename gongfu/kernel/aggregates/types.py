@@ -62,8 +62,12 @@ STORED_VALUE = frozenset(
         AggregateFunction.MAXIMUM_ACTUAL_TIME,
     }
 )
-# Defined without arithmetic on values, so for text too.
-FOR_TEXT = frozenset(
+# Where values hold until the next one, these too are stored values.
+STORED_IF_STEPPED = frozenset(
+    {AggregateFunction.INTERPOLATIVE, AggregateFunction.START_BOUND, AggregateFunction.END_BOUND}
+)
+# Defined without arithmetic on values, so for text too, which is always stepped.
+FOR_TEXT = STORED_IF_STEPPED | frozenset(
     {
         AggregateFunction.START,
         AggregateFunction.END,
@@ -167,7 +171,7 @@ class Processed:
         values: ``float64[k]``, NaN where there is none. Durations are milliseconds, a StatusCode is its 32 bits.
         qualities: ``uint8[k]``: severity of the StatusCode.
         bits: ``uint8[k]``: see ``Bits``.
-        source: ``int64[k]``: index of the stored value that was chosen, -1 when the value was calculated.
+        source: ``int64[k]``: index of the stored value that this one is, -1 when it was calculated.
     """
 
     times: NDArray[np.int64]

@@ -1,26 +1,24 @@
 """API of the history: ``POST /v1/series:query`` and ``POST /v1/sql``."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action
-from gongfu.kernel.points import ValueType
 from gongfu.rest.routing import Call, Raw, Route
+from gongfu.store.history.answers import arrow_stream, columns_of, versions_document
 from gongfu.store.history.documents import (
+    PointVersions,
     SeriesAnswer,
-    SeriesColumns,
     SeriesQuery,
     SqlAnswer,
     SqlColumn,
     SqlQuery,
-    json_qualities,
-    json_times,
-    json_values,
 )
-from gongfu.store.history.query import Found, HistoryQueries
+from gongfu.store.history.query import HistoryQueries
+from gongfu.store.history.requests import moment_of
 from gongfu.store.history.sql_tables import SqlTable, SqlTables
 from gongfu.store.history.types import SqlLimits
 
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from gongfu.store.history.sandbox import Rewritten
 
 ARROW = "application/vnd.apache.arrow.stream"
+# Values that are turned into JSON on the event loop: 2 ms.
+AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,23 @@ def routes(service: HistoryService) -> list[Route]:
             raise invalid("times_format must be rfc3339 or ms")
         found, truncated = await service.queries.series(call.subject.tenant, request)
         if ARROW in call.accept:
-            return Raw(await asyncio.to_thread(_arrow, found), ARROW, {"Gongfu-Truncated": str(truncated).lower()})
-        columns = await asyncio.to_thread(_columns, found, times_format == "ms")
+            stream = await asyncio.to_thread(arrow_stream, found)
+            return Raw(stream, ARROW, {"Gongfu-Truncated": str(truncated).lower()})
+        if sum(len(one.columns) for one in found) < AT_ONCE:
+            # A thread costs more than this.
+            return SeriesAnswer(series=columns_of(found, times_format == "ms"), truncated=truncated)
+        columns = await asyncio.to_thread(columns_of, found, times_format == "ms")
         return SeriesAnswer(series=columns, truncated=truncated)
+
+    async def versions(call: Call) -> PointVersions:
+        moment = call.query.get("time", "")
+        if not moment:
+            raise invalid("time is missing: the source time of the value, RFC 3339 or milliseconds since 1970")
+        plain = int(moment) if moment.isascii() and moment.isdigit() and len(moment) <= 18 else moment
+        point, found = await service.queries.versions(
+            call.subject.tenant, call.integer("series"), moment_of(plain, "time")
+        )
+        return versions_document(point, moment_of(plain, "time"), found)
 
     async def sql(call: Call) -> SqlAnswer:
         request: SqlQuery = call.body
@@ -65,6 +79,15 @@ def routes(service: HistoryService) -> list[Route]:
     summary = f"Read points or aggregates of series (JSON, or Accept: {ARROW})"
     return [
         Route("POST", "/series:query", Action.READ, query, summary, SeriesQuery, SeriesAnswer),
+        Route(
+            "GET",
+            "/series/{series}/versions",
+            Action.READ,
+            versions,
+            "Read all versions of one value (?time=)",
+            None,
+            PointVersions,
+        ),
         Route("POST", "/sql", Action.QUERY_SQL, sql, "Run a read-only SQL query", SqlQuery, SqlAnswer),
     ]
 
@@ -74,63 +97,3 @@ def _rewrite(query: str, tenant: int, tables: Mapping[str, SqlTable]) -> "Rewrit
     from gongfu.store.history.sandbox import rewrite
 
     return rewrite(query, tenant, tables)
-
-
-def _columns(found: Sequence[Found], milliseconds: bool) -> list[SeriesColumns]:
-    return [
-        SeriesColumns(
-            series=one.point.series,
-            asset_path=one.point.asset_path,
-            name=one.point.name,
-            type=one.value_type.label,
-            unit=one.point.unit,
-            times=json_times(one.columns.times, milliseconds=milliseconds),
-            values=json_values(one.value_type, one.columns.values),
-            qualities=json_qualities(one.columns.qualities),
-        )
-        for one in found
-    ]
-
-
-def _arrow(found: Sequence[Found]) -> bytes:
-    """Return an Arrow IPC stream with columns ``series``, ``time``, ``value``, ``quality``, one batch a series.
-
-    Raises:
-        Problem: 400 when the series have different value types: a stream has one schema.
-    """
-    import pyarrow as pa
-
-    kinds = {one.value_type for one in found}
-    if len(kinds) > 1:
-        names = ", ".join(sorted(kind.label for kind in kinds))
-        raise invalid(f"an Arrow answer holds series of one value type, these have {names}")
-    types: dict[ValueType, Any] = {
-        ValueType.DOUBLE: pa.float64(),
-        ValueType.INT64: pa.int64(),
-        ValueType.BOOLEAN: pa.bool_(),
-        ValueType.STRING: pa.string(),
-        ValueType.JSON: pa.string(),
-    }
-    kind = kinds.pop()
-    schema = pa.schema(
-        [
-            ("series", pa.uint32()),
-            ("time", pa.timestamp("ns", "UTC")),
-            ("value", types[kind]),
-            ("quality", pa.uint8()),
-        ]
-    )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as stream:
-        for one in found:
-            values: Any = one.columns.values
-            if kind is ValueType.BOOLEAN:
-                values = values.astype(bool)
-            arrays = [
-                pa.array(one.columns.series, pa.uint32()),
-                pa.array(one.columns.times, pa.int64()).cast(pa.timestamp("ns", "UTC")),
-                pa.array(values, types[kind]),
-                pa.array(one.columns.qualities, pa.uint8()),
-            ]
-            stream.write_batch(pa.record_batch(arrays, schema=schema))
-    return sink.getvalue().to_pybytes()

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from gongfu.kernel.points import EXACT_INTEGER_LIMIT, ValueType
@@ -21,31 +22,68 @@ class PointName(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     point: str
 
 
+class GapQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Which silences are gaps: longer than ``longer_than`` seconds, or ``times_usual`` times the usual interval.
+
+    With both, a gap is longer than either. The usual interval is the median between neighbouring values.
+    """
+
+    longer_than: float | None = None
+    times_usual: float | None = None
+
+
 class SeriesQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, rename={"start": "from"}):
     """Request for points of some series in ``[from, to)``.
 
     ``from`` and ``to`` are RFC 3339 times or milliseconds since 1970; ``to`` is open by default. ``step`` is seconds.
     ``quality`` is by default ``all`` for points and ``good`` for aggregates. Series are named by id or by asset and
     point. ``limit`` counts values of each series.
+
+    ``aggregate`` is ``avg``, ``min``, ``max``, ``count``, ``first``, ``last`` or ``minmax``, whose steps are aligned to
+    1970-01-01T00:00Z and skip steps without values; or an aggregate of OPC UA Part 13 by its name, such as
+    ``TimeAverage2``, whose intervals begin at ``from``, none skipped. Only these read ``stepped``,
+    ``treat_uncertain_as_bad``, ``percent_data_bad``, ``percent_data_good`` and ``use_sloped_extrapolation``
+    (AggregateConfiguration), and not ``quality``. ``at`` reads interpolated values at single times instead, and needs
+    no ``to``. ``as_of`` reads what the history knew at a time, without later corrections and late data.
     """
 
-    start: str | int
+    start: str | int | None = None
     to: str | int | None = None
     series: list[int] = []
     points: list[PointName] = []
     order: Literal["asc", "desc"] = "asc"
     limit: int | None = None
-    aggregate: Literal["avg", "min", "max", "count", "first", "last", "minmax"] | None = None
+    aggregate: str | None = None
     step: float | None = None
     quality: Literal["all", "good"] | None = None
+    stepped: bool | None = None
+    treat_uncertain_as_bad: bool = True
+    percent_data_bad: int = 100
+    percent_data_good: int = 100
+    use_sloped_extrapolation: bool = False
+    at: list[str | int] = []
+    gaps: GapQuery | None = None
+    as_of: str | int | None = None
 
 
-class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
+class Gap(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from"}):
+    """A silence: from the last value before it to the first one after; ``to`` is null while none has come."""
+
+    start: str | int
+    to: str | int | None
+    seconds: float
+
+
+class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Values of one series, in columns of one length.
 
     ``times`` are RFC 3339 UTC, or milliseconds since 1970 with ``?times_format=ms``. A value that is not finite is
     null, and its quality tells why. Integers beyond ±(2^53 - 1) are decimal text (RFC 7493 §2.2). A ``json`` point
     gives its compact JSON text. ``qualities`` are ``good``, ``uncertain`` or ``bad``.
+
+    Of OPC UA aggregates and values at single times ``bits`` has the historian bits of each StatusCode: 0 raw,
+    1 calculated, 2 interpolated; plus 4 partial, 8 extra data, 16 multiple values. ``gaps`` is there when asked for,
+    the first thousand, with ``usual_interval`` in seconds (null when there are too few values to tell).
     """
 
     series: int
@@ -56,6 +94,27 @@ class SeriesColumns(msgspec.Struct, frozen=True, kw_only=True):
     times: Sequence[str | int]
     values: list[Any]
     qualities: list[str]
+    bits: list[int] | UnsetType = UNSET
+    gaps: list[Gap] | UnsetType = UNSET
+    usual_interval: float | UnsetType | None = UNSET
+
+
+class PointVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a point: since when it was known, what it said, and who corrected it why ("" for devices)."""
+
+    known_since: str
+    value: Any
+    quality: str
+    corrected_by: str
+    reason: str
+
+
+class PointVersions(msgspec.Struct, frozen=True, kw_only=True):
+    """Versions of one point, oldest first; reads show the last one."""
+
+    series: int
+    time: str
+    versions: list[PointVersion]
 
 
 class SeriesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,8 +146,18 @@ class SqlAnswer(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_ms: float
 
 
-def json_values(value_type: ValueType, values: NDArray[Any] | Sequence[str]) -> list[Any]:
-    """Return values as JSON can hold them without loss, see ``SeriesColumns``."""
+def json_values(
+    value_type: ValueType, values: NDArray[Any] | Sequence[str], missing: NDArray[np.bool_] | None = None
+) -> list[Any]:
+    """Return values as JSON can hold them without loss, see ``SeriesColumns``; null where ``missing`` says so."""
+    plain: list[Any] = _json_values(value_type, values)
+    if missing is not None:
+        for i in np.flatnonzero(missing).tolist():
+            plain[i] = None
+    return plain
+
+
+def _json_values(value_type: ValueType, values: NDArray[Any] | Sequence[str]) -> list[Any]:
     if not isinstance(values, np.ndarray):
         return list(values)
     if value_type is ValueType.BOOLEAN:

@@ -2,20 +2,28 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gongfu.kernel.aggregates.types import Grid
 from gongfu.kernel.block import Columns
 from gongfu.kernel.errors import Problem, invalid, not_found, unavailable
 from gongfu.kernel.points import ValueType
-from gongfu.kernel.times import MAX_NS, MILLISECOND, SECOND, parse_rfc3339
+from gongfu.kernel.times import Clock, SystemClock
+from gongfu.store.history.budget import PIECE, Budget, too_many
 from gongfu.store.history.directory import PointDirectory, PointInfo
-from gongfu.store.history.documents import SeriesQuery
+from gongfu.store.history.documents import PointName, SeriesQuery
+from gongfu.store.history.gaps import Gaps, find_gaps
+from gongfu.store.history.processed import aggregates, at_times
+from gongfu.store.history.requests import TEXT, Wanted, wanted
+from gongfu.store.history.statements import TEXT_AGGREGATES
+from gongfu.store.history.stepping import result_type, stepped_values
+from gongfu.store.history.surroundings import Run, SeriesReader, joined
 from gongfu.store.history.types import (
-    Aggregate,
     HistoryError,
     HistoryStore,
     HistoryUnavailable,
@@ -24,89 +32,41 @@ from gongfu.store.history.types import (
     ShardUnavailable,
     SqlLimits,
     SqlResult,
+    Version,
 )
 
 T = TypeVar("T")
 
 MAX_SERIES = 1000
-DEFAULT_LIMIT = 10_000
-MAX_LIMIT = 1_000_000
-# All series of one answer together; the limit of each is cut to its share.
-MAX_POINTS = 2_000_000
-MAX_STEP_SECONDS = 10 * 366 * 86_400
-# Values that an aggregate gives, by how it was asked; others keep the type of the series.
-_DOUBLE_RESULTS = frozenset({Aggregate.AVERAGE, Aggregate.COUNT})
+# Series of one request that are read at a time where each needs several reads.
+TOGETHER = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a query gave for one series; ``value_type`` is that of the values, which aggregates may change."""
+    """What a query gave for one series; ``value_type`` is that of the values, which aggregates may change.
+
+    Attributes:
+        bits: historian bits of results that have them, else None.
+        missing: which results have no value, None when all have.
+        gaps: when they were asked for.
+    """
 
     point: PointInfo
     value_type: ValueType
     columns: Columns
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    time_from: int
-    time_to: int
-    order: Order
-    limit: int
-    how: Aggregate | None
-    step: int
-    good_only: bool
-
-
-def moment_of(value: str | int, name: str) -> int:
-    """Return UTC ns of an RFC 3339 time or of milliseconds since 1970.
-
-    Raises:
-        Problem: 400.
-    """
-    if isinstance(value, int):
-        if not 0 <= value <= MAX_NS // MILLISECOND:
-            raise invalid(f"{name} must be milliseconds since 1970, at most {MAX_NS // MILLISECOND}")
-        return value * MILLISECOND
-    try:
-        return parse_rfc3339(value)
-    except ValueError as error:
-        raise invalid(f"{name}: {str(error)[:200]}") from None
-
-
-def _wanted(request: SeriesQuery, n: int) -> _Wanted:
-    """Check a request and return what it asks of the store."""
-    how = None if request.aggregate is None else Aggregate(request.aggregate)
-    if (how is None) != (request.step is None):
-        raise invalid("aggregate and step go together")
-    step = request.step or 0.0
-    if how is not None and not 1e-9 <= step <= MAX_STEP_SECONDS:
-        raise invalid(f"step must be 1e-9 to {MAX_STEP_SECONDS} seconds")
-    limit = DEFAULT_LIMIT if request.limit is None else request.limit
-    if not 1 <= limit <= MAX_LIMIT:
-        raise invalid(f"limit must be 1 to {MAX_LIMIT}")
-    time_from = moment_of(request.start, "from")
-    time_to = MAX_NS if request.to is None else moment_of(request.to, "to")
-    if time_to < time_from:
-        raise invalid("to must not be before from")
-    good_only = request.quality == "good" if request.quality else how is not None
-    return _Wanted(
-        time_from,
-        time_to,
-        Order(request.order),
-        min(limit, max(1, MAX_POINTS // n)),
-        how,
-        max(1, round(step * SECOND)),
-        good_only,
-    )
+    bits: NDArray[np.uint8] | None = None
+    missing: NDArray[np.bool_] | None = None
+    gaps: Gaps | None = None
 
 
 class HistoryQueries:
     """Queries of tenants against one history."""
 
-    def __init__(self, store: HistoryStore, directory: PointDirectory) -> None:
+    def __init__(self, store: HistoryStore, directory: PointDirectory, clock: Clock | None = None) -> None:
         self._store = store
         self._directory = directory
+        self._clock = clock or SystemClock()
 
     async def series(self, tenant: int, request: SeriesQuery) -> tuple[list[Found], bool]:
         """Return the columns of each series in the order of the request, and whether some has more than the limit.
@@ -114,20 +74,35 @@ class HistoryQueries:
         Raises:
             Problem: 400 for what is not documented, 404 for a series the tenant does not have, 503.
         """
-        points = await self._points(tenant, request)
-        wanted = _wanted(request, len(points))
-        by_type: dict[ValueType, list[PointInfo]] = {}
+        points = await self.points(tenant, request.series, request.points)
+        asked = wanted(request, len(points), self._clock.now_ns())
         for point in points:
-            by_type.setdefault(point.value_type, []).append(point)
-        found: dict[int, Found] = {}
+            asked.check_type(point.value_type)
+            asked.configuration_for(point.value_type)
+        budget = Budget()
         truncated = False
-        for value_type, group in by_type.items():
-            samples = await self._read(value_type, [point.series for point in group], wanted)
-            result = ValueType.DOUBLE if wanted.how in _DOUBLE_RESULTS else value_type
-            truncated |= samples.truncated
-            for point, columns in zip(group, _split(samples, [point.series for point in group]), strict=True):
-                found[point.series] = Found(point, result, columns)
-        return [found[point.series] for point in points], truncated
+        if asked.function is not None or asked.at:
+            found = await self._each(points, lambda point: self._calculated(point, asked, budget))
+        elif asked.as_of is not None and asked.how is not None:
+            found = await self._each(points, lambda point: self._stepped(point, asked, budget))
+        else:
+            found, truncated = await self._direct(points, asked)
+        if asked.gaps is not None:
+            gaps = await self._each(points, lambda point: self._gaps(point, asked, budget))
+            found = [replace(one, gaps=silences) for one, silences in zip(found, gaps, strict=True)]
+        return found, truncated
+
+    async def versions(self, tenant: int, series: int, moment: int) -> tuple[PointInfo, list[Version]]:
+        """Return the versions of a point at a source time (UTC ns), oldest first.
+
+        Raises:
+            Problem: 404 for a series the tenant does not have, or without a value at that time; 503.
+        """
+        (point,) = await self.points(tenant, [series], [])
+        found = await self.guarded(self._store.versions(point.value_type, series, moment))
+        if not found:
+            raise not_found(f"a value of series {series} at that time")
+        return point, found
 
     async def guarded(self, action: Awaitable[T]) -> T:
         """Await something of the history, telling its failures as problems.
@@ -150,37 +125,126 @@ class HistoryQueries:
         result = await self.guarded(self._store.sql(statement, row_filters, limits))
         return result, (time.perf_counter() - begin) * 1000
 
-    async def _points(self, tenant: int, request: SeriesQuery) -> list[PointInfo]:
-        names = [(name.asset, name.point) for name in request.points]
-        n = len(request.series) + len(names)
-        if not 1 <= n <= MAX_SERIES:
+    async def points(self, tenant: int, series: Sequence[int], named: Sequence[PointName]) -> list[PointInfo]:
+        """Return points of a tenant in the order they are named, each once.
+
+        Raises:
+            Problem: 400 for none or too many, 404 for one the tenant does not have.
+        """
+        names = [(name.asset, name.point) for name in named]
+        if not 1 <= len(series) + len(names) <= MAX_SERIES:
             raise invalid(f"name 1 to {MAX_SERIES} series")
         points: dict[int, PointInfo] = {}
-        if request.series:
-            known = await asyncio.to_thread(self._directory.by_series, tenant, set(request.series))
-            for series in request.series:
-                if series not in known:
-                    raise not_found(f"series {series}")
-                points[series] = known[series]
+        if series:
+            known = await asyncio.to_thread(self._directory.by_series, tenant, set(series))
+            for one in series:
+                if one not in known:
+                    raise not_found(f"series {one}")
+                points[one] = known[one]
         if names:
-            named = await asyncio.to_thread(self._directory.by_name, tenant, set(names))
+            by_name = await asyncio.to_thread(self._directory.by_name, tenant, set(names))
             for asset, point in names:
-                info = named.get((asset, point))
+                info = by_name.get((asset, point))
                 if info is None:
                     raise not_found(f"point {point!r} of asset {asset!r}"[:300])
                 points[info.series] = info
         return list(points.values())
 
-    async def _read(self, value_type: ValueType, series: Sequence[int], wanted: _Wanted) -> Samples:
-        store, span = self._store, (wanted.time_from, wanted.time_to)
-        order, limit, good = wanted.order, wanted.limit, wanted.good_only
-        if wanted.how is None:
-            reading = store.query(value_type, series, *span, order=order, limit=limit, good_only=good)
+    def reader(self, point: PointInfo, as_of: int | None) -> SeriesReader:
+        """Return a reader of one series; what it raises is the store's."""
+        return SeriesReader(self._store, point.value_type, point.series, as_of)
+
+    async def _each(self, points: Sequence[PointInfo], action: Callable[[PointInfo], Awaitable[T]]) -> list[T]:
+        """Do something for each point, a few at a time; the first failure ends all."""
+        slots = asyncio.Semaphore(TOGETHER)
+
+        async def one(point: PointInfo) -> T:
+            async with slots:
+                return await self.guarded(action(point))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(point)) for point in points]
+        except* Problem as failed:
+            # The first tells enough.
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _direct(self, points: Sequence[PointInfo], asked: Wanted) -> tuple[list[Found], bool]:
+        by_type: dict[ValueType, list[PointInfo]] = {}
+        for point in points:
+            by_type.setdefault(point.value_type, []).append(point)
+        found: dict[int, Found] = {}
+        truncated = False
+        for value_type, group in by_type.items():
+            samples = await self._read(value_type, [point.series for point in group], asked)
+            result = value_type if asked.how is None else result_type(value_type, asked.how)
+            truncated |= samples.truncated
+            for point, columns in zip(group, _split(samples, [point.series for point in group]), strict=True):
+                found[point.series] = Found(point, result, columns)
+        return [found[point.series] for point in points], truncated
+
+    async def _read(self, value_type: ValueType, series: Sequence[int], asked: Wanted) -> Samples:
+        store, span = self._store, (asked.time_from, asked.time_to)
+        order, limit, good = asked.order, asked.limit, asked.good_only
+        if asked.how is None:
+            known = {} if asked.as_of is None else {"as_of": asked.as_of}
+            reading = store.query(value_type, series, *span, order=order, limit=limit, good_only=good, **known)
         else:
             reading = store.aggregate(
-                value_type, series, *span, how=wanted.how, step=wanted.step, order=order, limit=limit, good_only=good
+                value_type, series, *span, how=asked.how, step=asked.step, order=order, limit=limit, good_only=good
             )
         return await self.guarded(reading)
+
+    async def _calculated(self, point: PointInfo, asked: Wanted, budget: Budget) -> Found:
+        reader, configuration = self.reader(point, asked.as_of), asked.configuration_for(point.value_type)
+        if asked.function is None:
+            done = await at_times(reader, point.value_type, asked.at, configuration, budget)
+        else:
+            grid = Grid(asked.time_from, asked.time_to, asked.step)
+            done = await aggregates(reader, point.value_type, asked.function, grid, configuration, budget)
+        columns = Columns(np.full(len(done.times), point.series, "<u4"), done.times, done.qualities, done.values)
+        found = Found(point, done.value_type, columns, done.bits, done.missing)
+        return _backwards(found) if asked.order is Order.DESCENDING and not asked.at else found
+
+    async def _stepped(self, point: PointInfo, asked: Wanted, budget: Budget) -> Found:
+        assert asked.how is not None
+        if point.value_type in TEXT and asked.how not in TEXT_AGGREGATES:
+            raise invalid(f"{asked.how} is not defined for {point.value_type.label} points")
+        reader, pieces, start, more = self.reader(point, asked.as_of), [], asked.time_from, True
+        while more:
+            run, more = await reader.read(start, asked.time_to, PIECE)
+            budget.take(len(run))
+            if more:
+                start = int(run.times[-1]) // asked.step * asked.step
+                run = run.part(slice(0, int(np.searchsorted(run.times, start))))
+                if not len(run):
+                    raise too_many(f"one step has more than {PIECE} values: take a shorter step")
+            pieces.append(stepped_values(run, asked.how, asked.step, good_only=asked.good_only))
+        run = joined(pieces)
+        run = run.part(slice(0, asked.limit) if asked.order is Order.ASCENDING else slice(-asked.limit, None))
+        columns = Columns(np.full(len(run), point.series, "<u4"), run.times, run.qualities, _held(run))
+        found = Found(point, result_type(point.value_type, asked.how), columns)
+        return _backwards(found) if asked.order is Order.DESCENDING else found
+
+    async def _gaps(self, point: PointInfo, asked: Wanted, budget: Budget) -> Gaps:
+        assert asked.gaps is not None
+        now = self._clock.now_ns()
+        span = (min(asked.at), max(asked.at) + 1) if asked.at else (asked.time_from, asked.time_to)
+        reader = self.reader(point, asked.as_of)
+        return await find_gaps(reader, *span, now, asked.gaps, budget, good_only=asked.good_only)
+
+
+def _held(run: Run) -> NDArray[Any] | list[str]:
+    return run.values if isinstance(run.values, np.ndarray) else list(run.values)
+
+
+def _backwards(found: Found) -> Found:
+    back, columns = slice(None, None, -1), found.columns
+    turned = Columns(columns.series[back], columns.times[back], columns.qualities[back], columns.values[back])
+    bits = None if found.bits is None else found.bits[back]
+    missing = None if found.missing is None else found.missing[back]
+    return replace(found, columns=turned, bits=bits, missing=missing)
 
 
 # ClickHouse: TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES

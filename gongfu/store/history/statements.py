@@ -14,7 +14,7 @@ GOOD_BELOW = 64
 MAX_UNION = 8
 MAX_UNION_LIMIT = 100_000
 _TEXT = frozenset({ValueType.STRING, ValueType.JSON})
-_TEXT_AGGREGATES = frozenset({Aggregate.COUNT, Aggregate.FIRST, Aggregate.LAST})
+TEXT_AGGREGATES = frozenset({Aggregate.COUNT, Aggregate.FIRST, Aggregate.LAST})
 _WHOLE = {
     Aggregate.AVERAGE: "avg(toFloat64(value))",
     Aggregate.MINIMUM: "min(value)",
@@ -112,7 +112,7 @@ def aggregates(
     Raises:
         HistoryError: the aggregate is not defined for the type, or the step is not positive.
     """
-    if value_type in _TEXT and how not in _TEXT_AGGREGATES:
+    if value_type in _TEXT and how not in TEXT_AGGREGATES:
         raise HistoryError(f"{how} is not defined for {value_type.label} points")
     if step < 1:
         raise HistoryError("a step is at least 1 ns")
