@@ -19,7 +19,7 @@ from nats.errors import MaxPayloadError
 
 from gongfu.bus.blockreader import BlockReader
 from gongfu.bus.connection import subscribe
-from gongfu.bus.jetstream import STREAM_NOT_FOUND, JetStreamError, call_api, stream_state
+from gongfu.bus.jetstream import ensure_stream, stream_state
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 
@@ -47,7 +47,9 @@ class LogUnavailableError(Exception):
         self.reason = reason
 
 
-async def ensure_streams(bus: Client, subjects: Subjects, partitions: int, max_age_s: float, max_bytes: int) -> None:
+async def ensure_streams(
+    bus: Client, subjects: Subjects, partitions: int, max_age_s: float, max_bytes: int, replicas: int = 1
+) -> None:
     """Create the streams of all partitions, or change their limits to those given. Old blocks leave first.
 
     Args:
@@ -56,9 +58,10 @@ async def ensure_streams(bus: Client, subjects: Subjects, partitions: int, max_a
         partitions: number of partitions.
         max_age_s: blocks older than this are dropped, in seconds.
         max_bytes: bound of each stream, in bytes.
+        replicas: servers that have each block when it is acknowledged; replicas are added, never taken away.
 
     Raises:
-        JetStreamError: JetStream does not answer or refuses.
+        JetStreamError: JetStream refuses, or does not answer for a minute (the servers of a cluster start slowly).
     """
     for partition in range(partitions):
         name = subjects.blocks_stream(partition)
@@ -68,7 +71,7 @@ async def ensure_streams(bus: Client, subjects: Subjects, partitions: int, max_a
             "retention": "limits",
             "discard": "old",
             "storage": "file",
-            "num_replicas": 1,
+            "num_replicas": replicas,
             "max_consumers": -1,
             "max_msgs": -1,
             "max_bytes": max_bytes,
@@ -76,17 +79,7 @@ async def ensure_streams(bus: Client, subjects: Subjects, partitions: int, max_a
             "duplicate_window": int(min(DUPLICATE_WINDOW_S, max_age_s) * 1e9),
             "allow_direct": True,
         }
-        try:
-            present = (await call_api(bus, f"STREAM.INFO.{name}"))["config"]
-        except JetStreamError as error:
-            if error.code != STREAM_NOT_FOUND:
-                raise
-            await call_api(bus, f"STREAM.CREATE.{name}", wanted)
-            continue
-        if any(present.get(key) != value for key, value in wanted.items()):
-            # Replicas belong to the cluster's operator; the rest is ours.
-            wanted["num_replicas"] = present.get("num_replicas", 1)
-            await call_api(bus, f"STREAM.UPDATE.{name}", wanted)
+        await ensure_stream(bus, wanted)
 
 
 class _PublishAck(msgspec.Struct):

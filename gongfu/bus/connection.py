@@ -8,6 +8,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+# A server of a cluster that does not answer is left after two pings; a single one is waited for, so that is rarer.
+_CLUSTER_PING_S = 2
+_PING_S = 120
+
 # Bytes of unsent data a client may hold; a block is at most 8 MiB.
 PENDING_BYTES = 64 * 1024 * 1024
 
@@ -52,6 +56,8 @@ async def open_bus(
         reconnect_time_wait=0.25,
         connect_timeout=5,
         pending_size=PENDING_BYTES,
+        ping_interval=_CLUSTER_PING_S if len(address.servers) > 1 else _PING_S,
+        max_outstanding_pings=2,
         disconnected_cb=disconnected,
         reconnected_cb=reconnected,
         error_cb=ignore,

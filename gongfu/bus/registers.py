@@ -10,7 +10,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from gongfu.bus.connection import subscribe
-from gongfu.bus.jetstream import API, STREAM_NOT_FOUND, JetStreamError, call_api
+from gongfu.bus.jetstream import API, JetStreamError, ensure_stream
 
 _WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _TIMEOUT_S = 1.5
@@ -51,12 +51,7 @@ class Registers:
             "max_msgs_per_subject": 1,
             "allow_direct": True,
         }
-        try:
-            await call_api(self._bus, f"STREAM.INFO.{self._stream}")
-        except JetStreamError as error:
-            if error.code != STREAM_NOT_FOUND:
-                raise
-            await call_api(self._bus, f"STREAM.CREATE.{self._stream}", wanted)
+        await ensure_stream(self._bus, wanted)
 
     async def put(self, kind: str, name: str, value: bytes, expected: int | None) -> int:
         """Replace a register and return its new revision.

@@ -10,7 +10,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from gongfu.bus.jetstream import STREAM_NOT_FOUND, JetStreamError, call_api
+from gongfu.bus.jetstream import JetStreamError, call_api, ensure_stream
 from gongfu.kernel.subjects import Subjects
 
 CHUNK_BYTES = 512 * 1024
@@ -41,12 +41,7 @@ class StateStore:
             "max_msgs": -1,
             "max_bytes": -1,
         }
-        try:
-            await call_api(self._bus, f"STREAM.INFO.{self._stream}")
-        except JetStreamError as error:
-            if error.code != STREAM_NOT_FOUND:
-                raise
-            await call_api(self._bus, f"STREAM.CREATE.{self._stream}", wanted)
+        await ensure_stream(self._bus, wanted)
 
     async def put(self, partition: int, epoch: int, file: Path) -> str:
         """Store a file of the owner of an epoch and return where: ``<name>:<number of chunks>``. Durable on return.

@@ -16,8 +16,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE, ROLES, ClusterSettings, Facts, trouble
 from gongfu.node.quantities import parse_bytes, parse_seconds
-from gongfu.node.runtime import BlockLogSettings, MqttSettings, QuotaSettings, TelemetrySettings, WebSettings
+from gongfu.node.runtime import (
+    BlockLogSettings,
+    MqttSettings,
+    QuotaSettings,
+    TelemetrySettings,
+    WebSettings,
+    WorkerSettings,
+)
 from gongfu.node.toml_lines import line_of
 
 CONFIG_VARIABLE = "GONGFU_CONFIG"
@@ -80,6 +88,8 @@ class Configuration:
     history: HistorySettings = field(default_factory=HistorySettings)
     records_url: str = ""
     block_log: BlockLogSettings = field(default_factory=BlockLogSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     source: Path | None = None
 
 
@@ -159,12 +169,16 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "nats": {"servers": list, "token": str},
     "history": {"url": str, "urls": list, "user": str, "password": str, "cluster": str},
     "records": {"url": str},
-    "block_log": {"max_age": str, "max_bytes": str},
+    "block_log": {"max_age": str, "max_bytes": str, "replicas": int},
+    "worker": {f.name: type(f.default) for f in msgspec.structs.fields(WorkerSettings)},
+    "cluster": {"instance": str, "roles": list, "secrets_dir": str},
 }
 _RANGES: dict[str, tuple[float, float]] = {
     "mqtt.max_payload_bytes": (1, 268_435_455),
     "mqtt.max_connections": (1, 1_000_000),
     "web.port": (1, 65_535),
+    "worker.processes": (1, 64),
+    "block_log.replicas": (1, 5),
     "telemetry.partitions": (1, 1024),
     "telemetry.max_future_seconds": (0, 10 * 365 * 86_400),
     "telemetry.max_points_per_payload": (1, 10_000_000),
@@ -245,7 +259,7 @@ def _section(values: Values, name: str, where: Where) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for key, value in values.get(name, {}).items():
         place = where(name, key)
-        if name == "block_log":
+        if name == "block_log" and key != "replicas":
             given[key] = value
             continue
         typed = _typed(value, _SECTIONS[name][key], place)
@@ -277,7 +291,7 @@ def _url(text: str, schemes: tuple[str, ...], place: str, *, needs_host: bool = 
 
 
 def _block_log(given: dict[str, Any], where: Where) -> BlockLogSettings:
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"replicas": given.get("replicas", 1)}
     for key, target, parse in (("max_age", "max_age_seconds", parse_seconds), ("max_bytes", "max_bytes", parse_bytes)):
         if key in given:
             try:
@@ -309,6 +323,39 @@ def _history(given: dict[str, Any], where: Where) -> HistorySettings:
     return HistorySettings(urls=urls, **given)
 
 
+def _cluster(given: dict[str, Any], base: Path, where: Where) -> ClusterSettings:
+    instance, roles = given.get("instance", ""), tuple(given.get("roles", ROLES))
+    if not instance:
+        for key in given:
+            raise ConfigurationError(
+                f"{where('cluster', key)}: needs instance, the name of this machine in the cluster"
+            )
+    elif not _NODE_NAME.fullmatch(instance):
+        raise ConfigurationError(f"{where('cluster', 'instance')}: must be 1 to 64 letters, digits, - or _")
+    place = where("cluster", "roles")
+    if unknown := [role for role in roles if role not in ROLES]:
+        raise ConfigurationError(f"{place}: unknown role {unknown[0]!r}" + _suggest(unknown[0], list(ROLES)))
+    if not roles or len(set(roles)) != len(roles):
+        raise ConfigurationError(f"{place}: must name one or more of {', '.join(ROLES)}, each once")
+    directory = given.get("secrets_dir")
+    return ClusterSettings(instance, roles, (base / Path(directory).expanduser()).absolute() if directory else None)
+
+
+def _check_cluster(found: Configuration, where: Where, env: Mapping[str, str]) -> None:
+    facts = Facts(
+        found.nats.servers,
+        bool(found.history.url or found.history.urls),
+        found.records_url,
+        found.block_log.replicas,
+        found.telemetry.partitions,
+        found.worker.processes,
+        found.cluster.secrets_dir is not None or bool(env.get(DEVICE_KEY_VARIABLE)),
+    )
+    if (wrong := trouble(found.cluster, facts)) is not None:
+        section, key, text = wrong
+        raise ConfigurationError(f"{where(section, key)}: {text}")
+
+
 def _build(values: Values, where: Where, base: Path, file: Path | None, env: Mapping[str, str]) -> Configuration:
     node = _section(values, "node", where)
     name = node.get("name", "gongfu")
@@ -338,7 +385,7 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         _url(records_url, ("postgresql", "postgresql+psycopg"), place, needs_host=not socket_url)
         records_url = records_url.replace("postgresql://", "postgresql+psycopg://", 1)
     data_dir = node.get("data_dir")
-    return Configuration(
+    found = Configuration(
         name=name,
         data_dir=(base / Path(data_dir).expanduser()).absolute() if data_dir else default_data_dir(env),
         mqtt=mqtt_settings,
@@ -349,8 +396,12 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         history=history,
         records_url=records_url,
         block_log=_block_log(_section(values, "block_log", where), where),
+        worker=WorkerSettings(**_section(values, "worker", where)),
+        cluster=_cluster(_section(values, "cluster", where), base, where),
         source=file.absolute() if file else None,
     )
+    _check_cluster(found, where, env)
+    return found
 
 
 def _distinct_ports(mqtt: MqttSettings, web: WebSettings, where: Where) -> None:

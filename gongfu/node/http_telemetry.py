@@ -66,7 +66,7 @@ class HttpTelemetry:
         """Connect to the block log and to announcements of the registry."""
         log = self._runtime.block_log
         partitions = self._runtime.telemetry.partitions
-        await ensure_streams(self._bus, self._subjects, partitions, log.max_age_seconds, log.max_bytes)
+        await ensure_streams(self._bus, self._subjects, partitions, log.max_age_seconds, log.max_bytes, log.replicas)
         await self._intake.start()
         self._registry = await subscribe(self._bus, self._subjects.event("registry"), self._changed)
 

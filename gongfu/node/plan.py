@@ -1,5 +1,6 @@
 """From the configuration to what is run: addresses, secrets and the list of roles."""
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gongfu.bus.server import find_server, render_server_config
+from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE, ClusterSettings
 from gongfu.node.configuration import Configuration, is_loopback
 from gongfu.node.data_directory import DataDirectory, secret_of, write_private
 from gongfu.node.ports import PortNeed, keep_ports
@@ -25,22 +27,27 @@ class Plan:
         runtime: what the roles read.
         nats_port: port of the embedded nats-server, 0 with an external one.
         embedded_history: whether the history is a role of this node.
+        cluster: which roles this machine runs, and how they are called.
     """
 
     runtime: Runtime
     nats_port: int
     embedded_history: bool
+    cluster: ClusterSettings
 
 
 def port_needs(configuration: Configuration) -> list[PortNeed]:
     """Return the addresses the node will listen on by configuration."""
-    mqtt, web = configuration.mqtt, configuration.web
-    wanted = [
-        PortNeed(mqtt.host, mqtt.port, "[mqtt] port"),
-        PortNeed(mqtt.host, mqtt.websocket_port, "[mqtt] websocket_port"),
-        PortNeed(mqtt.host, mqtt.tls_port, "[mqtt] tls_port"),
-        PortNeed(web.host, web.port, "[web] port"),
-    ]
+    mqtt, web, roles = configuration.mqtt, configuration.web, configuration.cluster.roles
+    wanted: list[PortNeed] = []
+    if "door" in roles:
+        wanted += [
+            PortNeed(mqtt.host, mqtt.port, "[mqtt] port"),
+            PortNeed(mqtt.host, mqtt.websocket_port, "[mqtt] websocket_port"),
+            PortNeed(mqtt.host, mqtt.tls_port, "[mqtt] tls_port"),
+        ]
+    if "web" in roles:
+        wanted.append(PortNeed(web.host, web.port, "[web] port"))
     return [need for need in wanted if need.port]
 
 
@@ -54,7 +61,7 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
     ports = keep_ports(directory.run / "ports.json", ("nats", "history"), taken)
     nats, history = configuration.nats, configuration.history
     own_history = bool(history.url or history.urls)
-    secret_of(directory.secrets / "device-key")
+    _share_device_key(configuration.cluster, directory)
     runtime = Runtime(
         node=configuration.name,
         data_dir=str(directory.root),
@@ -71,6 +78,8 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         telemetry=configuration.telemetry,
         quotas=configuration.quotas,
         block_log=configuration.block_log,
+        worker=configuration.worker,
+        instance=configuration.cluster.instance,
         embedded=tuple(
             engine
             for engine, external in (
@@ -82,7 +91,24 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         ),
     )
     write_private(directory.runtime, msgspec.json.format(msgspec.json.encode(runtime)))
-    return Plan(runtime, 0 if nats.servers else ports["nats"], not own_history)
+    return Plan(runtime, 0 if nats.servers else ports["nats"], not own_history, configuration.cluster)
+
+
+def _share_device_key(cluster: ClusterSettings, directory: DataDirectory) -> None:
+    """Put the key of device secrets, which all machines of a cluster share, where the roles look for it.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    key, own = os.environ.get(DEVICE_KEY_VARIABLE, ""), directory.secrets / "device-key"
+    if not key and cluster.secrets_dir is not None:
+        # The machine that is first makes it.
+        cluster.secrets_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = secret_of(cluster.secrets_dir / "device-key")
+    if key:
+        write_private(own, key.strip().encode())
+    else:
+        secret_of(own)
 
 
 def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
@@ -108,10 +134,17 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
         specs.append(_python_role("history", "history", directory, (), stop_timeout=30.0))
     bus = ("nats",) if plan.nats_port else ()
     stored = ("history",) if plan.embedded_history else ()
-    doors = range(1, plan.runtime.mqtt.processes + 1)
-    specs.extend(_python_role("door", f"door-{number}", directory, (*bus, PREPARE)) for number in doors)
-    specs.append(_python_role("worker", "worker", directory, (*bus, *stored, PREPARE), stop_timeout=30.0))
-    specs.append(_python_role("web", "web", directory, (*bus, *stored, PREPARE)))
+    cluster, runtime = plan.cluster, plan.runtime
+    if "door" in cluster.roles:
+        names = [cluster.name(f"door-{number}") for number in range(1, runtime.mqtt.processes + 1)]
+        specs += [_python_role("door", name, directory, (*bus, PREPARE)) for name in names]
+    if "worker" in cluster.roles:
+        count = runtime.worker.processes
+        names = [cluster.name(f"worker-{n}" if count > 1 else "worker") for n in range(1, count + 1)]
+        needs = (*bus, *stored, PREPARE)
+        specs += [_python_role("worker", name, directory, needs, stop_timeout=30.0) for name in names]
+    if "web" in cluster.roles:
+        specs.append(_python_role("web", cluster.name("web"), directory, (*bus, *stored, PREPARE)))
     return specs
 
 

@@ -61,10 +61,17 @@ class QuotaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockLogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of the block log; the oldest blocks go first."""
+    """Bounds of the block log; the oldest blocks go first. ``replicas`` servers have a block when it is durable."""
 
     max_age_seconds: float = 86_400.0
     max_bytes: int = 10_000_000_000
+    replicas: int = 1
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Workers of this machine; more than one share the partitions."""
+
+    processes: int = 1
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +93,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     # Several history nodes that share the series, or none; ``history_url`` is then the first of them.
     history_urls: tuple[str, ...] = ()
     history_cluster: str = ""
+    worker: WorkerSettings = WorkerSettings()
+    # Name of this machine in a cluster; empty on a node of one machine.
+    instance: str = ""
     # Engines that the node runs itself, among nats, history and records; the others are the operator's.
     embedded: tuple[str, ...] = ()
 
@@ -93,6 +103,11 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 def role_name(default: str) -> str:
     """Return the name of this process among the roles, such as ``door-2``; ``default`` when started by hand."""
     return os.environ.get(ROLE_VARIABLE, default)
+
+
+def shares_partitions(runtime: Runtime) -> bool:
+    """Return whether other workers may have partitions, too: leases then say who has which."""
+    return bool(runtime.instance) or runtime.worker.processes > 1
 
 
 def load_runtime() -> Runtime:

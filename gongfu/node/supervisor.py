@@ -77,6 +77,7 @@ class Supervisor:
         console: where lines are shown.
         steps: one-time steps that roles may need by name, such as the migrations; a failing one ends the start.
         facts: what ``state.json`` tells beside the roles.
+        name: what it calls itself in the report.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class Supervisor:
         console: Console,
         steps: dict[str, Callable[[], Awaitable[None]]] | None = None,
         facts: dict[str, Any] | None = None,
+        name: str = "supervisor",
     ) -> None:
+        self._name = name
         self._directory = directory
         self._console = console
         self._roles = {spec.name: Role(spec, directory.log / f"{spec.name}.log") for spec in specs}
@@ -160,7 +163,7 @@ class Supervisor:
             rows.append(self._row(name, role.pid, role.state, role.restarts, role.started_at))
             rows[-1].update(cpu_percent=percent, rss_bytes=resident)
         percent, resident = self._usage.measure(os.getpid(), descendants=False)
-        own = self._row("supervisor", os.getpid(), "stopping" if self._stop.is_set() else "ready", 0, self._started_at)
+        own = self._row(self._name, os.getpid(), "stopping" if self._stop.is_set() else "ready", 0, self._started_at)
         rows.append({**own, "cpu_percent": percent, "rss_bytes": resident})
         return rows
 
@@ -309,7 +312,7 @@ class Supervisor:
     async def _drain(self) -> None:
         """Stop the roles in reverse order, those of a kind together; what does not end in time is killed."""
         self.say("stopping; a second Ctrl-C kills")
-        for _, kind in itertools.groupby(reversed(self._roles.values()), key=lambda r: r.spec.name.partition("-")[0]):
+        for _, kind in itertools.groupby(reversed(self._roles.values()), key=_kind):
             await asyncio.gather(*(self._drain_role(role) for role in kind))
 
     async def _drain_role(self, role: Role) -> None:
@@ -328,6 +331,11 @@ class Supervisor:
             process.kill()
             await process.exited
         self.say(f"{role.spec.name} stopped in {time.monotonic() - began:.1f} s")
+
+
+def _kind(role: Role) -> str:
+    """Return ``door`` for ``door-2@east``."""
+    return role.spec.name.partition("@")[0].partition("-")[0]
 
 
 def _status_text(status: int) -> str:

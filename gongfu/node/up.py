@@ -21,7 +21,7 @@ from gongfu.node.data_directory import DataDirectory, DataDirectoryError, Direct
 from gongfu.node.log_watch import LogWatch
 from gongfu.node.plan import PREPARE, Plan, banner, make_plan, port_needs, ready_document, role_specs
 from gongfu.node.ports import port_trouble
-from gongfu.node.runtime import RUNTIME_VARIABLE, Runtime
+from gongfu.node.runtime import RUNTIME_VARIABLE
 from gongfu.node.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: 
                 "certificate": web.tls_certificate,
             },
         },
+        name=plan.cluster.name("supervisor"),
     )
 
     def ready(seconds: float) -> None:
@@ -95,7 +96,7 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: 
         else:
             print(banner(plan, directory, seconds, admin), flush=True)
 
-    return await supervisor.run(ready, lambda: _watch_bus(plan.runtime, supervisor))
+    return await supervisor.run(ready, lambda: _watch_bus(plan, supervisor))
 
 
 async def _prepare(runtime: Path) -> tuple[str, str] | None:
@@ -127,11 +128,12 @@ async def _prepare(runtime: Path) -> tuple[str, str] | None:
     return (str(admin[0]), str(admin[1])) if admin else None
 
 
-async def _watch_bus(runtime: Runtime, supervisor: Supervisor) -> None:
+async def _watch_bus(plan: Plan, supervisor: Supervisor) -> None:
     """Publish the roles' process data every two seconds, and restart an own NATS whose log stays shut."""
     from gongfu.bus.connection import BusAddress, open_bus, subscribe
 
-    bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), "supervisor")
+    runtime, name = plan.runtime, plan.cluster.name("supervisor")
+    bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     subjects = Subjects(runtime.node)
     watch = LogWatch()
     read = msgspec.json.Decoder(_RoleMetrics).decode
@@ -147,14 +149,14 @@ async def _watch_bus(runtime: Runtime, supervisor: Supervisor) -> None:
         while True:
             roles = supervisor.report()
             document: dict[str, Any] = {
-                "role": "supervisor",
+                "role": name,
                 "pid": os.getpid(),
                 "time": time.time_ns(),
                 "counters": {"role_restarts": sum(row["restarts"] for row in roles)},
                 "gauges": {"roles_ready": sum(row["state"] == "ready" for row in roles) - 1},
                 "roles": roles,
             }
-            await bus.publish(subjects.metrics("supervisor"), msgspec.json.encode(document))
+            await bus.publish(subjects.metrics(name), msgspec.json.encode(document))
             if watch.should_restart(shutil.disk_usage(runtime.data_dir).free, time.monotonic()):
                 supervisor.restart("nats", "the block log takes nothing although the disk has room")
             await asyncio.sleep(METRICS_INTERVAL_S)

@@ -22,7 +22,7 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.history_store import open_history
 from gongfu.node.http_telemetry import HttpTelemetry
-from gongfu.node.runtime import Runtime
+from gongfu.node.runtime import Runtime, role_name
 from gongfu.reason.alarms import api as alarms_api
 from gongfu.reason.alarms.service import AlarmService
 from gongfu.reason.alarms.sql_source import AlarmSource
@@ -172,7 +172,9 @@ def open_web_host(
         *(console_routes(console) if console is not None else console_routes()),
     ]
     app = create_app(routes, identify, further=further, max_body_bytes=runtime.mqtt.max_payload_bytes)
-    metrics = MetricsPublisher(bus, subjects, "web", counters, lambda: {**telemetry.gauges(), "streams": hub.size})
+    metrics = MetricsPublisher(
+        bus, subjects, role_name("web"), counters, lambda: {**telemetry.gauges(), "streams": hub.size}
+    )
     return WebHost(app, routes, registry, telemetry, state, presence, hub, publisher, metrics, bus, subjects)
 
 

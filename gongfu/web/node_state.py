@@ -77,7 +77,8 @@ class NodeState:
         self._subjects = subjects
         self._clock = clock
         self._roles: dict[str, RoleMetrics] = {}
-        self._processes: list[dict[str, Any]] = []
+        # By supervisor: one on each machine.
+        self._processes: dict[str, list[dict[str, Any]]] = {}
         self.history: deque[Sample] = deque(maxlen=HISTORY_SECONDS)
         self._task: asyncio.Task[None] | None = None
 
@@ -102,7 +103,7 @@ class NodeState:
         metrics = self._roles.setdefault(role, RoleMetrics())
         metrics.update(int(document["pid"]), int(document["time"]), counters, gauges)
         if "roles" in document:
-            self._processes = list(document["roles"])
+            self._processes[role] = list(document["roles"])
 
     def sample(self) -> None:
         """Add the rates of now to the history; call once a second."""
@@ -143,11 +144,26 @@ class NodeState:
 
     def doors(self) -> int:
         """Return how many front doors were heard of lately."""
-        return sum(1 for role in self._fresh() if role.partition("-")[0] == "door")
+        return self._count("door")
+
+    def workers(self) -> int:
+        """Return how many workers were heard of lately."""
+        return self._count("worker")
+
+    def _count(self, kind: str) -> int:
+        return sum(role.partition("@")[0].partition("-")[0] == kind for role in self._fresh())
 
     def processes(self) -> list[dict[str, Any]]:
-        """Return the supervisor's table of processes; empty when a role was started by hand."""
-        return self._processes
+        """Return the supervisors' tables of processes; empty when roles were started by hand.
+
+        A machine that was not heard of lately is there still, with every process in the state ``unknown``.
+        """
+        fresh = self._fresh()
+        return [
+            row if supervisor in fresh else {**row, "state": "unknown", "cpu_percent": 0.0}
+            for supervisor, rows in sorted(self._processes.items())
+            for row in rows
+        ]
 
     def _fresh(self) -> dict[str, RoleMetrics]:
         since = self._clock.now_ns() - _FRESH_SECONDS * SECOND

@@ -15,6 +15,7 @@ import uvloop
 from gongfu.bus.blocklog import ensure_streams
 from gongfu.bus.connection import BusAddress, open_bus
 from gongfu.bus.metrics import MetricsPublisher
+from gongfu.ingest.admission.book import QuotaBook, defaults_of
 from gongfu.ingest.columnise.columniser import Columniser
 from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.front_door import DoorSettings, open_front_door
@@ -40,7 +41,7 @@ def door_index(name: str) -> int:
     Raises:
         ValueError: the name is not of that form.
     """
-    prefix, _, number = name.partition("-")
+    prefix, _, number = name.partition("@")[0].partition("-")
     if prefix != "door" or not number.isdigit() or not 1 <= int(number) <= 1023:
         raise ValueError(f"{name!r} is not the name of a front door (door-1 to door-1023)")
     return int(number) - 1
@@ -74,7 +75,14 @@ async def _serve(runtime: Runtime, name: str) -> None:
     subjects, counters, clock = Subjects(runtime.node), Counters(), SystemClock()
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     log_bounds = runtime.block_log
-    await ensure_streams(bus, subjects, runtime.telemetry.partitions, log_bounds.max_age_seconds, log_bounds.max_bytes)
+    await ensure_streams(
+        bus,
+        subjects,
+        runtime.telemetry.partitions,
+        log_bounds.max_age_seconds,
+        log_bounds.max_bytes,
+        log_bounds.replicas,
+    )
     engine = open_records(runtime.records_url)
     intake = Columniser(
         bus, subjects, engine, runtime.telemetry, counters, clock, max_payload_bytes=settings.max_payload_bytes
@@ -90,6 +98,7 @@ async def _serve(runtime: Runtime, name: str) -> None:
             settings.max_connections,
             door_index(name),
             settings.processes,
+            defaults_of(runtime.quotas),
         ),
         intake,
         authenticator,
@@ -97,6 +106,8 @@ async def _serve(runtime: Runtime, name: str) -> None:
         clock,
     )
     services = NodeServices(bus, subjects, door, authenticator.forget)
+    quotas = QuotaBook(bus, subjects, engine, executor, door.context.admission, door.context.fair.changed)
+    await quotas.start()
     await services.start()
     await door.listen(tls)
     metrics = MetricsPublisher(bus, subjects, name, counters, lambda: {**intake.gauges(), **door.gauges()})
@@ -111,6 +122,7 @@ async def _serve(runtime: Runtime, name: str) -> None:
     await door.close()
     await intake.close()
     await services.stop()
+    await quotas.stop()
     await metrics.stop()
     await bus.close()
     executor.shutdown()

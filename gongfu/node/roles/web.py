@@ -10,7 +10,7 @@ import uvloop
 from sqlalchemy import Engine
 
 from gongfu.bus.connection import BusAddress, open_bus
-from gongfu.node.runtime import Runtime, load_runtime, report_ready
+from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
 from gongfu.node.web_host import open_web_host
 from gongfu.store.records.engine import open_records
 from gongfu.store.records.migrations import MigrationError, migrate
@@ -24,7 +24,7 @@ async def _serve(runtime: Runtime, engine: Engine) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), "web")
+    bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), role_name("web"))
     host = open_web_host(runtime, bus, engine)
     web = runtime.web
     server = HttpServer(host.app, web.host, web.port, certificate=web.tls_certificate, key=web.tls_key)
