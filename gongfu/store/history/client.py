@@ -16,11 +16,14 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
-from gongfu.kernel.times import MILLISECOND, SECOND
+from gongfu.kernel.times import SECOND
 from gongfu.store.history import schema, statements
 from gongfu.store.history.deployment import INSERT_SETTINGS, RECORD_SETTINGS, deployed
+from gongfu.store.history.insertion import Insertion, check_correction
 from gongfu.store.history.native import NativeColumn, encode_native
+from gongfu.store.history.rolled import read_rolled, rolled_days
 from gongfu.store.history.samples import samples_of, together
 from gongfu.store.history.sql_tables import SqlTable
 from gongfu.store.history.types import (
@@ -30,11 +33,14 @@ from gongfu.store.history.types import (
     HistoryFull,
     HistoryUnavailable,
     Order,
+    RollupLevel,
     Samples,
     SqlLimits,
     SqlResult,
     TableSize,
+    Version,
 )
+from gongfu.store.history.versions import points_as_of, read_versions, versions_of_point
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -43,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-COLUMN_NAMES = ("series", "time", "value", "quality", "ingested")
 _NO_SPACE = frozenset({243})
 # UNKNOWN_TABLE, UNKNOWN_DATABASE
 _NO_TABLE = frozenset({60, 81})
@@ -52,8 +57,6 @@ _TEMPORARY = frozenset({202, 209, 210, 236, 241, 252})
 READ_THREADS = 6
 WRITE_THREADS = 2
 _DAY = 86_400 * SECOND
-# Replaced rows go with the next merge, not with a pass of its own over every insert.
-_INSERT = {"optimize_on_insert": 0}
 _EXACT_JSON = 2**53 - 1
 
 
@@ -86,6 +89,7 @@ class ClickHouseHistory:
         self._query_seconds = query_seconds
         self._request_seconds = request_seconds
         self._cluster = cluster
+        self._insertion = Insertion(INSERT_SETTINGS if cluster else None)
         self._client: Client | None = None
         self._prepared = False
         self._opening = threading.Lock()
@@ -167,7 +171,35 @@ class ClickHouseHistory:
         """See ``HistoryStore``."""
         filled = [batch for batch in batches if len(batch)]
         if filled:
-            await self._within(self._writers, lambda client: _insert(client, filled, self._cluster))
+            await self._within(self._writers, lambda client: self._insertion.insert(client, filled))
+
+    def forget(self) -> None:
+        """See ``HistoryStore``."""
+        self._insertion.forget()
+
+    async def correct(
+        self, value_type: ValueType, columns: Columns, *, corrected_by: str, reason: str, ingested: int | None = None
+    ) -> int:
+        """See ``HistoryStore``."""
+        check_correction(corrected_by, reason)
+        if not len(columns):
+            return 0
+        return await self._within(
+            self._writers,
+            lambda client: self._insertion.correct(client, value_type, columns, corrected_by, reason, ingested or 0),
+        )
+
+    async def versions(self, value_type: ValueType, series: int, time: int) -> list[Version]:
+        """See ``HistoryStore``."""
+        return read_versions(await self._read(versions_of_point(value_type, series, time)))
+
+    async def rolled(
+        self, level: RollupLevel, series: Sequence[int], time_from: int, time_to: int
+    ) -> dict[int, list[tuple[int, int]]]:
+        """See ``HistoryStore``."""
+        if not series or time_to <= time_from:
+            return {}
+        return read_rolled(await self._read(rolled_days(level, series, time_from, time_to)))
 
     async def query(
         self,
@@ -179,13 +211,19 @@ class ClickHouseHistory:
         order: Order = Order.ASCENDING,
         limit: int = 10_000,
         good_only: bool = False,
+        as_of: int | None = None,
     ) -> Samples:
         """See ``HistoryStore``."""
         if not series:
             return samples_of(value_type, b"", limit, value_type)
-        statement = statements.points(
-            value_type, series, time_from, time_to, order=order, limit=limit, good_only=good_only
-        )
+        if as_of is None:
+            statement = statements.points(
+                value_type, series, time_from, time_to, order=order, limit=limit, good_only=good_only
+            )
+        else:
+            statement = points_as_of(
+                value_type, series, time_from, time_to, order=order, limit=limit, good_only=good_only, as_of=as_of
+            )
         return samples_of(value_type, await self._read(statement), limit, value_type)
 
     async def aggregate(
@@ -300,22 +338,6 @@ def _create(client: "Client", cluster: str) -> None:
     alp = client.command("SELECT count() FROM system.codecs WHERE name = 'ALP'") == 1
     for statement in deployed(schema.statements(alp=alp), cluster):
         client.command(statement, settings={"allow_experimental_codecs": 1} if alp else None)
-
-
-def _insert(client: "Client", batches: Sequence[Batch], cluster: str) -> None:
-    settings = {**_INSERT, **INSERT_SETTINGS} if cluster else _INSERT
-    for batch in batches:
-        table = schema.TABLES[batch.value_type]
-        body = encode_native(
-            [
-                ("series", "UInt32", batch.columns.series),
-                ("time", schema.TIME_TYPE, batch.columns.times),
-                ("value", schema.VALUE_TYPES[table], batch.columns.values),
-                ("quality", "UInt8", batch.columns.qualities),
-                ("ingested", schema.INGESTED_TYPE, batch.ingested // MILLISECOND),
-            ]
-        )
-        client.raw_insert(f"{schema.DATABASE}.{table}", COLUMN_NAMES, body, settings=settings, fmt="Native")
 
 
 def _publish(

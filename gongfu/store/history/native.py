@@ -15,6 +15,7 @@ NativeColumn = tuple[str, str, NDArray[Any] | Sequence[Any]]
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "UInt8": np.dtype("u1"),
+    "UInt16": np.dtype("<u2"),
     "UInt32": np.dtype("<u4"),
     "UInt64": np.dtype("<u8"),
     "Int64": np.dtype("<i8"),

@@ -11,6 +11,7 @@ every value, and a backup holds plain Parquet. ``ALTER TABLE ... MODIFY COLUMN v
 from collections.abc import Mapping
 
 from gongfu.kernel.points import ValueType
+from gongfu.store.history import rollup_tables
 from gongfu.store.history.sql_tables import DATABASE, SERIES
 
 # Empty for ever: users' SQL runs in it, so a bare name that slips through names nothing.
@@ -101,23 +102,22 @@ def statements(*, alp: bool) -> list[str]:
             f"ENGINE = ReplacingMergeTree(manual) PARTITION BY toYear(time) ORDER BY (series, time, ingested) "
             f"SETTINGS {settings}"
         )
-    made.append(SERIES.create())
-    return made
+    return [*made, *rollup_tables.statements(), SERIES.create()]
 
 
 def versions_of(table: str) -> str:
     """Return the table that keeps the versions of points that have more than one, the present one among them.
 
-    Which is the present one tells ``table`` alone. Empty as long as nothing is corrected: what arrives in order, or twice
-    with the same value, never gets here.
+    Which is the present one tells ``table`` alone. What arrives in order, or again with the same value, never gets
+    here.
     """
     return f"{table}_versions"
 
 
 # What ``upgrades`` asks for: (table, text) by line.
 TABLE_STATE = (
-    f"SELECT name, engine_full FROM system.tables WHERE database = '{DATABASE}'",
-    f"SELECT table, compression_codec FROM system.columns WHERE database = '{DATABASE}' AND name = 'value'",
+    f"SELECT name, engine_full FROM system.tables WHERE database = '{DATABASE}'",  # noqa: S608
+    f"SELECT table, compression_codec FROM system.columns WHERE database = '{DATABASE}' AND name = 'value'",  # noqa: S608
 )
 
 

@@ -171,6 +171,10 @@ class HistoryStore(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Ask anew what is stored before the next insert: another process may have inserted points of our series."""
+        ...
+
     async def query(
         self,
         value_type: ValueType,
