@@ -56,11 +56,46 @@ Done = Callable[[Receipt], None]
 
 
 class Intake(Protocol):
-    """Takes telemetry payloads in; the columniser implements it."""
+    """Takes telemetry payloads in; the columniser implements it.
+
+    Attributes:
+        points_in: points handed over so far, whatever became of them: those of one call are the difference.
+    """
+
+    points_in: int
 
     @property
     def saturated(self) -> bool:
         """True while accepted points wait for durability beyond the bound; protocols then stop reading sockets."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """True while so many points wait for durability that only those who seldom send should add to them."""
+        ...
+
+    def follow_commits(self, follow: Callable[[float], None]) -> None:
+        """Call ``follow`` with the seconds each block took from its end to its durability."""
+        ...
+
+    def refuse(
+        self,
+        writer: Writer,
+        form: Form,
+        payload: bytes,
+        received: int,
+        done: Done | None,
+        context: str,
+        reason: str,
+    ) -> None:
+        """Shed one payload for a reason (``device_quota`` or ``tenant_quota``): count its points, store none of them.
+
+        The receipt comes at once.
+        """
+        ...
+
+    def delayed(self, writer: Writer, milliseconds: Mapping[str, int]) -> None:
+        """Count for how long a device had to wait, by reason."""
         ...
 
     def submit(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 
@@ -129,6 +130,7 @@ class Accumulator:
         pending_points, pending_bytes: what waits for durability.
         saturated: more waits than the bound; no more should be read.
         overfull: more than twice the bound waits; further points are to be shed.
+        on_commit: called with the seconds from the end of a block to its durability.
     """
 
     def __init__(self, log: BlockLog, clock: Clock, counters: Counters, settle: SettleBlock) -> None:
@@ -144,6 +146,7 @@ class Accumulator:
         self.pending_bytes = 0
         self.saturated = False
         self.overfull = False
+        self.on_commit: Callable[[float], None] | None = None
 
     def lane(self, tenant: int, partition: int) -> Lane:
         """Return the lane; write to its open block and call ``written`` before anything else runs."""
@@ -191,7 +194,7 @@ class Accumulator:
         self._note(block.points, block.size)
         future = self._log.append(block.partition, block.close(self._clock.now_ns()), block.opened_at or now)
         self._in_log.add(future)
-        future.add_done_callback(partial(self._settle, block))
+        future.add_done_callback(partial(self._settle, block, perf_counter()))
 
     def _note(self, points: int, size: int) -> None:
         self.pending_points += points
@@ -199,7 +202,7 @@ class Accumulator:
         self.saturated = self.pending_points > PENDING_POINTS or self.pending_bytes > PENDING_BYTES
         self.overfull = self.pending_points > 2 * PENDING_POINTS or self.pending_bytes > 2 * PENDING_BYTES
 
-    def _settle(self, block: OpenBlock, future: "asyncio.Future[int]") -> None:
+    def _settle(self, block: OpenBlock, closed_at: float, future: "asyncio.Future[int]") -> None:
         self._in_log.discard(future)
         self._note(-block.points, -block.size)
         error = None if future.cancelled() else future.exception()
@@ -208,4 +211,6 @@ class Accumulator:
         durable = error is None and not future.cancelled()
         if durable:
             self._counters.add("points_accepted", block.points)
+            if self.on_commit is not None:
+                self.on_commit(perf_counter() - closed_at)
         self._give(block, durable)

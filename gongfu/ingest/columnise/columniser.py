@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -17,11 +17,11 @@ from gongfu.bus.blocklog import BlockLog
 from gongfu.bus.connection import subscribe
 from gongfu.ingest.columnise.accumulator import Accumulator, OpenBlock
 from gongfu.ingest.columnise.catalogue import RegistryUnavailableError, SeriesCatalogue
-from gongfu.ingest.columnise.drops import REJECTED, SHED, DropRecorder
+from gongfu.ingest.columnise.drops import DELAYED, REJECTED, SHED, DropRecorder
 from gongfu.ingest.columnise.elements import Element, PointTable
 from gongfu.ingest.columnise.job import Job
 from gongfu.ingest.columnise.json import parse
-from gongfu.ingest.columnise.limits import PENDING_BYTES, TelemetryLimits
+from gongfu.ingest.columnise.limits import BUSY_BYTES, BUSY_POINTS, PENDING_BYTES, TelemetryLimits
 from gongfu.ingest.columnise.reading import PayloadReader, read_wide
 from gongfu.ingest.columnise.reasons import Reason, Shed
 from gongfu.ingest.columnise.snapshot import write_by_plan
@@ -87,6 +87,7 @@ class Columniser:
         self._parked_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_stamp = 0
+        self.points_in = 0
         self._closing = False
 
     async def start(self) -> None:
@@ -110,6 +111,45 @@ class Columniser:
     def saturated(self) -> bool:
         """True while accepted points wait for durability beyond the bound; protocols then stop reading sockets."""
         return self._accumulator.saturated or self._parked_bytes > PENDING_BYTES
+
+    @property
+    def busy(self) -> bool:
+        """True while those who send much should wait (see ``Intake.busy``)."""
+        pending = self._accumulator
+        return pending.pending_points > BUSY_POINTS or pending.pending_bytes + self._parked_bytes > BUSY_BYTES
+
+    def follow_commits(self, follow: Callable[[float], None]) -> None:
+        """Call ``follow`` with the seconds each block took to become durable."""
+        self._accumulator.on_commit = follow
+
+    def refuse(
+        self,
+        writer: Writer,
+        form: Form,
+        payload: bytes,
+        received: int,
+        done: Done | None,
+        context: str,
+        reason: str,
+    ) -> None:
+        """Shed one payload (see ``Intake.refuse``); it is read to count its points."""
+        self._counters.add("messages_received")
+        job = Job(writer, form, payload, received, done, context)
+        if len(payload) <= self._max_bytes:
+            try:
+                self._reader.read(job, partial(self._stamp, received))
+            except Exception:
+                logger.exception("payload of device %s was not understood", writer.name)
+        if job.elements or not job.rejected:
+            self._shed_rest(job, Shed(reason))
+        else:
+            self._finish_writing(job)
+
+    def delayed(self, writer: Writer, milliseconds: Mapping[str, int]) -> None:
+        """Count for how long a device had to wait (see ``Intake.delayed``)."""
+        for reason, n in milliseconds.items():
+            self._counters.add(f"delayed_ms.{reason}", n)
+        self._drops.add(writer, DELAYED, milliseconds, "")
 
     @property
     def log_available(self) -> bool:
@@ -175,6 +215,7 @@ class Columniser:
         block = lane.block
         if not write_by_plan(plan, document, time or self._stamp(received), Quality.GOOD, block):
             return False
+        self.points_in += len(document)
         block.known.append((writer, done, len(document)))
         self._accumulator.written(lane)
         return True
@@ -264,6 +305,7 @@ class Columniser:
             element.write(table, block, job.reject, partial(self._catalogue.refusal, job.writer))
         n = block.points - points
         if n:
+            self.points_in += n
             job.open_parts += 1
             block.others.append((partial(self._settle, job), n))
             self._accumulator.written(lane)

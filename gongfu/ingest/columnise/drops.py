@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 Kind = str
 REJECTED: Kind = "rejected"
 SHED: Kind = "shed"
+# Not lost but made to wait: the count is milliseconds.
+DELAYED: Kind = "delayed"
+# Requests that were told to come later (HTTP 429): nothing of them was read, so the count is requests.
+REFUSED: Kind = "refused"
 
 
 class DropRecorder:

@@ -16,6 +16,9 @@ BLOCKS_IN_LOG = 8
 # Accepted points that wait for durability; beyond this ``saturated`` is true, beyond twice this points are shed.
 PENDING_POINTS = 500_000
 PENDING_BYTES = 64 * 1024 * 1024
+# With so much waiting, devices that send more than their turn wait: the rest of the room is for the others.
+BUSY_POINTS = 50_000
+BUSY_BYTES = 4 * 1024 * 1024
 
 
 class TelemetryLimits(Protocol):

@@ -35,6 +35,8 @@ class Shed(StrEnum):
     REGISTRY_UNAVAILABLE = "registry_unavailable"
     SATURATED = "saturated"
     STOPPING = "stopping"
+    DEVICE_QUOTA = "device_quota"
+    TENANT_QUOTA = "tenant_quota"
 
 
 # Reports a rejection: the reason, the number of points, and what is wrong in words.

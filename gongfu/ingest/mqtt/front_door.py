@@ -5,6 +5,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gongfu.ingest.admission.quota import Defaults
 from gongfu.ingest.mqtt.access import Authenticator
 from gongfu.ingest.mqtt.broker.broker import Broker
 from gongfu.ingest.mqtt.broker.limits import Limits
@@ -34,6 +35,7 @@ class DoorSettings:
         max_connections: open sockets of this process.
         door: index of this process, from 0.
         doors: number of front doors on the node.
+        quotas: what devices and tenants may send of which the records say nothing.
     """
 
     data_dir: Path
@@ -42,6 +44,7 @@ class DoorSettings:
     max_connections: int = 15_000
     door: int = 0
     doors: int = 1
+    quotas: Defaults = field(default_factory=Defaults)
 
 
 class FrontDoor:
@@ -70,6 +73,7 @@ class FrontDoor:
     async def close(self) -> None:
         """Close every connection, then the journal."""
         await self.server.stop()
+        self.context.fair.stop()
         await self._thread.close()
 
     def kick(self, device: int) -> int:
@@ -108,6 +112,7 @@ class FrontDoor:
             "sessions": len(sessions),
             "subscriptions": sum(len(session.subscriptions) for session in sessions),
             "retained": sum(tenant.retained.count for tenant in self.broker.router.tenants),
+            **self.context.fair.gauges(),
             "messages_queued": sum(len(s.waiting.queue) + len(s.waiting.flight) for s in sessions if s.waiting),
         }
 
@@ -147,5 +152,6 @@ def open_front_door(
         settings.max_connections,
         loop,
         lambda: thread.saturated,
+        settings.quotas,
     )
     return FrontDoor(settings, thread, context)

@@ -47,6 +47,12 @@ class ConnectionsRequest(msgspec.Struct, frozen=True):
     devices: list[int] | None = None
 
 
+class UsageRequest(msgspec.Struct, frozen=True):
+    """Body of ``svc.usage``: device ids; what they send now is the answer, of each device that is connected here."""
+
+    devices: list[int]
+
+
 class NodeServices:
     """Connects a front door to the bus. ``start`` before the door listens, ``stop`` after it has closed.
 
@@ -76,6 +82,7 @@ class NodeServices:
             await subscribe(bus, subjects.event("registry"), self._registry_changed),
             await serve(bus, subjects.door("publish"), self._publish, PublishRequest, _DOORS),
             await serve(bus, subjects.service("connections"), self._connections, ConnectionsRequest),
+            await serve(bus, subjects.service("usage"), self._usage, UsageRequest),
         ]
 
     async def stop(self) -> None:
@@ -146,6 +153,10 @@ class NodeServices:
             if wanted is None or (connection.writer is not None and connection.writer.device in wanted)
         ]
         return {"items": items, "total": len(clients)}
+
+    async def _usage(self, request: UsageRequest) -> dict[str, Any]:
+        admission = self._door.context.admission
+        return {"items": [admission.describe(account) for account in admission.find(request.devices)]}
 
     # --- registry ------------------------------------------------------------------------------------------------
 

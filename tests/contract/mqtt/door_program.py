@@ -23,6 +23,7 @@ from gongfu.ingest.mqtt.server.listeners import Addresses, server_tls
 from gongfu.ingest.types import Done, Form, Receipt, Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
+from tests.fixtures.intake import QuietIntake
 
 SLOW = b"slow"
 BAD = b"bad"
@@ -30,10 +31,11 @@ HALF = b"half"
 SHED = b"shed"
 
 
-class FileIntake:
+class FileIntake(QuietIntake):
     """Appends each payload to a file before its receipt; the payload itself chooses the outcome."""
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self.saturated = False
         self._file = path.open("a", buffering=1)
         self._loop = loop

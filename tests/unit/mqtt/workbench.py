@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gongfu.ingest.mqtt.broker.broker import Broker
@@ -18,6 +18,7 @@ from gongfu.ingest.mqtt.codec.splitter import Splitter
 from gongfu.ingest.types import Done, Form, Receipt, Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.times import SECOND
+from tests.fixtures.intake import QuietIntake
 
 TENANT = 1
 START = 1_700_000_000 * SECOND
@@ -65,12 +66,13 @@ class Clock:
         self.now += int(seconds * SECOND)
 
 
-@dataclass
-class Intake:
+class Intake(QuietIntake):
     """Takes everything; the outcome of each payload is given by the test."""
 
-    saturated: bool = False
-    taken: list[tuple[Form, bytes, int, Done | None, str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.saturated = False
+        self.taken: list[tuple[Form, bytes, int, Done | None, str]] = []
 
     def submit(
         self, writer: Writer, form: Form, payload: bytes, received: int, done: Done | None = None, context: str = ""

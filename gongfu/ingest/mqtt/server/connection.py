@@ -1,8 +1,8 @@
 """One MQTT connection: bytes in, packets, bytes out. The hot path of the front door.
 
-Every turn handles a bounded slice of packets, so that one device cannot starve the others; acknowledgements are
-written once a turn. A QoS 0 or 1 PUBLISH to a telemetry topic takes the short way through ``_slice``; everything else
-goes through the decoder and ``Dialogue``.
+What fits into the credit of its device is handled as it comes; the rest waits for its turn (``FairReader``), and the
+socket is not read meanwhile. Acknowledgements are written once a turn. A QoS 0 or 1 PUBLISH to a telemetry topic takes
+the short way through ``_slice``; everything else goes through the decoder and ``Dialogue``.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections import deque
 from functools import partial
 from typing import Any, cast
 
+from gongfu.ingest.admission.account import Account
 from gongfu.ingest.mqtt.broker.sessions import Session
 from gongfu.ingest.mqtt.broker.subscriptions import SubscriptionTrie
 from gongfu.ingest.mqtt.codec.decoding import decode
@@ -19,10 +20,11 @@ from gongfu.ingest.mqtt.codec.reasons import PacketError, PacketType, Reason
 from gongfu.ingest.mqtt.codec.splitter import INCOMPLETE, read_length
 from gongfu.ingest.mqtt.server.context import DoorContext
 from gongfu.ingest.mqtt.server.dialogue import Dialogue
+from gongfu.ingest.mqtt.server.fairness import DIRECT_BYTES, PACKET_BYTES, SLICE_BYTES, SLICE_PACKETS
 from gongfu.ingest.mqtt.server.publishing import Route
+from gongfu.ingest.mqtt.server.refusing import refuse_slice
 from gongfu.ingest.types import Receipt, Writer
 
-SLICE_PACKETS = 512
 # A CONNECT holds at most five fields of 65,535 bytes and properties.
 MAX_CONNECT = 400_000
 CONNECT_SECONDS = 10.0
@@ -43,6 +45,10 @@ class Connection(asyncio.Protocol):
         dialogue: what has been agreed with the client.
         routes: topic bytes to what they mean for this client, filled by the dialogue.
         order: pending acknowledgements in the order of their PUBLISH packets, each [packet id, packet or None].
+        account: what the device may send and has sent, from CONNECT on.
+        queued: waits in line (``FairReader``) and is not read.
+        delayed_since, delay_reason: loop time since when it waits, and why.
+        cost: what the last slice has cost (bytes and ``PACKET_BYTES`` a packet).
     """
 
     __slots__ = (
@@ -51,22 +57,29 @@ class Connection(asyncio.Protocol):
         "_connect_timer",
         "_context",
         "_dirty",
+        "_held",
         "_need",
         "_out",
         "_out_bytes",
+        "_packets",
         "_part",
         "_paused",
         "_position",
         "_stalled",
         "_transport",
+        "account",
         "active",
         "aliases",
         "congested",
+        "cost",
+        "delay_reason",
+        "delayed_since",
         "dialogue",
         "limit",
         "maximum_packet",
         "order",
         "pending",
+        "queued",
         "receive_maximum",
         "routes",
         "send_maximum",
@@ -106,6 +119,13 @@ class Connection(asyncio.Protocol):
         self.trie: SubscriptionTrie[Session] = NO_TRIE
         self.order: deque[list[Any]] = deque()
         self.pending = 0
+        self.account: Account | None = None
+        self.queued = False
+        self.delayed_since = 0.0
+        self.delay_reason = ""
+        self.cost = 0
+        self._packets = 0  # of the last slice
+        self._held = 0  # bytes held back, as the account has them
         self.dialogue = Dialogue(context, self)
 
     # --- transport -----------------------------------------------------------------------------------------------
@@ -128,7 +148,12 @@ class Connection(asyncio.Protocol):
         self.drop("connect_timeout")
 
     def connected(self) -> None:
-        """CONNECT has been accepted: the time-out is off."""
+        """CONNECT has been accepted: the time-out is off, what comes is charged to the device."""
+        self._end_time_out()
+        if self.writer is not None and not self._closed:
+            self.account = self._context.admission.join(self.writer)
+
+    def _end_time_out(self) -> None:
         if self._connect_timer is not None:
             self._connect_timer.cancel()
             self._connect_timer = None
@@ -138,10 +163,15 @@ class Connection(asyncio.Protocol):
         self._closed = True
         self._context.connections.discard(self)
         self._context.unwatch(self)
-        self.connected()
+        self._end_time_out()
         self._out.clear()
         self._buffer = b""
         self._part = None
+        account = self.account
+        if account is not None:
+            account.held_bytes -= self._held
+            self._held = 0
+            self._context.admission.leave(account)
         self.dialogue.lost()
 
     def pause_writing(self) -> None:
@@ -239,35 +269,91 @@ class Connection(asyncio.Protocol):
         self._work(data, 0)
 
     def go_on(self) -> None:
-        """Continue with what has been held back."""
-        if self._closed or self.waiting:
+        """Continue with what has been held back, now that this connection need not wait any more."""
+        if self._closed or self.waiting or self.queued:
             return
         buffer, position = self._buffer, self._position
         self._buffer, self._position = b"", 0
-        if self._paused:
-            self._paused = False
-            if self._transport is not None:
-                self._transport.resume_reading()
+        self.read_on()
         self._work(buffer, position)
 
     def _work(self, data: bytes, position: int) -> None:
-        context = self._context
+        """Handle bytes at once when they fit into what the device may send now, else keep them until it is its turn."""
+        context, account = self._context, self.account
         if context.saturated:
             self._hold(data, position)
             context.hold(self)
             return
-        dirty, self._dirty = self._dirty, True
+        if account is None:
+            if self._handle(data, position, SLICE_PACKETS, SLICE_BYTES):
+                context.loop.call_soon(self.go_on)
+            return
+        now = context.loop.time()
+        if account.turn != now:
+            account.turn = now
+            account.credit = DIRECT_BYTES
+            account.roll(now)
+        most = SLICE_PACKETS
+        if account.counts and not account.over_quota(now):
+            account.look_at_pause(now)
+            most = account.messages_left(now, most)
+        if account.shut > now or account.credit <= 0 or (account.counts and account.over_quota(now)):
+            self._hold(data, position)
+            context.fair.wait(self, account, now)
+            return
+        context.fair.direct_at = now
+        if self._handle(data, position, most, int(account.credit)):
+            context.fair.wait(self, account, now)
+
+    def serve(self, most: int, size: int) -> bool:
+        """Handle up to ``most`` packets of what is held back, and no further one after ``size`` bytes.
+
+        Return whether there is more; ``cost`` is what it has cost.
+        """
+        data, position = self._buffer, self._position
+        self._buffer, self._position = b"", 0
+        return self._handle(data, position, most, size)
+
+    def refuse(self, reason: str, everything: bool) -> bool:
+        """Refuse some of what is held back (see ``refuse_slice``); return whether there is more."""
+        data, begin = self._buffer, self._position
+        self._buffer, self._position = b"", 0
+        self.cost = 0
         try:
-            position = self._slice(data, position)
+            position, refused = refuse_slice(self, data, begin, SLICE_PACKETS, reason, everything)
         except PacketError as error:
             self.dialogue.malformed(error)
-            return
+            return False
+        self.cost = position - begin + PACKET_BYTES * refused
+        return self._rest(data, position)
+
+    def _handle(self, data: bytes, position: int, most: int, size: int) -> bool:
+        """Handle a slice; return whether there is more to handle now, which is then held back."""
+        intake, account = self._context.intake, self.account
+        points, begin = intake.points_in, position
+        dirty, self._dirty = self._dirty, True
+        try:
+            position = self._slice(data, position, most, position + size)
+        except PacketError as error:
+            self.cost = 0
+            self.dialogue.malformed(error)
+            return False
         finally:
             self._dirty = dirty
             if self._out and not self._closed:
                 self.flush()
+        # The beginning of a packet counts when the whole packet is there.
+        used = position - begin if self._part is None else position - begin - len(self._part)
+        packets = self._packets
+        self.cost = cost = used + PACKET_BYTES * packets
+        if account is not None:
+            account.credit -= cost
+            account.take(intake.points_in - points, packets, used, account.turn)
+        return self._rest(data, position)
+
+    def _rest(self, data: bytes, position: int) -> bool:
         if self._closed:
-            return
+            return False
         transport = self._transport
         if self.waiting:
             self._hold(data, position)
@@ -278,17 +364,37 @@ class Connection(asyncio.Protocol):
             self._hold(data, position)
         elif position < len(data):
             self._hold(data, position)
-            context.loop.call_soon(self.go_on)
+            return True
+        elif self._held and self.account is not None:
+            self.account.held_bytes -= self._held
+            self._held = 0
+        return False
 
     def _hold(self, data: bytes, position: int) -> None:
         self._buffer, self._position = data, position
+        self.pause()
+        account = self.account
+        if account is not None:
+            # One read is one object: its beginning is not given back before its end.
+            account.held_bytes += len(data) - self._held
+            self._held = len(data)
+
+    def pause(self) -> None:
+        """Read no more from the socket."""
         if not self._paused:
             self._paused = True
             if self._transport is not None:
                 self._transport.pause_reading()
 
-    def _slice(self, data: bytes, position: int) -> int:
-        """Handle up to SLICE_PACKETS packets; return the position after them.
+    def read_on(self) -> None:
+        """Read from the socket again, unless something else keeps it."""
+        if self._paused and not (self._closed or self._stalled or self.waiting):
+            self._paused = False
+            if self._transport is not None:
+                self._transport.resume_reading()
+
+    def _slice(self, data: bytes, position: int, most: int, stop: int) -> int:
+        """Handle up to ``most`` packets that begin before ``stop``; return the position after them.
 
         An incomplete packet at the end is kept in ``_part`` until it has ``_need`` bytes.
         """
@@ -304,26 +410,28 @@ class Connection(asyncio.Protocol):
         packets = 0
         if self.writer is None and position < size and data[position] != FIRST_CONNECT:
             raise PacketError(Reason.PROTOCOL_ERROR, "the first packet is not CONNECT")
-        while position < size:
-            if packets == SLICE_PACKETS:
-                return position
+        stop = min(stop, size)
+        while position < stop and packets != most:
             first = data[position]
             body = position + 2
             if body > size:
-                self._keep(data, position, 2)
-                return size
+                self.keep(data, position, 2)
+                position = size
+                break
             length = data[position + 1]
             if length > 127:
                 length, body = read_length(data, position + 1, size)
                 if length == INCOMPLETE:
-                    self._keep(data, position, body - position + 1)
-                    return size
+                    self.keep(data, position, body - position + 1)
+                    position = size
+                    break
             if length > self.limit:
                 raise PacketError(Reason.PACKET_TOO_LARGE, "the packet is larger than the maximum packet size")
             end = body + length
             if end > size:
-                self._keep(data, position, end - position)
-                return size
+                self.keep(data, position, end - position)
+                position = size
+                break
             packets += 1
             position = end
             if first in _FAST and length > 2:
@@ -353,15 +461,15 @@ class Connection(asyncio.Protocol):
                             submit(writer, form, data[after:end], received, done, route.context)
                             continue
             self.dialogue.handle(decode(first, data, self.version, body, end), received)
-            if self.waiting or self._closed:
-                return position
-            if self.pending >= MAX_PENDING and not five:
-                return position
+            if self.waiting or self._closed or (self.pending >= MAX_PENDING and not five):
+                break
             five = self.version == MQTT_5
             version = self.trie.version
+        self._packets = packets
         return position
 
-    def _keep(self, data: bytes, position: int, need: int) -> None:
+    def keep(self, data: bytes, position: int, need: int) -> None:
+        """Keep the beginning of a packet until it has ``need`` bytes."""
         self._part = bytearray(data[position:])
         self._need = need
 

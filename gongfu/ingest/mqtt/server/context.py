@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gongfu.ingest.admission.admission import Admission
+from gongfu.ingest.admission.quota import Defaults
 from gongfu.ingest.mqtt.access import Authenticator
 from gongfu.ingest.mqtt.broker.broker import Broker
 from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.codec.reasons import Reason
+from gongfu.ingest.mqtt.server.fairness import FairReader
 from gongfu.ingest.types import Intake
 from gongfu.kernel.counters import Counters
 
@@ -25,6 +28,8 @@ class DoorContext:
     Attributes:
         connections: open sockets, also before CONNECT.
         clients: authenticated connections.
+        admission: quotas and accounts of the devices connected here.
+        fair: the connections that wait for their turn.
         on_client: called with (connection, online) when a client connects or leaves.
     """
 
@@ -38,6 +43,7 @@ class DoorContext:
         max_connections: int,
         loop: asyncio.AbstractEventLoop,
         journal_saturated: Callable[[], bool] = lambda: False,
+        quotas: Defaults | None = None,
     ) -> None:
         self.broker = broker
         self.intake = intake
@@ -46,6 +52,8 @@ class DoorContext:
         self.limits = limits
         self.max_connections = max_connections
         self.loop = loop
+        self.admission = Admission(quotas or Defaults(), loop.time)
+        self.fair = FairReader(loop, self.admission, intake, counters)
         self.connections: set[Connection] = set()
         self.clients: set[Connection] = set()
         self.on_client: Callable[[Connection, bool], None] = _ignore
@@ -108,7 +116,8 @@ class DoorContext:
         now = self.loop.time()
         for slot in [slot for slot in self._wheel if slot <= now]:
             for connection in self._wheel.pop(slot):
-                if connection.active + connection.dialogue.keep_alive <= now:
+                # A client that is not read is not silent.
+                if connection.active + connection.dialogue.keep_alive <= now and not connection.queued:
                     connection.close(Reason.KEEP_ALIVE_TIMEOUT)
                 else:
                     self.watch(connection)

@@ -55,10 +55,10 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
     """
     connection, session = dialogue.connection, dialogue.present
     context = dialogue.context
-    topic = _resolve_alias(dialogue, packet)
+    topic = resolve_alias(dialogue, packet)
     if "subscription_identifier" in packet.properties:
         raise violation("a client sent a subscription identifier in PUBLISH")
-    route = _route_of(dialogue, topic)
+    route = route_of(dialogue, topic)
     if route.form is None:
         context.counters.add("messages_received")  # the intake counts telemetry
     known = session.received.get(packet.packet_id) if packet.qos == 2 else None
@@ -118,7 +118,12 @@ def _taken(
         finish(receipt)
 
 
-def _resolve_alias(dialogue: "Dialogue", packet: Publish) -> str:
+def resolve_alias(dialogue: "Dialogue", packet: Publish) -> str:
+    """Return the topic of a PUBLISH and remember a new alias.
+
+    Raises:
+        PacketError: the alias is not known or too high.
+    """
     alias = packet.properties.get("topic_alias") if packet.properties else None
     if alias is None:
         return packet.topic
@@ -134,7 +139,8 @@ def _resolve_alias(dialogue: "Dialogue", packet: Publish) -> str:
     return topic
 
 
-def _route_of(dialogue: "Dialogue", topic: str) -> Route:
+def route_of(dialogue: "Dialogue", topic: str) -> Route:
+    """Return what a topic means for this client."""
     routes = dialogue.connection.routes
     key = topic.encode()
     route = routes.get(key)

@@ -1,0 +1,1 @@
+"""Admission: quotas, fair reading and pacing; who may send how much, and who waits (docs/overload.md)."""

@@ -1,0 +1,48 @@
+"""Token bucket with debt: what is taken is known only after it has been read, so the level may fall below zero."""
+
+
+class TokenBucket:
+    """Tokens that come at a rate up to a burst; ``take`` always succeeds, ``wait`` tells when there is something again.
+
+    Over any time T at most ``rate * T + burst`` and one last portion are taken by a caller who takes only when
+    ``wait`` is 0. Times are seconds of one monotonic clock.
+
+    Attributes:
+        rate: tokens per second, above 0.
+        burst: most tokens that are kept, above 0.
+    """
+
+    __slots__ = ("_at", "_level", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        """Begin full."""
+        self.rate = rate
+        self.burst = burst
+        self._level = burst
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """Return the tokens there are; below zero it is a debt."""
+        if now > self._at:
+            self._level = min(self.burst, self._level + (now - self._at) * self.rate)
+            self._at = now
+        return self._level
+
+    def take(self, amount: float, now: float) -> None:
+        """Take tokens, into debt if need be."""
+        self._level = self.level(now) - amount
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the level is above zero, 0 when it is."""
+        level = self.level(now)
+        return 0.0 if level > 0 else (1e-9 - level) / self.rate
+
+    def full(self, now: float) -> bool:
+        """Return whether nothing has been taken for long enough that this bucket is as good as a new one."""
+        return self.level(now) >= self.burst
+
+    def change(self, rate: float, burst: float, now: float) -> None:
+        """Set other figures; a debt stays a debt."""
+        level = self.level(now)
+        self.rate, self.burst = rate, burst
+        self._level = min(level, burst)

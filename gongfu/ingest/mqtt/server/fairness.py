@@ -1,0 +1,255 @@
+"""Who is read next: connections of devices that sent more than their turn wait here, fairly among devices and tenants.
+
+A device whose bytes fit into its credit of the moment is read at once and never comes here. What it costs the others is
+decided by what is *read*: a connection that waits is not read, so its bytes stay with the sender (TCP) and one read of
+the socket is all that is kept. docs/overload.md has the rules in words.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gongfu.ingest.admission.account import FAIR_SHARE, Account
+from gongfu.ingest.admission.admission import Admission
+from gongfu.ingest.admission.fair import FairQueue
+from gongfu.ingest.admission.limiter import Limiter
+from gongfu.ingest.admission.pacer import Pacer
+from gongfu.ingest.types import Intake
+from gongfu.kernel.counters import Counters
+
+if TYPE_CHECKING:
+    from gongfu.ingest.mqtt.server.connection import Connection
+
+# What is handled at once: packets and bytes of one connection; then others have their turn.
+SLICE_PACKETS = 64
+SLICE_BYTES = 32 * 1024
+# What a packet costs beside its bytes.
+PACKET_BYTES = 128
+# What one device may send in one turn of the event loop without waiting in line.
+DIRECT_BYTES = SLICE_BYTES
+# After waiting in line all that a device sends waits in line, for so long.
+SHUT_S = 0.1
+# Longest time for waiting connections in one turn of the event loop.
+TURN_S = 0.0005
+PAUSE_S = 0.001
+# Most time that is saved up for them.
+_ALLOWANCE_S = 0.002
+_LATER_S = 0.1e-6
+_TICK_S = 0.05
+_CALM_S = 0.5
+_OTHERS_S = 1.0
+_NOTE_S = 1.0
+# Bytes read and not handled of one device; beyond it none of its connections is read.
+HELD_BYTES = 2 * 1024 * 1024
+_UNPARK = 16
+
+
+class FairReader:
+    """The connections that wait for their turn or for their quota.
+
+    Counters: ``connections_delayed.<reason>`` (times one had to wait), ``delayed_ms.<reason>``.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, admission: Admission, intake: Intake, counters: Counters
+    ) -> None:
+        self.admission = admission
+        self.pacer = Pacer()
+        # When somebody was last read without waiting (loop time); connections set it.
+        self.direct_at = 0.0
+        self._loop = loop
+        self._intake = intake
+        self._counters = counters
+        self._queue: FairQueue[Connection] = FairQueue(DIRECT_BYTES)
+        self._parked: dict[Limiter, deque[Connection]] = {}
+        self._delayed: set[Account] = set()
+        self._scheduled = False
+        self._ticking = False
+        self._tick_due = self._noted_at = 0.0
+        self._served_at = -_CALM_S
+        self._allowance = self._turn_at = 0.0
+        intake.follow_commits(self._committed)
+
+    @property
+    def waiting(self) -> int:
+        """Number of connections that wait."""
+        return len(self._queue) + sum(len(parked) for parked in self._parked.values())
+
+    def gauges(self) -> dict[str, float]:
+        """Return what is now, for the metrics."""
+        return {
+            "connections_delayed": float(self.waiting),
+            "greedy_share": self.pacer.share if self._ticking else 1.0,
+        }
+
+    def wait(self, connection: "Connection", account: Account, now: float) -> None:
+        """Put a connection that is not read any more in line."""
+        reason = account.over_quota(now) or FAIR_SHARE
+        self._counters.add(f"connections_delayed.{reason}")
+        connection.queued = True
+        connection.delayed_since = now
+        connection.delay_reason = reason
+        account.waiting += 1
+        account.shut = now + SHUT_S
+        self._queue.add(account.writer.tenant, account.writer.device, connection)
+        self._schedule()
+
+    def changed(self) -> None:
+        """Quotas have changed: whoever waits for one looks again."""
+        for limiter in list(self._parked):
+            self._unpark(limiter)
+
+    def stop(self) -> None:
+        """Write what is still to be told of delays."""
+        self._note()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+            if not self._ticking:
+                self._ticking = True
+                self._turn_at = time.perf_counter()
+                self._tick_due = self._turn_at + _TICK_S
+                self._loop.call_later(_TICK_S, self._tick)
+
+    def _turn(self) -> None:
+        """Serve those who wait for up to their share of the time."""
+        self._scheduled = False
+        if not len(self._queue):
+            return
+        began = time.perf_counter()
+        free = self.pacer.share >= 1.0
+        if self._intake.saturated or self._intake.busy:
+            self._turn_at = began
+        else:
+            gained = self.pacer.share * (began - self._turn_at)
+            points = self._intake.points_in
+            self._allowance = _ALLOWANCE_S if free else min(_ALLOWANCE_S, self._allowance + gained)
+            self._turn_at = ended = began
+            while self._allowance > 0 and ended - began < TURN_S:
+                connection = self._queue.take()
+                if connection is None:
+                    return
+                self._serve(connection)
+                before, ended = ended, time.perf_counter()
+                self._allowance -= ended - before
+            # Part of the work is done later, for many payloads together.
+            self._allowance -= (self._intake.points_in - points) * _LATER_S
+        if len(self._queue):
+            self._scheduled = True
+            if free and self._allowance > 0:
+                self._loop.call_soon(self._turn)
+            else:
+                self._loop.call_later(PAUSE_S, self._turn)
+
+    def _serve(self, connection: "Connection") -> None:
+        account = connection.account
+        if connection.closed or account is None:
+            self._leave(connection)
+            return
+        now = self._loop.time()
+        self._served_at = now
+        tenant, device = account.writer.tenant, account.writer.device
+        if reason := account.over_quota(now):
+            if account.over_since is None:
+                account.over_since = now
+            everything = account.sheds(reason)
+            more = True
+            if everything or now - account.over_since > self.admission.defaults.max_delay_s:
+                more = connection.refuse(reason, everything)
+                if more and not connection.cost:
+                    # The next message is not to be refused but to wait.
+                    self._park(connection, account, reason, now)
+                    return
+            else:
+                self._park(connection, account, reason, now)
+                return
+        else:
+            more = connection.serve(account.messages_left(now, SLICE_PACKETS), SLICE_BYTES)
+        self._queue.charge(tenant, device, connection.cost)
+        account.shut = now + SHUT_S
+        self._account_delay(connection, account, now)
+        if connection.closed:
+            self._leave(connection)
+        elif more or account.held_bytes > HELD_BYTES:
+            self._queue.add(tenant, device, connection)
+        else:
+            self._leave(connection)
+            connection.read_on()
+
+    def _leave(self, connection: "Connection") -> None:
+        connection.queued = False
+        if connection.account is not None:
+            connection.account.waiting -= 1
+
+    # --- quotas --------------------------------------------------------------------------------------------------
+
+    def _park(self, connection: "Connection", account: Account, reason: str, now: float) -> None:
+        """Let a connection wait until a quota has something again."""
+        self._account_delay(connection, account, now)
+        connection.delay_reason = reason
+        limiter = account.limiter if account.limiter.shut > now else account.group.limiter
+        parked = self._parked.get(limiter)
+        if parked is None:
+            self._parked[limiter] = deque((connection,))
+            self._loop.call_later(max(limiter.shut - now, PAUSE_S), self._unpark, limiter)
+        else:
+            parked.append(connection)
+
+    def _unpark(self, limiter: Limiter) -> None:
+        parked = self._parked.get(limiter)
+        if parked is None:
+            return
+        now = self._loop.time()
+        for _ in range(min(_UNPARK, len(parked)) if limiter.shut <= now else 0):
+            connection = parked.popleft()
+            account = connection.account
+            if connection.closed or account is None:
+                self._leave(connection)
+            else:
+                self._queue.add(account.writer.tenant, account.writer.device, connection)
+        if parked:
+            self._loop.call_later(max(limiter.shut - now, PAUSE_S), self._unpark, limiter)
+        else:
+            del self._parked[limiter]
+        if len(self._queue):
+            self._schedule()
+
+    # --- figures and pacing --------------------------------------------------------------------------------------
+
+    def _account_delay(self, connection: "Connection", account: Account, now: float) -> None:
+        reason = connection.delay_reason
+        account.delayed[reason] = account.delayed.get(reason, 0.0) + now - connection.delayed_since
+        connection.delayed_since = now
+        connection.delay_reason = account.over_quota(now) or FAIR_SHARE
+        self._delayed.add(account)
+
+    def _note(self) -> None:
+        for account in self._delayed:
+            whole: dict[str, int] = {}
+            for reason, seconds in account.delayed.items():
+                if milliseconds := int(seconds * 1000):
+                    whole[reason] = milliseconds
+                    account.delayed[reason] -= milliseconds / 1000
+                    account.delayed_ms[reason] = account.delayed_ms.get(reason, 0) + milliseconds
+            if whole:
+                self._intake.delayed(account.writer, whole)
+        self._delayed.clear()
+
+    def _committed(self, seconds: float) -> None:
+        self.pacer.committed(seconds, self._loop.time() - self._served_at > _CALM_S)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        lag, self._tick_due = now - self._tick_due, now + _TICK_S
+        self.pacer.adjust(now, lag, self._loop.time() - self.direct_at < _OTHERS_S)
+        if now - self._noted_at > _NOTE_S:
+            self._noted_at = now
+            self._note()
+            self.admission.sweep()
+        if self.waiting or self._delayed or self._loop.time() - self._served_at < _CALM_S:
+            self._loop.call_later(_TICK_S, self._tick)
+        else:
+            self._ticking = False
