@@ -43,6 +43,8 @@ class PartitionRun:
         self._around = around
         self.watch = Watch(pipeline, around.bus, around.subjects, partition, around.clock, around.writer.position)
         self._feed: asyncio.Task[None] | None = None
+        # Last block that was taken before the start.
+        self.position = 0
 
     async def start(self) -> "asyncio.Task[None]":
         """Load the state and begin; return the task that ends only when the feed fails or the partition is lost.
@@ -55,9 +57,14 @@ class PartitionRun:
         around = self._around
         await self.pipeline.start()
         await self._forget_replaced_log()
+        self.position = self.pipeline.position(self.partition)
         feed = BlockFeed(around.bus, around.subjects, self.partition, around.counters, [self.pipeline, around.writer])
         self._feed = asyncio.create_task(self._run(feed), name=f"partition {self.partition}")
-        await self.watch.start()
+        try:
+            await self.watch.start()
+        except BaseException:
+            await self.abandon()
+            raise
         return self._feed
 
     async def close(self) -> None:

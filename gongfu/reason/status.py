@@ -1,14 +1,16 @@
 """What the worker tells of rules and models when it is asked (``svc.reason``, ``svc.latest``)."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from nats.aio.client import Client
 
-from gongfu.bus.requests import request
-from gongfu.kernel.errors import Problem
+from gongfu.bus.gather import gather
 from gongfu.kernel.subjects import Subjects
+
+logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 1.0
 MAX_LATEST = 10_000
@@ -105,17 +107,21 @@ class LatestAnswer(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Asks the worker. While it does not answer, its state is None, not an error."""
+    """Asks the workers. While none answers, the state is None, not an error."""
 
-    def __init__(self, bus: Client, subjects: Subjects) -> None:
+    def __init__(self, bus: Client, subjects: Subjects, workers: Callable[[], int]) -> None:
+        """Ask over ``bus``; ``workers`` tells how many workers there are, as far as is known (0: not yet)."""
         self._bus = bus
         self._subjects = subjects
+        self._workers = workers
 
     async def state(self) -> ReasonState | None:
-        """Return the state of all rules and models, None when the worker does not answer."""
+        """Return the state of all rules and models over all workers that answer, None when none does."""
+        subject = self._subjects.service("reason")
+        answers = await gather(self._bus, subject, None, _TIMEOUT_S, max(1, self._workers()))
         try:
-            return await request(
-                self._bus, self._subjects.service("reason"), None, _TIMEOUT_S, response_type=ReasonState
-            )
-        except Problem:
+            states = [msgspec.convert(answer, ReasonState) for answer in answers]
+        except msgspec.ValidationError:
+            logger.warning("the state of rules and models was not understood")
             return None
+        return merge_states(states) if states else None

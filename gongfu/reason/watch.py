@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from gongfu.bus.connection import subscribe
 from gongfu.bus.jetstream import JetStreamError, stream_state
@@ -55,6 +56,7 @@ class Watch:
         self._changed = asyncio.Event()
         self._rules_changed = False
         self._bindings_changed = False
+        self._subscriptions: list[Subscription] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._decode = msgspec.json.Decoder(_Kind).decode
 

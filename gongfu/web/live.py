@@ -2,11 +2,12 @@
 
 import base64
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from nats.aio.client import Client
 
+from gongfu.bus.gather import gather
 from gongfu.bus.requests import request
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.quality import severity
@@ -23,7 +24,11 @@ log = logging.getLogger(__name__)
 class NodeLive:
     """Implements ``gongfu.registry.live.Live``."""
 
-    def __init__(self, bus: Client, subjects: Subjects, presence: Presence) -> None:
+    def __init__(
+        self, bus: Client, subjects: Subjects, presence: Presence, workers: Callable[[], int] = lambda: 1
+    ) -> None:
+        """Ask over ``bus``; ``workers`` tells how many workers there are."""
+        self._workers = workers
         self._bus = bus
         self._subjects = subjects
         self._presence = presence
@@ -44,10 +49,13 @@ class NodeLive:
         """Return what the worker answers for some series, by series; empty while it does not answer."""
         if not series:
             return {}
+        subject = self._subjects.service("latest")
         try:
-            subject = self._subjects.service("latest")
-            answer = await request(self._bus, subject, {"series": list(series)}, _LATEST_S)
-            return {int(item["series"]): item for item in answer["items"]}
+            if self._workers() <= 1:
+                answers = [await request(self._bus, subject, {"series": list(series)}, _LATEST_S)]
+            else:
+                answers = await gather(self._bus, subject, {"series": list(series)}, _LATEST_S, self._workers())
+            return newest_items(item for answer in answers for item in answer["items"])
         except Problem as problem:
             log.info("latest values: %s", problem.detail or problem.title)
         except (KeyError, TypeError, ValueError):
@@ -69,6 +77,17 @@ class NodeLive:
         }
         answer = await request(self._bus, self._subjects.door("publish"), body, _SEND_S)
         return bool(answer.get("delivered")) if isinstance(answer, dict) else bool(answer)
+
+
+def newest_items(items: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Return one item a series: every worker answers for its partitions, and two may while one changes hands."""
+    found: dict[int, dict[str, Any]] = {}
+    for item in items:
+        series = int(item["series"])
+        known = found.get(series)
+        if known is None or (item["time"], item["ingested"]) > (known["time"], known["ingested"]):
+            found[series] = item
+    return found
 
 
 def latest_value(item: dict[str, Any]) -> LatestValue:

@@ -11,10 +11,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from gongfu.bus.connection import subscribe
+from gongfu.bus.gather import gather
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import format_rfc3339
 from gongfu.registry.live import Connected
-from gongfu.web.gather import gather
 
 _RESYNC_S = 30.0
 _GATHER_S = 0.25

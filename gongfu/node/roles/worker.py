@@ -18,12 +18,16 @@ from gongfu.appkit.catalogue import find_models
 from gongfu.bus.blocklog import BlockLog, ensure_streams
 from gongfu.bus.connection import BusAddress, open_bus
 from gongfu.bus.metrics import MetricsPublisher
+from gongfu.bus.partition_leases import Lease
+from gongfu.bus.registers import Registers
 from gongfu.bus.requests import serve
+from gongfu.bus.state_store import StateStore
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.history_store import open_history
-from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
+from gongfu.node.leased_partitions import LeasedPartitions, LeasePositions
+from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name, shares_partitions
 from gongfu.reason.alarms.ledger import AlarmLedger
 from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.compiler import Compiler
@@ -34,7 +38,8 @@ from gongfu.reason.status import LatestAnswer, LatestRequest, ReasonState
 from gongfu.store.history.writer import HistoryWriter
 from gongfu.store.records.engine import open_records
 from gongfu.store.records.migrations import migrate
-from gongfu.store.twins.checkpoint import CheckpointFile
+from gongfu.store.twins.checkpoint import CheckpointFile, CheckpointStore
+from gongfu.store.twins.leased_checkpoint import LeasedCheckpoint, SharedDirectory, StatePlace
 
 logger = logging.getLogger("gongfu.worker")
 
@@ -67,31 +72,36 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
         loop.add_signal_handler(number, stop.set)
     subjects, counters, clock = Subjects(runtime.node), Counters(), SystemClock()
     data_dir, partitions = Path(runtime.data_dir), runtime.telemetry.partitions
-    (data_dir / "twins").mkdir(mode=0o700, parents=True, exist_ok=True)
+    twins = data_dir / "twins"
+    twins.mkdir(mode=0o700, parents=True, exist_ok=True)
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     bounds = runtime.block_log
-    await ensure_streams(bus, subjects, partitions, bounds.max_age_seconds, bounds.max_bytes)
+    await ensure_streams(bus, subjects, partitions, bounds.max_age_seconds, bounds.max_bytes, bounds.replicas)
     log = BlockLog(bus, subjects, counters)
     await log.start()
     history = open_history(runtime)
-    writer = HistoryWriter(history, data_dir, counters)
+    shared, positions = shares_partitions(runtime), LeasePositions()
+    writer = HistoryWriter(history, data_dir, counters, positions if shared else None)
     writer.start()
     models, announce = find_models(), _AlarmPublisher(bus, subjects).publish
     around = Surroundings(bus, subjects, counters, clock, writer)
     shares = Shares()
-    feeds: list[asyncio.Task[None]] = []
-    for partition in range(partitions):
+
+    def make(partition: int, checkpoints: CheckpointStore, lease: Lease | None = None) -> PartitionRun:
         pipeline = ReasonPipeline(
             Compiler(engine, models, partition, partitions),
-            AlarmLedger(engine, partition, partitions),
+            AlarmLedger(engine, partition, partitions, lease.epoch if lease else None),
             log,
-            CheckpointFile(checkpoint_path(data_dir, partition, partitions)),
+            checkpoints,
             counters,
             clock,
             announce,
+            lease,
         )
-        shares.runs[partition] = PartitionRun(partition, pipeline, around)
-        feeds.append(await shares.runs[partition].start())
+        return PartitionRun(partition, pipeline, around)
+
+    def file(partition: int) -> CheckpointFile:
+        return CheckpointFile(checkpoint_path(data_dir, partition, partitions))
 
     async def latest(request: LatestRequest) -> LatestAnswer:
         return shares.latest(request)
@@ -103,6 +113,30 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
         of_writer = writer.gauges
         return {**shares.gauges(), **of_writer, "history_seconds": of_writer["history_lag_seconds"]}
 
+    leased: LeasedPartitions | None = None
+    ends: list[asyncio.Future[None]] = []
+    if shared:
+        place = await _state_place(runtime, bus, subjects, twins)
+        scratch = twins / name
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        registers = Registers(bus, subjects.registers_stream(), subjects.registers(), bounds.replicas)
+        leased = LeasedPartitions(
+            registers,
+            name,
+            partitions,
+            engine,
+            writer,
+            positions,
+            shares,
+            lambda lease: make(lease.partition, LeasedCheckpoint(lease, place, scratch, file(lease.partition)), lease),
+        )
+        ends.append(leased.broken)
+        await leased.start()
+        logger.info("worker %s shares %d partitions with others", name, partitions)
+    else:
+        for partition in range(partitions):
+            shares.runs[partition] = make(partition, file(partition))
+            ends.append(await shares.runs[partition].start())
     await serve(bus, subjects.service("latest"), latest, LatestRequest)
     await serve(bus, subjects.service("reason"), state)
     metrics = MetricsPublisher(bus, subjects, name, counters, gauges)
@@ -111,11 +145,13 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     gc.collect()
     gc.freeze()
     report_ready()
-    logger.info("worker reads %d partitions", partitions)
+    logger.info("worker reads %d partitions", len(shares.runs))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({stopping, *feeds}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({stopping, *ends}, return_when=asyncio.FIRST_COMPLETED)
     logger.info("worker stops")
-    broken = [feed.exception() for feed in feeds if feed.done() and not feed.cancelled()]
+    broken = [end.exception() for end in ends if end.done() and not end.cancelled()]
+    if leased is not None:
+        await leased.stop()
     await asyncio.gather(*(run.close() for run in shares.runs.values()))
     await writer.stop(HISTORY_S)
     await metrics.stop()
@@ -124,6 +160,15 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     stopping.cancel()
     if broken:
         raise RuntimeError("a block feed ended") from broken[0]
+
+
+async def _state_place(runtime: Runtime, bus: Client, subjects: Subjects, directory: Path) -> StatePlace:
+    """Return where checkpoints are that another worker may need: another machine's reads the block log's servers."""
+    if not runtime.instance:
+        return SharedDirectory(directory)
+    store = StateStore(bus, subjects, runtime.block_log.replicas)
+    await store.start()
+    return store
 
 
 def main() -> int:

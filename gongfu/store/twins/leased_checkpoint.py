@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gongfu.bus.jetstream import JetStreamError
 from gongfu.bus.partition_leases import Lease
-from gongfu.store.twins.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from gongfu.store.twins.checkpoint import CheckpointError, CheckpointStore, read_checkpoint, write_checkpoint
 
 
 class StatePlace(Protocol):
@@ -63,14 +63,16 @@ class SharedDirectory:
 class LeasedCheckpoint:
     """Implements ``CheckpointStore`` for one lease."""
 
-    def __init__(self, lease: Lease, place: StatePlace, scratch: Path) -> None:
+    def __init__(self, lease: Lease, place: StatePlace, scratch: Path, before: CheckpointStore | None = None) -> None:
         """Keep checkpoints.
 
         Args:
             lease: tells which one counts.
             place: where they are.
             scratch: a directory of this worker alone for files on their way.
+            before: what the partition's state was kept in before it was leased.
         """
+        self._before = before
         self._lease = lease
         self._place = place
         self._scratch = scratch / f"partition-{lease.partition}"
@@ -85,7 +87,7 @@ class LeasedCheckpoint:
         # Never what later owners have: this one may have been stopped since it took the partition.
         await self._place.remove_before(lease.partition, lease.epoch, where)
         if not where:
-            return None
+            return await self._before.load() if self._before is not None else None
         self._scratch.unlink(missing_ok=True)
         try:
             await self._place.get(lease.partition, where, self._scratch)
