@@ -94,6 +94,10 @@ class Intake(Protocol):
         """
         ...
 
+    def turned_away(self, writer: Writer, reason: str) -> None:
+        """Count a request that was told to come later, before anything of it was read."""
+        ...
+
     def delayed(self, writer: Writer, milliseconds: Mapping[str, int]) -> None:
         """Count for how long a device had to wait, by reason."""
         ...

@@ -13,8 +13,11 @@ from starlette.routing import Route as HttpRoute
 
 from gongfu.bus.blocklog import ensure_streams
 from gongfu.bus.connection import subscribe
+from gongfu.ingest.admission.admission import Admission
+from gongfu.ingest.admission.book import QuotaBook
 from gongfu.ingest.columnise.columniser import Columniser
 from gongfu.ingest.http.api import HttpTelemetryLimits, telemetry_endpoint
+from gongfu.ingest.http.gate import HttpGate
 from gongfu.ingest.mqtt.access import DeviceAccess, Refusal
 from gongfu.ingest.mqtt.registry_access import RegistryAuthenticator
 from gongfu.ingest.types import Writer
@@ -22,6 +25,7 @@ from gongfu.kernel.counters import Counters
 from gongfu.kernel.errors import unavailable
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
+from gongfu.node.quotas import defaults_of
 from gongfu.node.runtime import Runtime
 from gongfu.registry.changes import RegistryChange
 from gongfu.registry.credentials import Credentials
@@ -54,7 +58,10 @@ class HttpTelemetry:
         payload = runtime.mqtt.max_payload_bytes
         self._intake = Columniser(bus, subjects, engine, runtime.telemetry, counters, clock, max_payload_bytes=payload)
         limits = HttpTelemetryLimits(max_payload_bytes=payload)
-        endpoint = telemetry_endpoint(self._writer, self._intake, clock, limits)
+        self._admission = Admission(defaults_of(runtime.quotas), asyncio.get_running_loop().time)
+        self._quotas = QuotaBook(bus, subjects, engine, self._executor, self._admission)
+        gate = HttpGate(self._admission, self._intake, limits.concurrent_bodies)
+        endpoint = telemetry_endpoint(self._writer, self._intake, clock, limits, gate)
         self.route = HttpRoute("/v1/telemetry", endpoint, methods=["POST"])
         self._registry: Subscription | None = None
 
@@ -68,11 +75,13 @@ class HttpTelemetry:
         partitions = self._runtime.telemetry.partitions
         await ensure_streams(self._bus, self._subjects, partitions, log.max_age_seconds, log.max_bytes, log.replicas)
         await self._intake.start()
+        await self._quotas.start()
         self._registry = await subscribe(self._bus, self._subjects.event("registry"), self._changed)
 
     async def close(self) -> None:
         """Make durable what was taken, and end."""
         await self._intake.close()
+        await self._quotas.stop()
         if self._registry is not None:
             await self._registry.unsubscribe()
         self._executor.shutdown()

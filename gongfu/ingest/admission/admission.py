@@ -29,6 +29,15 @@ class Admission:
         self._left: dict[int, Account] = {}
         self._groups: dict[int, Group] = {}
 
+    @property
+    def devices(self) -> int:
+        """Number of devices with a connection or request here, at least 1."""
+        return max(1, len(self._accounts))
+
+    def now(self) -> float:
+        """Return the monotonic time that all figures here go by, seconds."""
+        return self._now()
+
     def join(self, writer: Writer) -> Account:
         """Return the account of a device for one more connection."""
         account = self._accounts.get(writer.device)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from nats.aio.client import Client
@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gongfu.bus.connection import subscribe
 from gongfu.ingest.admission.admission import Admission
-from gongfu.ingest.admission.quota import Defaults, Override, Policy, Quota
+from gongfu.ingest.admission.quota import Override, Policy
 from gongfu.kernel.subjects import Subjects
 from gongfu.registry import quota_records
 from gongfu.registry.changes import RegistryChange
@@ -117,49 +117,4 @@ def _override(row: Any) -> Override:
         bytes=row.bytes_per_second,
         burst_s=row.burst_seconds,
         policy=None if row.policy is None else Policy(row.policy),
-    )
-
-
-class QuotaFigures(Protocol):
-    """The settings (``[quotas]``); ``gongfu.node.runtime.QuotaSettings`` has them."""
-
-    @property
-    def device_points_per_second(self) -> float: ...
-    @property
-    def device_messages_per_second(self) -> float: ...
-    @property
-    def device_bytes_per_second(self) -> float: ...
-    @property
-    def tenant_points_per_second(self) -> float: ...
-    @property
-    def tenant_messages_per_second(self) -> float: ...
-    @property
-    def tenant_bytes_per_second(self) -> float: ...
-    @property
-    def burst_seconds(self) -> float: ...
-    @property
-    def policy(self) -> str: ...
-    @property
-    def max_delay_seconds(self) -> float: ...
-
-
-def defaults_of(settings: QuotaFigures) -> Defaults:
-    """Return the quotas of the settings (``QuotaSettings``)."""
-    policy, burst = Policy(settings.policy), settings.burst_seconds
-    return Defaults(
-        Quota(
-            settings.device_points_per_second,
-            settings.device_messages_per_second,
-            settings.device_bytes_per_second,
-            burst,
-            policy,
-        ),
-        Quota(
-            settings.tenant_points_per_second,
-            settings.tenant_messages_per_second,
-            settings.tenant_bytes_per_second,
-            burst,
-            policy,
-        ),
-        settings.max_delay_seconds,
     )

@@ -17,7 +17,7 @@ from gongfu.bus.blocklog import BlockLog
 from gongfu.bus.connection import subscribe
 from gongfu.ingest.columnise.accumulator import Accumulator, OpenBlock
 from gongfu.ingest.columnise.catalogue import RegistryUnavailableError, SeriesCatalogue
-from gongfu.ingest.columnise.drops import DELAYED, REJECTED, SHED, DropRecorder
+from gongfu.ingest.columnise.drops import DELAYED, REFUSED, REJECTED, SHED, DropRecorder
 from gongfu.ingest.columnise.elements import Element, PointTable
 from gongfu.ingest.columnise.job import Job
 from gongfu.ingest.columnise.json import parse
@@ -144,6 +144,11 @@ class Columniser:
             self._shed_rest(job, Shed(reason))
         else:
             self._finish_writing(job)
+
+    def turned_away(self, writer: Writer, reason: str) -> None:
+        """Count a request that was not read (see ``Intake.turned_away``)."""
+        self._counters.add(f"requests_refused.{reason}")
+        self._drops.add(writer, REFUSED, {reason: 1}, "")
 
     def delayed(self, writer: Writer, milliseconds: Mapping[str, int]) -> None:
         """Count for how long a device had to wait (see ``Intake.delayed``)."""

@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from gongfu.ingest.http.gate import HttpGate
 from gongfu.ingest.types import Form, Intake, Receipt, Writer
 from gongfu.kernel.errors import Problem, invalid, unauthenticated, unavailable
 from gongfu.kernel.times import Clock
@@ -44,7 +45,11 @@ class HttpTelemetryLimits:
 
 
 def telemetry_endpoint(
-    authenticate: Authenticate, intake: Intake, clock: Clock, limits: HttpTelemetryLimits | None = None
+    authenticate: Authenticate,
+    intake: Intake,
+    clock: Clock,
+    limits: HttpTelemetryLimits | None = None,
+    gate: HttpGate | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return the Starlette endpoint; mount it for POST. It answers when the points are durable.
 
@@ -53,6 +58,7 @@ def telemetry_endpoint(
         intake: where the payloads go.
         clock: time of arrival.
         limits: bounds of the endpoint.
+        gate: quotas, default none.
     """
     bounds = limits or HttpTelemetryLimits()
     bodies = asyncio.Semaphore(bounds.concurrent_bodies)
@@ -62,6 +68,16 @@ def telemetry_endpoint(
         form = _form(request)
         if intake.saturated:
             raise unavailable("more points wait for the log than the node holds; send again later")
+        if gate is None:
+            return (await deliver(request, writer, form))[0]
+        account, receipt, size = gate.enter(writer, bodies.locked()), None, 0
+        try:
+            receipt, size = await deliver(request, writer, form)
+            return receipt
+        finally:
+            gate.leave(account, receipt, size)
+
+    async def deliver(request: Request, writer: Writer, form: Form) -> tuple[Receipt, int]:
         async with bodies:
             payload = await _body(request, bounds)
         settled: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
@@ -71,7 +87,7 @@ def telemetry_endpoint(
                 settled.set_result(receipt)
 
         intake.submit(writer, form, payload, clock.now_ns(), done)
-        return await settled
+        return await settled, len(payload)
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -162,5 +178,7 @@ def _problem_response(problem: Problem, bounds: HttpTelemetryLimits) -> Response
         headers |= _CHALLENGE
     if problem.status == 503:
         headers["Retry-After"] = str(bounds.retry_after_s)
+    elif problem.status == 429:
+        headers["Retry-After"] = str(problem.extra["retry_after"])
     body = msgspec.json.encode(problem.document())
     return Response(body, problem.status, headers, media_type="application/problem+json")

@@ -15,7 +15,7 @@ import uvloop
 from gongfu.bus.blocklog import ensure_streams
 from gongfu.bus.connection import BusAddress, open_bus
 from gongfu.bus.metrics import MetricsPublisher
-from gongfu.ingest.admission.book import QuotaBook, defaults_of
+from gongfu.ingest.admission.book import QuotaBook
 from gongfu.ingest.columnise.columniser import Columniser
 from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.front_door import DoorSettings, open_front_door
@@ -25,6 +25,7 @@ from gongfu.ingest.mqtt.server.listeners import Addresses, server_tls
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
+from gongfu.node.quotas import defaults_of
 from gongfu.node.runtime import MqttSettings, Runtime, load_runtime, report_ready, role_name
 from gongfu.registry.credentials import Credentials
 from gongfu.registry.device_secrets import load_device_key

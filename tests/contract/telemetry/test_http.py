@@ -2,15 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gongfu.ingest.admission.admission import Admission
+from gongfu.ingest.admission.quota import Defaults, Quota
 from gongfu.ingest.http.api import HttpTelemetryLimits, telemetry_endpoint
+from gongfu.ingest.http.gate import HttpGate
 from gongfu.ingest.types import Done, Form, Receipt, Writer
+from gongfu.kernel.errors import Problem
 from tests.contract.telemetry.test_arrow import GOOD, stream
+from tests.fixtures.intake import QuietIntake
 from tests.fixtures.nats import NatsServer
 from tests.fixtures.telemetry import FixedClock, Telemetry
 
@@ -18,11 +24,11 @@ AUTH = ("d1", "秘密:0123456789abcdef")
 LIMITS = HttpTelemetryLimits(max_payload_bytes=10_000, body_timeout_s=0.3)
 
 
-def client_of(intake: object, clock: FixedClock, writer: Writer) -> httpx.AsyncClient:
+def client_of(intake: object, clock: FixedClock, writer: Writer, gate: HttpGate | None = None) -> httpx.AsyncClient:
     async def authenticate(name: str, secret: str) -> Writer | None:
         return writer if (name, secret) == AUTH else None
 
-    endpoint = telemetry_endpoint(authenticate, intake, clock, LIMITS)  # type: ignore[arg-type]
+    endpoint = telemetry_endpoint(authenticate, intake, clock, LIMITS, gate)  # type: ignore[arg-type]
     app = Starlette(routes=[Route("/v1/telemetry", endpoint, methods=["POST"])])
     transport = httpx.ASGITransport(app)
     return httpx.AsyncClient(transport=transport, base_url="http://node", auth=httpx.BasicAuth(*map(str.encode, AUTH)))
@@ -155,3 +161,93 @@ async def test_nothing_is_answered_before_it_is_durable(
     nats_server.start()
     assert (await asyncio.wait_for(waiting, 20)).status_code == 200
     assert [value for _, _, value in (await telemetry.stored())["a1", "a"]] == [1.0, 2.0]
+
+
+class TakingIntake(QuietIntake):
+    """An intake that takes three points of every payload, when the test lets it."""
+
+    saturated = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(
+        self, _writer: Writer, _form: Form, _payload: bytes, _received: int, done: Done, _context: str = ""
+    ) -> None:
+        async def answer() -> None:
+            await self.open.wait()
+            done(Receipt(3))
+
+        task = asyncio.create_task(answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+@dataclass
+class Seconds:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+D1, D2 = Writer(1, 1, "d1", 1, "a1"), Writer(1, 2, "d2", 2, "a2")
+
+
+def gate_of(intake: TakingIntake, defaults: Defaults, slots: int = 64) -> tuple[HttpGate, Seconds]:
+    seconds = Seconds()
+    return HttpGate(Admission(defaults, seconds), intake, slots), seconds
+
+
+@pytest.mark.parametrize(
+    ("defaults", "reason"),
+    [(Defaults(device=Quota(points=1.0, burst_s=2.0)), "device_quota"), (Defaults(tenant=Quota(1.0)), "tenant_quota")],
+)
+async def test_over_quota_is_429_with_the_seconds_to_wait(defaults: Defaults, reason: str) -> None:
+    intake = TakingIntake()
+    gate, seconds = gate_of(intake, defaults)
+    async with client_of(intake, FixedClock(), D1, gate) as client:
+        taken = 0
+        while (answer := await client.post("/v1/telemetry", json={"a": 1})).status_code == 200:
+            taken += 1
+        assert taken == (1 if reason == "device_quota" else 2)  # three points each; bursts of 2 and 5
+        assert (answer.status_code, answer.headers["content-type"]) == (429, "application/problem+json")
+        document = answer.json()
+        assert (document["code"], document["reason"], document["status"]) == ("quota-exceeded", reason, 429)
+        wait = int(answer.headers["retry-after"])
+        assert wait == document["retry_after"] == 2  # one point over; a moment more than one second until there is one
+        assert intake.away == [("d1", reason)]
+        seconds.now += wait
+        assert (await client.post("/v1/telemetry", json={"a": 1})).status_code == 200
+
+
+async def test_a_refused_body_is_not_read() -> None:
+    intake = TakingIntake()
+    gate, _ = gate_of(intake, Defaults(device=Quota(messages=0.1, burst_s=1.0)))
+
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    async with client_of(intake, FixedClock(), D1, gate) as client:
+        assert (await client.post("/v1/telemetry", json={"a": 1})).status_code == 200
+        answer = await client.post("/v1/telemetry", content=never(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) == 1  # 0.1 a second with one second's burst, but never below one message
+
+
+async def test_one_device_cannot_take_all_places() -> None:
+    intake = TakingIntake()
+    gate, _ = gate_of(intake, Defaults(), slots=4)
+    accounts = [gate.enter(D1, crowded=False) for _ in range(4)]
+    gate.leave(gate.enter(D2, crowded=True), None, 0)
+    accounts.append(gate.enter(D2, crowded=True))
+    with pytest.raises(Problem) as caught:
+        gate.enter(D1, crowded=True)
+    assert (caught.value.status, caught.value.extra["reason"]) == (429, "fair_share")
+    for account in accounts:
+        gate.leave(account, None, 0)
+    gate.enter(D1, crowded=True)
