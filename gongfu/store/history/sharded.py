@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
 from gongfu.store.history.client import ClickHouseHistory, sql_result, sql_settings
 from gongfu.store.history.row_binary import RowBinaryError, read_row_binary
@@ -25,11 +26,13 @@ from gongfu.store.history.types import (
     HistoryFull,
     HistoryUnavailable,
     Order,
+    RollupLevel,
     Samples,
     ShardUnavailable,
     SqlLimits,
     SqlResult,
     TableSize,
+    Version,
 )
 
 T = TypeVar("T")
@@ -79,14 +82,56 @@ class ShardedHistory:
         order: Order = Order.ASCENDING,
         limit: int = 10_000,
         good_only: bool = False,
+        as_of: int | None = None,
     ) -> Samples:
         """See ``HistoryStore``."""
         return await self._read(
             series,
             lambda shard, own: shard.query(
-                value_type, own, time_from, time_to, order=order, limit=limit, good_only=good_only
+                value_type, own, time_from, time_to, order=order, limit=limit, good_only=good_only, as_of=as_of
             ),
         )
+
+    def forget(self) -> None:
+        """See ``HistoryStore``."""
+        for shard in self._shards:
+            shard.forget()
+
+    async def correct(
+        self, value_type: ValueType, columns: Columns, *, corrected_by: str, reason: str, ingested: int | None = None
+    ) -> int:
+        """See ``HistoryStore``. When one node fails, others may be corrected; repeating it changes only the rest."""
+        owners = columns.series % len(self._shards)
+        asked = [
+            (shard, taken(columns, own))
+            for index, shard in enumerate(self._shards)
+            if len(own := np.flatnonzero(owners == index))
+        ]
+        changed = await self._each(
+            asked,
+            lambda shard, own: shard.correct(
+                value_type, own, corrected_by=corrected_by, reason=reason, ingested=ingested
+            ),
+        )
+        return sum(changed)
+
+    async def versions(self, value_type: ValueType, series: int, time: int) -> list[Version]:
+        """See ``HistoryStore``."""
+        owner = self.owner(series)
+        return await self._told(owner, owner.versions(value_type, series, time))
+
+    async def rolled(
+        self, level: RollupLevel, series: Sequence[int], time_from: int, time_to: int
+    ) -> dict[int, list[tuple[int, int]]]:
+        """See ``HistoryStore``."""
+        by_shard: dict[int, list[int]] = {}
+        for one in series:
+            by_shard.setdefault(int(one) % len(self._shards), []).append(int(one))
+        answers = await self._each(
+            [(self._shards[index], own) for index, own in by_shard.items()],
+            lambda shard, own: shard.rolled(level, own, time_from, time_to),
+        )
+        return {one: ranges for answer in answers for one, ranges in answer.items()}
 
     async def aggregate(
         self,

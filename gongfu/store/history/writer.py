@@ -192,6 +192,8 @@ class HistoryWriter:
         """Take over a partition from another worker, whose last durable block is ``position``."""
         self._left.discard(partition)
         self._positions[partition] = position
+        # The other worker has inserted points that this process does not know of.
+        self._store.forget()
 
     def leave(self, partition: int) -> None:
         """Give up a partition: what is pending of it may still be inserted, but its position is another worker's."""
@@ -326,25 +328,22 @@ class HistoryWriter:
 
 
 def _batches(columns: dict[ValueType, list[tuple[Columns, int]]]) -> list[Batch]:
-    """Return one batch a value type, ordered by series: the store's own sort then has little to do."""
+    """Return one batch a value type, in the order of arrival; the store sorts."""
     batches: list[Batch] = []
     for value_type, pieces in columns.items():
-        series = np.concatenate([piece.series for piece, _ in pieces])
-        order = np.argsort(series, kind="stable")
         ingested = np.repeat(
             np.array([moment for _, moment in pieces], dtype="<i8"), [len(piece) for piece, _ in pieces]
         )
         values: Any
         if isinstance(pieces[0][0].values, np.ndarray):
-            values = np.concatenate([np.asarray(piece.values) for piece, _ in pieces])[order]
+            values = np.concatenate([np.asarray(piece.values) for piece, _ in pieces])
         else:
-            flat = [value for piece, _ in pieces for value in piece.values]
-            values = [flat[i] for i in order.tolist()]
+            values = [value for piece, _ in pieces for value in piece.values]
         joined = Columns(
-            series[order],
-            np.concatenate([piece.times for piece, _ in pieces])[order],
-            np.concatenate([piece.qualities for piece, _ in pieces])[order],
+            np.concatenate([piece.series for piece, _ in pieces]),
+            np.concatenate([piece.times for piece, _ in pieces]),
+            np.concatenate([piece.qualities for piece, _ in pieces]),
             values,
         )
-        batches.append(Batch(value_type, joined, ingested[order]))
+        batches.append(Batch(value_type, joined, ingested))
     return batches
