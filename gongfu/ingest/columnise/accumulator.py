@@ -49,11 +49,12 @@ class OpenBlock:
 
     Attributes:
         known: payloads that are in this block as a whole: who sent it, who hears of it, number of points.
+        batches: the same for many payloads of one number of points: who sent them, who hears of them, that number.
         others: parts of all other payloads.
         opened_at: loop time of the first point.
     """
 
-    __slots__ = ("_sections", "known", "opened_at", "others", "partition", "points", "size", "tenant")
+    __slots__ = ("_sections", "batches", "known", "opened_at", "others", "partition", "points", "size", "tenant")
 
     def __init__(self, tenant: int, partition: int) -> None:
         self.tenant = tenant
@@ -62,6 +63,7 @@ class OpenBlock:
         self.size = 0
         self.opened_at = 0.0
         self.known: list[tuple[Writer, Done | None, int]] = []
+        self.batches: list[tuple[list[Writer], list[Done | None], int]] = []
         self.others: list[tuple[Settled, int]] = []
         self._sections: dict[ValueType, _Section] = {}
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -16,11 +17,13 @@ from sqlalchemy import Engine
 from gongfu.bus.blocklog import BlockLog
 from gongfu.bus.connection import subscribe
 from gongfu.ingest.columnise.accumulator import Accumulator, OpenBlock
+from gongfu.ingest.columnise.batch import Batch, Given
 from gongfu.ingest.columnise.catalogue import RegistryUnavailableError, SeriesCatalogue
 from gongfu.ingest.columnise.drops import DELAYED, REFUSED, REJECTED, SHED, DropRecorder
 from gongfu.ingest.columnise.elements import Element, PointTable
 from gongfu.ingest.columnise.job import Job
 from gongfu.ingest.columnise.json import parse
+from gongfu.ingest.columnise.json_shape import shape_of
 from gongfu.ingest.columnise.limits import BUSY_BYTES, BUSY_POINTS, PENDING_BYTES, TelemetryLimits
 from gongfu.ingest.columnise.reading import PayloadReader, read_wide
 from gongfu.ingest.columnise.reasons import Reason, Shed
@@ -82,6 +85,7 @@ class Columniser:
         self._tables = self._catalogue.own
         self._drops = DropRecorder(engine, self._executor, clock)
         self._accumulator = Accumulator(self._log, clock, counters, self._settle_block)
+        self._batch = Batch(self._accumulator, counters, self._future, self._stamp, self._take_refused)
         # Jobs of devices that wait for the registry; the first of each queue is the one that asked.
         self._parked: dict[int, deque[Job]] = {}
         self._parked_bytes = 0
@@ -101,6 +105,7 @@ class Columniser:
         self._closing = True
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+        self._batch.flush()
         await self._accumulator.drain()
         await self._log.close()
         await self._drops.stop()
@@ -134,6 +139,7 @@ class Columniser:
     ) -> None:
         """Shed one payload (see ``Intake.refuse``); it is read to count its points."""
         self._counters.add("messages_received")
+        self._settle_order(writer)
         job = Job(writer, form, payload, received, done, context)
         if len(payload) <= self._max_bytes:
             try:
@@ -178,20 +184,47 @@ class Columniser:
         self, writer: Writer, form: Form, payload: bytes, received: int, done: Done | None = None, context: str = ""
     ) -> None:
         """Take one payload (see ``Intake.submit``)."""
-        self._counters.add("messages_received")
         document: Any = None
-        if form is Form.JSON and self._quick and writer.device not in self._parked and len(payload) <= self._max_bytes:
-            table = self._tables.get(writer.asset)
-            if table is not None:
+        if (
+            (form is Form.JSON or form is Form.SPARKPLUG)
+            and self._quick
+            and writer.device not in self._parked
+            and len(payload) <= self._max_bytes
+        ):
+            if form is Form.SPARKPLUG:
+                template = self._reader.template(writer.device, context, len(payload))
+                if template is not None:
+                    self.points_in += template.layout.count
+                    self._batch.take_sparkplug(writer, template, payload, received, done, context)
+                    return
+            elif (table := self._tables.get(writer.asset)) is not None:
+                shape = table.expected
+                if shape is not None and self._batch.take_json(writer, table, payload, received, done):
+                    self.points_in += shape.count
+                    return
+                self._settle_order(writer)
                 try:
                     document = parse(payload)
                 except ValueError:
                     document = None
                 if type(document) is dict and self._write_known(writer, table, document, received, done):
+                    self._counters.add("messages_received")
                     return
+        self._counters.add("messages_received")
+        self._settle_order(writer)
         job = Job(writer, form, payload, received, done, context)
         job.document = document
         self._take(job)
+
+    def _settle_order(self, writer: Writer) -> None:
+        """Let what a device sent before come first."""
+        if writer.device in self._batch.devices:
+            self._batch.flush()
+
+    def _take_refused(self, refused: list[Given]) -> None:
+        """Judge payloads by themselves that did not fit the layout they seemed to have."""
+        for given in refused:
+            self._take(Job(*given))
 
     @property
     def _quick(self) -> bool:
@@ -202,7 +235,8 @@ class Columniser:
     ) -> bool:
         """Write a payload of form A or B of a known shape; return False, with nothing done, when it is not one."""
         time = 0
-        plan = table.plan_of(tuple(document))
+        names = tuple(document)
+        plan = table.plan_of(names)
         if plan is None:
             ts = document.get("ts")
             if type(ts) is not int or len(document) != 2:
@@ -210,7 +244,8 @@ class Columniser:
             document = document.get("values", ts)
             if type(document) is not dict:
                 return False
-            plan = table.plan_of(tuple(document))
+            names = tuple(document)
+            plan = table.plan_of(names)
             time = ts * MILLISECOND
             if plan is None or not 0 < time <= received + self._future:
                 return False
@@ -223,6 +258,11 @@ class Columniser:
         self.points_in += len(document)
         block.known.append((writer, done, len(document)))
         self._accumulator.written(lane)
+        if len(plan.columns) == 1 and plan.columns[0].value_type is ValueType.DOUBLE:
+            # Twice the same in a row: the next is expected to be so too.
+            if table.expected_plan is plan:
+                table.expected = shape_of(names, time != 0)
+            table.expected_plan = plan
         return True
 
     def _take(self, job: Job) -> None:
@@ -243,11 +283,16 @@ class Columniser:
 
     def _settle_block(self, block: OpenBlock, durable: bool) -> None:
         if durable:
+            for _, dones, n in block.batches:
+                _give_all(dones, _RECEIPTS[n] if n < len(_RECEIPTS) else Receipt(n))
             for _, done, n in block.known:
                 if done is not None:
                     _give(done, _RECEIPTS[n] if n < len(_RECEIPTS) else Receipt(n))
         else:
-            for writer, done, n in block.known:
+            batches = (
+                (one, done, n) for writers, dones, n in block.batches for one, done in zip(writers, dones, strict=True)
+            )
+            for writer, done, n in chain(batches, block.known):
                 shed = {Shed.LOG_UNAVAILABLE.value: n}
                 self._count(writer, SHED, shed, "")
                 if done is not None:
@@ -400,6 +445,7 @@ class Columniser:
         elif change.change == "deleted" or (change.change == "updated" and change.kind == "asset" and change.moved):
             # A point keeps its name and type for ever, so only its end matters; an asset may get another path.
             self._catalogue.forget()
+            self._reader.forget_points()
 
 
 class _RegistryChange(msgspec.Struct):
@@ -409,6 +455,19 @@ class _RegistryChange(msgspec.Struct):
     change: str
     id: int = 0
     moved: bool = True
+
+
+def _give_all(dones: list[Done | None], receipt: Receipt) -> None:
+    """Call all back with one receipt."""
+    rest = iter(dones)
+    while True:
+        try:
+            for done in rest:
+                if done is not None:
+                    done(receipt)
+            return
+        except Exception:
+            logger.exception("receipt was not taken")
 
 
 def _give(done: Done, receipt: Receipt) -> None:

@@ -21,9 +21,15 @@ class PointTable:
         names: series by point name.
         lane: the open block of its tenant and partition, set when it is first written.
         complete: whether ``names`` holds all points the registry had when it was read.
+        expected: shape that the next JSON payload is expected to have (``json_shape``), or None.
+        expected_plan: plan of the last JSON payload of doubles only.
+        group: group of the batch that has the latest payload of known layout.
     """
 
-    __slots__ = ("_plan", "_plans", "_shape", "asset", "complete", "lane", "names", "partition", "plan_misses")
+    __slots__ = (
+        "_plan", "_plans", "_shape", "asset", "complete", "expected", "expected_plan", "group", "lane", "names",
+        "partition", "plan_misses",
+    )  # fmt: skip
 
     def __init__(self, asset: int, partition: int) -> None:
         self.asset = asset
@@ -32,6 +38,9 @@ class PointTable:
         self.names = PointNames()
         self.plan_misses = 0
         self.complete = False
+        self.expected: Any = None
+        self.expected_plan: Any = None
+        self.group: Any = None
         self._shape: Any = None
         self._plan: Any = None
         self._plans: dict[Any, Any] | None = None

@@ -17,6 +17,7 @@ from gongfu.kernel.times import SECOND
 
 if TYPE_CHECKING:
     from gongfu.ingest.columnise.sparkplug import SparkplugReader
+    from gongfu.ingest.columnise.sparkplug_wire import WireTemplate
 
 
 class PayloadReader:
@@ -45,6 +46,18 @@ class PayloadReader:
         """Forget the births of a device that is no more."""
         if self._sparkplug is not None:
             self._sparkplug.forget(device)
+
+    def forget_points(self) -> None:
+        """Forget where points go: an asset or point has changed."""
+        if self._sparkplug is not None:
+            self._sparkplug.forget_points()
+
+    def template(self, device: int, topic: str, size: int) -> WireTemplate | None:
+        """Return the way to read Sparkplug payloads of a length together, None when there is none (yet)."""
+        if self._sparkplug is None:
+            return None
+        templates = self._sparkplug.templates.get((device, topic))
+        return None if templates is None else templates.get(size)
 
     def _read(self, job: Job, times: SourceTimes, reject: Reject) -> Sequence[Element]:
         form = job.form

@@ -4,7 +4,8 @@ Births are kept per sender, edge node and device, because data metrics may have 
 (Sparkplug 3.0.0 §6.4.6). Host logic (sequence numbers, rebirth requests, state) is not here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -38,6 +39,11 @@ _CONTROL_PREFIXES = ("Node Control/", "Device Control/")
 _COMPRESSED = "SPBV1.0_COMPRESSED"
 _MAX_MS = MAX_NS // MILLISECOND
 MAX_PLANS = 8
+MAX_RELEARNED = 16
+MAX_TOPICS_LEARNT = 200_000
+
+# By length of the payload; None where there is to be none.
+Templates = dict[int, WireTemplate | None]
 
 
 class Birth:
@@ -47,23 +53,30 @@ class Birth:
         by_alias: (name, data type) by alias.
         types: data type by name.
         plans: ready-made ways to write a payload, by its aliases or names.
-        templates: ways to read a payload without parsing it, by its length.
+        templates: ways to read a payload without parsing it, by its length; empty when the birth has ended.
+        relearned: how often a template took the place of another.
     """
 
-    __slots__ = ("by_alias", "plans", "templates", "types")
+    __slots__ = ("by_alias", "plans", "relearned", "templates", "types")
 
     def __init__(self) -> None:
         self.by_alias: dict[int, tuple[str, int]] = {}
         self.types: dict[str, int] = {}
         self.plans: dict[Any, SparkplugPlan] = {}
-        self.templates: dict[int, WireTemplate | None] = {}
+        self.templates: Templates = {}
+        self.relearned = 0
 
     def learn(self, payload: bytes, plan: SparkplugPlan) -> None:
-        """Make a template from a payload that a plan has written, if there is none for its length and plan."""
+        """Make a template from a payload that a plan has written, unless there is one for its length."""
+        if any(known is not None and known.table is not plan.table for known in self.templates.values()):
+            self.templates.clear()
         size = len(payload)
-        known = self.templates.get(size)
-        if size in self.templates and (known is None or known.plan.table is plan.table):
-            return
+        if size in self.templates:
+            known = self.templates[size]
+            if known is None or self.relearned >= MAX_RELEARNED:
+                return
+            # It did not fit, or had no need to: perhaps payloads of this length have another layout now.
+            self.relearned += 1
         if len(self.templates) >= MAX_PLANS:
             self.templates.clear()
         self.templates[size] = make_template(payload, plan)
@@ -86,6 +99,7 @@ class BirthRegister:
         if child == edge:
             self.died(writer, edge, child)
         self._edges.setdefault((writer.device, edge), set()).add(child)
+        self._end(writer.device, child)
         self._births[writer.device, child] = birth
 
     def died(self, writer: Writer, edge: str, child: str) -> None:
@@ -93,13 +107,18 @@ class BirthRegister:
         children = self._edges.get((writer.device, edge), set())
         for ended in list(children) if child == edge else [child]:
             children.discard(ended)
-            self._births.pop((writer.device, ended), None)
+            self._end(writer.device, ended)
+
+    def _end(self, device: int, child: str) -> None:
+        birth = self._births.pop((device, child), None)
+        if birth is not None:
+            birth.templates.clear()
 
     def forget(self, device: int) -> None:
         """Forget everything of a sender."""
         for key in [key for key in self._edges if key[0] == device]:
             for child in self._edges.pop(key):
-                self._births.pop((device, child), None)
+                self._end(device, child)
 
 
 def split_topic(topic: str) -> tuple[str, str, str] | None:
@@ -115,17 +134,33 @@ def split_topic(topic: str) -> tuple[str, str, str] | None:
 
 
 class SparkplugReader:
-    """Reads payloads; keeps the births."""
+    """Reads payloads; keeps the births.
+
+    Attributes:
+        templates: those of the present birth by device and topic, for payloads of known layout.
+    """
 
     def __init__(self, max_points: int) -> None:
         """``max_points`` bounds the metrics of a payload, and with them of a birth."""
         self._max_points = max_points
         self._births = BirthRegister()
         self._topics: dict[str, tuple[str, str, str] | None] = {}
+        self.templates: dict[tuple[int, str], Templates] = {}
 
     def forget(self, device: int) -> None:
         """Forget the births of a device that is no more."""
         self._births.forget(device)
+
+    def forget_points(self) -> None:
+        """Forget where points go: an asset or point has changed."""
+        self.templates.clear()
+
+    def _learn(self, key: tuple[int, str], birth: Birth, payload: bytes, plan: SparkplugPlan) -> None:
+        birth.learn(payload, plan)
+        if self.templates.get(key) is not birth.templates:
+            if len(self.templates) >= MAX_TOPICS_LEARNT:
+                self.templates.clear()
+            self.templates[key] = birth.templates
 
     def read(self, payload: bytes, topic: str, writer: Writer, times: SourceTimes, reject: Reject) -> "list[Metrics]":
         """Return the metrics of a payload as one element; none for a death or an unreadable payload."""
@@ -143,10 +178,6 @@ class SparkplugReader:
             self._births.died(writer, edge, child)
             return []
         birth = None if kind in _BIRTHS else self._births.find(writer, child)
-        if birth is not None:
-            template = birth.templates.get(len(payload))
-            if template is not None and template.fits(payload):
-                return [Metrics(child, payload, None, birth, times, reject, template)]
         message = self._parse(payload, reject)
         if message is None:
             return []
@@ -155,7 +186,9 @@ class SparkplugReader:
             if birth is None:
                 return []
             self._births.born(writer, edge, child, birth)
-        return [Metrics(child, payload, message, birth or Birth(), times, reject, None)]
+        # What has no birth is not remembered.
+        learn = None if birth is None else partial(self._learn, (writer.device, topic), birth)
+        return [Metrics(child, payload, message, birth or Birth(), times, reject, learn)]
 
     def _parse(self, payload: bytes, reject: Reject) -> Any:
         """Return the message, or report what is wrong and return None."""
@@ -196,7 +229,7 @@ class Metrics:
     """
 
     __slots__ = (
-        "_birth", "_metrics", "_payload", "_plain", "_reject", "_rows", "_shape", "_skipped", "_template", "_times",
+        "_birth", "_learn", "_metrics", "_payload", "_plain", "_reject", "_rows", "_shape", "_skipped", "_times",
         "_timestamp", "child",
     )  # fmt: skip
 
@@ -208,39 +241,30 @@ class Metrics:
         birth: Birth,
         times: SourceTimes,
         reject: Reject,
-        template: WireTemplate | None,
+        learn: Callable[[bytes, SparkplugPlan], None] | None,
     ) -> None:
-        """Hold a payload: parsed, or not yet when it fits a template."""
+        """Hold a parsed payload; ``learn`` hears of it when a plan has written it."""
         self.child = child
         self._payload = payload
         self._birth = birth
         self._times = times
         self._reject = reject
-        self._template = template
+        self._learn = learn
         self._rows: list[Row] | None = None
         self._shape: tuple[Any, ...] = ()
         self._skipped = False
-        if template is None:
-            self._open(message)
-
-    def _open(self, message: Any) -> None:
         self._metrics = list(message.metrics)
-        self._timestamp = message.timestamp or self._times.stamp() // MILLISECOND
+        self._timestamp = message.timestamp or times.stamp() // MILLISECOND
         # Quality is a property, so it can only be where its name is; a null is always written as these two bytes.
-        self._plain = b"Quality" not in self._payload and b"\x38\x01" not in self._payload
+        self._plain = b"Quality" not in payload and b"\x38\x01" not in payload
 
     @property
     def points(self) -> int:
         """Number of metrics."""
-        return len(self._metrics) if self._template is None else self._template.count
+        return len(self._metrics)
 
     def write_planned(self, table: PointTable, block: OpenBlock) -> bool:
         """Append the metrics by the plan for their aliases; return False, with nothing appended, when there is none."""
-        template = self._template
-        if template is not None:
-            if template.plan.table is table and template.write(self._payload, self._times.horizon, block):
-                return True
-            self._parse_now()
         if not self._plain:
             return False
         shape: tuple[Any, ...] = tuple([metric.alias for metric in self._metrics])
@@ -252,14 +276,9 @@ class Metrics:
             return False
         if not plan.write(self._metrics, self._timestamp, self._times.horizon, block):
             return False
-        self._birth.learn(self._payload, plan)
+        if self._learn is not None:
+            self._learn(self._payload, plan)
         return True
-
-    def _parse_now(self) -> None:
-        """Parse a payload that was not, because it fits a template; so it is known to be one."""
-        if self._template is not None:
-            self._template = None
-            self._open(Payload.FromString(self._payload))
 
     def missing(self, names: Mapping[str, Series]) -> dict[str, ValueType]:
         """Return valid names without a series, with the type each gets."""
@@ -293,7 +312,6 @@ class Metrics:
     def _judged(self) -> list[Row]:
         """Return the rows of all metrics that can be columnised; report the others once."""
         if self._rows is None:
-            self._parse_now()
             self._rows = list(self._judge())
         return self._rows
 

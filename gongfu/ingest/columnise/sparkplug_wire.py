@@ -1,17 +1,21 @@
-"""Template of a Sparkplug payload: reads the next payload of the same layout without a protobuf message per metric.
+"""Layout of Sparkplug payloads: many payloads of the same layout are read at once, by position.
 
-An edge node sends the same metrics again and again; only times and values differ, and those of fixed size stand at
-the same places. One comparison of the whole payload under a mask shows that it has the layout; then the columns are
-taken by position. Whatever is not exactly so goes the way of ``SparkplugPlan``.
+An edge node sends the same metrics again and again, and whole fleets of them are alike; only times and values differ,
+and those of fixed size stand at the same places. The bytes of many payloads are put one below the other: a comparison
+under a mask shows which have the layout; then the columns are taken by position, without a protobuf message.
+Whatever is not exactly so goes the way of ``SparkplugPlan``.
 
 Wire format: Protocol Buffers encoding, base-128 varints and field tags; field numbers as in ``sparkplug_schema``.
 """
 
 from dataclasses import dataclass, field
-from math import hypot, inf
-from struct import Struct, pack
+from itertools import pairwise
+from typing import Any
 
-from gongfu.ingest.columnise.accumulator import OpenBlock
+import numpy as np
+from numpy.typing import NDArray
+
+from gongfu.ingest.columnise.elements import PointTable
 from gongfu.ingest.columnise.sparkplug_plan import SparkplugPlan
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import MILLISECOND
@@ -21,10 +25,12 @@ _NAME, _METRIC_TIMESTAMP = 0x0A, 0x18
 # Alias, data type, is_historical, is_transient: the same in every payload of the layout, or it is another layout.
 _FIXED_VARINTS = frozenset({0x10, 0x20, 0x28, 0x30})
 # Field tag: size, format.
-_VALUES = {0x69: (8, "d"), 0x65: (4, "f"), 0x70: (1, "?")}
+_VALUES = {0x69: (8, "<f8"), 0x65: (4, "<f4"), 0x70: (1, "u1")}
 # A time in ms between 2004 and 2109 is a varint of six bytes.
 _TIME_SIZE = 6
-_TIME_MASK = int.from_bytes(b"\x7f" * _TIME_SIZE, "little")
+_TIME_WEIGHTS = np.array([1 << 7 * at for at in range(_TIME_SIZE)], dtype=np.int64)
+# Layouts are shared by all payloads that have them; beyond so many none is made.
+MAX_LAYOUTS = 2000
 
 
 class _OtherLayout(Exception):
@@ -82,7 +88,7 @@ def _walk_metric(data: bytes, position: int, end: int, layout: _Layout) -> None:
         elif tag in _VALUES:
             size, code = _VALUES[tag]
             layout.values.append((position, code))
-            layout.mask[position : position + size] = b"\xfe" if code == "?" else bytes(size)
+            layout.mask[position : position + size] = b"\xfe" if code == "u1" else bytes(size)
             position += size
         else:
             raise _OtherLayout
@@ -114,91 +120,143 @@ def _walk(data: bytes) -> _Layout:
     return layout
 
 
-def _reader(places: list[tuple[int, str]]) -> Struct:
-    """Return a format that takes values at places (ascending) and skips what is between them."""
-    parts: list[str] = ["<"]
-    position = 0
-    for place, code in places:
-        parts.append(f"{place - position}x{code}")
-        position = place + Struct(f"<{code}").size
-    return Struct("".join(parts))
+class _Places:
+    """Fields of one size at certain places of every row of a matrix of bytes."""
+
+    __slots__ = ("_offset", "_picked", "_stride", "_type", "n")
+
+    def __init__(self, places: list[int], dtype: str) -> None:
+        self._type = np.dtype(dtype)
+        self.n = len(places)
+        self._offset = places[0]
+        steps = {after - before for before, after in pairwise(places)} or {self._type.itemsize}
+        self._stride = steps.pop() if len(steps) == 1 else 0
+        self._picked = (
+            np.array(places, dtype=np.intp)[:, None] + np.arange(self._type.itemsize, dtype=np.intp)
+        ).reshape(-1)
+
+    def take(self, data: bytes, rows: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return ``[k, n]`` of the type."""
+        k, size = rows.shape
+        if self._stride:
+            return np.ndarray((k, self.n), self._type, data, self._offset, (size, self._stride))
+        return rows.take(self._picked, axis=1).view(self._type)
 
 
-class WireTemplate:
-    """Layout of payloads of one length.
+# Type of the points, places of the values among the metrics, values [k, number of places].
+Column = tuple[ValueType, NDArray[np.intp], NDArray[Any]]
+
+
+class WireLayout:
+    """What payloads of one length have in common.
 
     Attributes:
-        plan: the plan for the same metrics; the template is void when the plan is.
         count: number of metrics.
     """
 
-    def __init__(self, sample: bytes, layout: _Layout, plan: SparkplugPlan) -> None:
-        self.plan = plan
+    def __init__(self, sample: bytes, layout: _Layout, groups: "list[_Group]") -> None:
         self.count = len(layout.values)
-        self._mask = int.from_bytes(layout.mask, "little")
-        self._fixed = int.from_bytes(sample, "little") & self._mask
+        self._size = len(sample)
+        self._mask = np.frombuffer(bytes(layout.mask), dtype=np.uint8)
+        self._fixed = np.frombuffer(sample, dtype=np.uint8) & self._mask
         times = layout.metric_times
         if not times and layout.time is not None:
             times = [layout.time]
-        self._first = times[0]
-        self._times = _reader([(place, f"{_TIME_SIZE}s") for place in times]).unpack_from
-        self._time_count = len(times)
+        self._times = _Places(times, f"V{_TIME_SIZE}")
+        self._time = times[0]
         self._groups = [
-            (group, _reader([layout.values[position] for position in group.positions]).unpack_from)
-            for group in plan.groups
+            (value_type, np.array(positions, dtype=np.intp), _Places([layout.values[at][0] for at in positions], code))
+            for value_type, positions, code in groups
         ]
 
-    def fits(self, payload: bytes) -> bool:
-        """Return whether a payload of this length has the layout."""
-        return int.from_bytes(payload, "little") & self._mask == self._fixed
+    def read(self, payloads: list[bytes], horizon: int) -> tuple[NDArray[np.bool_], NDArray[np.int64], list[Column]]:
+        """Read payloads of this length.
 
-    def write(self, payload: bytes, horizon: int, block: OpenBlock) -> bool:
-        """Append the metrics of a payload that fits; return False, with nothing appended, when they have different
-        times or must be judged one by one."""
-        times = self._times(payload)
-        if times.count(times[0]) != self._time_count:
-            return False
-        bits = int.from_bytes(times[0], "little") & _TIME_MASK
-        milliseconds = (
-            (bits & 0x7F)
-            | (bits >> 1 & 0x3F80)
-            | (bits >> 2 & 0x1FC000)
-            | (bits >> 3 & 0xFE00000)
-            | (bits >> 4 & 0x7F0000000)
-            | (bits >> 5 & 0x3F800000000)
-        )
-        time = milliseconds * MILLISECOND
-        if time > horizon or not time:
-            return False
-        columns: list[bytes] = []
-        for group, read in self._groups:
-            values = read(payload)
-            if group.value_type is ValueType.DOUBLE:
-                if not hypot(*values) < inf:
-                    return False
-                columns.append(pack(f"<{group.n}d", *values))
+        Args:
+            payloads: k of them.
+            horizon: latest time that is taken, UTC ns.
+
+        Returns:
+            ``bool[k]`` which of them have the layout, good times and finite numbers; their times, UTC ns, ``int64[k]``
+            when all metrics of a payload have one time, else ``int64[k, count]``; and the columns. What does not fit
+            has arbitrary times and values.
+        """
+        data = b"".join(payloads)
+        rows = np.frombuffer(data, dtype=np.uint8).reshape(len(payloads), self._size)
+        same = (rows & self._mask) == self._fixed
+        fits = np.ones(len(payloads), dtype=np.bool_) if bool(same.all()) else same.all(axis=1)
+        times = self._read_times(data, rows)
+        good = (times > 0) & (times <= horizon)
+        if not bool(good.all()):
+            fits &= good if good.ndim == 1 else good.all(axis=1)
+        columns: list[Column] = []
+        for value_type, positions, places in self._groups:
+            values = places.take(data, rows)
+            if value_type is ValueType.DOUBLE:
+                values = values.astype("<f8")
+                finite = np.isfinite(values)
+                if not bool(finite.all()):
+                    fits &= finite.all(axis=1)
             else:
-                columns.append(bytes(values))
-        stamp = time.to_bytes(8, "little")
-        for (group, _), column in zip(self._groups, columns, strict=True):
-            n = group.n
-            block.add(group.value_type, n, group.series, stamp * n, bytes(n), column)
-        return True
+                values = np.ascontiguousarray(values)
+            columns.append((value_type, positions, values))
+        return fits, times, columns
+
+    def _read_times(self, data: bytes, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
+        first = rows[:, self._time : self._time + _TIME_SIZE]
+        if self._times.n > 1:
+            k = len(rows)
+            taken = np.ascontiguousarray(self._times.take(data, rows)).view(np.uint8).reshape(k, -1, _TIME_SIZE)
+            if not bool((taken == first[:, None, :]).all()):
+                return ((taken & 0x7F).astype(np.int64) @ _TIME_WEIGHTS) * MILLISECOND
+        return ((first & 0x7F).astype(np.int64) @ _TIME_WEIGHTS) * MILLISECOND
+
+
+_Group = tuple[ValueType, list[int], str]
+_layouts: dict[Any, WireLayout] = {}
+
+
+class WireTemplate:
+    """How to write the payloads of one edge node or device that have a layout.
+
+    Attributes:
+        layout: what they have in common with those of others.
+        table: the points they go to; when another table has taken its place, the template is void.
+        series: ``uint32`` series ids of each of the layout's columns.
+    """
+
+    __slots__ = ("layout", "series", "table")
+
+    def __init__(self, layout: WireLayout, table: PointTable, series: tuple[bytes, ...]) -> None:
+        self.layout = layout
+        self.table = table
+        self.series = series
 
 
 def make_template(sample: bytes, plan: SparkplugPlan) -> WireTemplate | None:
     """Return the template for payloads like ``sample``, which ``plan`` has just written, or None when it has none."""
     try:
-        layout = _walk(sample)
+        found = _walk(sample)
     except (_OtherLayout, IndexError):
         return None
-    n = len(layout.values)
-    if not n or len(layout.metric_times) not in (0, n) or (not layout.metric_times and layout.time is None):
+    n = len(found.values)
+    if not n or len(found.metric_times) not in (0, n) or (not found.metric_times and found.time is None):
         return None
     if sum(group.n for group in plan.groups) != n:
         return None
+    groups: list[_Group] = []
     for group in plan.groups:
-        codes = {layout.values[position][1] for position in group.positions}
-        if codes != ({"?"} if group.value_type is ValueType.BOOLEAN else codes & {"d", "f"}) or not group.fixed:
+        codes = {found.values[position][1] for position in group.positions}
+        expected = {"u1"} if group.value_type is ValueType.BOOLEAN else codes & {"<f8", "<f4"}
+        if codes != expected or len(codes) != 1 or not group.fixed:
             return None
-    return WireTemplate(sample, layout, plan)
+        groups.append((group.value_type, group.positions, codes.pop()))
+    mask = bytes(found.mask)
+    fixed = bytes(byte & under for byte, under in zip(sample, mask, strict=True))
+    key = mask, fixed, tuple((value_type, tuple(positions), code) for value_type, positions, code in groups)
+    layout = _layouts.get(key)
+    if layout is None:
+        if len(_layouts) >= MAX_LAYOUTS:
+            return None
+        layout = _layouts[key] = WireLayout(sample, found, groups)
+    return WireTemplate(layout, plan.table, tuple(group.series for group in plan.groups))

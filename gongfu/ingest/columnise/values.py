@@ -84,6 +84,8 @@ def fit(value: Any, value_type: ValueType) -> tuple[Reason | None, Any]:
             return None, value
     elif kind is dict or kind is list:
         return None, compact_json(value)
+    if kind is int and not INT64_MIN <= value <= INT64_MAX:
+        return Reason.INTEGER_OVERFLOW, "integer beyond 64 bits"
     return Reason.TYPE_MISMATCH, f"{json_kind(value)} at a point of type {value_type.label}"
 
 

@@ -136,6 +136,8 @@ class Model:
     @staticmethod
     def _misfit(value: Any, known: str) -> str:
         number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return "integer_overflow"
         if known == "boolean":
             return "" if isinstance(value, bool) else "type_mismatch"
         if known == "string":

@@ -13,7 +13,7 @@ from gongfu.ingest.columnise.reasons import Reason
 from gongfu.ingest.columnise.sparkplug import SparkplugReader
 from gongfu.ingest.types import Writer
 from gongfu.kernel.block import decode_block
-from gongfu.kernel.points import Series, ValueType
+from gongfu.kernel.points import Series
 from tests.contract.telemetry.sparkplug_bytes import M, payload
 from tests.fixtures.telemetry import NOW, rows_of
 
@@ -124,28 +124,3 @@ def test_planned_way_equals_careful_way(session: tuple[list[int], list[list[M]]]
     plain = [metrics for metrics in payloads if all(is_plain(metric, len(kinds)) for metric in metrics)]
     # The first plain payload makes the plan, all later ones use it.
     assert planned_count >= len(plain) - 1
-
-
-def test_steady_payloads_are_read_without_parsing() -> None:
-    reader, table = SparkplugReader(100), PointTable(1, 0)
-    times = SourceTimes(lambda: NOW, NOW + 10**15)
-    table.names.update({f"m{n}": Series(n, ValueType.DOUBLE) for n in (1, 2)})
-
-    def report(_reason: Reason, _n: int, _detail: str) -> None:
-        raise AssertionError("nothing is rejected here")
-
-    birth = payload([M(10, name=f"m{n}", alias=n) for n in (1, 2)])
-    reader.read(birth, "spBv1.0/g/NBIRTH/e", WRITER, times, report)
-    ways: list[str] = []
-    for step in range(4):
-        block = OpenBlock(1, 0)
-        metrics = [M(10, step + n / 2, alias=n, timestamp=T + step, typed=False) for n in (1, 2)]
-        element = reader.read(payload(metrics), "spBv1.0/g/NDATA/e", WRITER, times, report)[0]
-        if element.write_planned(table, block):
-            ways.append("planned" if element._template is None else "template")
-        else:
-            element.write(table, block, report, lambda _child: None)
-            ways.append("careful")
-        expected = [(n, (T + step) * 10**6, 0, step + n / 2) for n in (1, 2)]
-        assert rows_of([decode_block(block.close(0))]) == expected
-    assert ways == ["careful", "planned", "template", "template"]
