@@ -1,6 +1,6 @@
 """Routes as data: method, path, permission, request and response types, and the function that answers."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,18 @@ class Raw:
     status: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer that is made while it is sent. ``chunks`` is closed when the caller goes away.
+
+    What fails after the first chunk breaks the connection off: a caller never takes a part for the whole.
+    """
+
+    chunks: AsyncIterator[bytes]
+    media_type: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 Handler = Callable[[Call], Awaitable[Any]]
 
 
@@ -64,7 +76,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 class Route:
     """One operation of the API, below ``/v1``.
 
-    ``answer`` returns a msgspec-encodable object (JSON), a ``Raw``, or None (204). Problems raised become problem+json.
+    ``answer`` returns a msgspec-encodable object (JSON), a ``Raw``, a ``Streamed``, or None (204). Problems raised
+    become problem+json.
     ``path`` has parameters as ``{name}`` and may end in ``:verb``. ``action`` None means that no sign-in is needed.
     ``request`` is the msgspec type of the JSON body, ``bytes`` for a body taken as it came, or None for no body.
     ``own_session`` marks what a user may still do whose one-time password must be changed first.

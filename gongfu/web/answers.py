@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from gongfu.kernel.errors import Problem
-from gongfu.rest.routing import Raw
+from gongfu.rest.routing import Raw, Streamed
 
 # Below this gzip saves no packet; above the second bound it is done beside the event loop.
 _COMPRESS_FROM = 1400
@@ -44,6 +44,10 @@ async def answer_response(request: Request, result: Any, status: int) -> Respons
         return Response(status_code=204)
     if isinstance(result, Raw):
         return await bytes_response(request, result.content, result.media_type, result.status or status, result.headers)
+    if isinstance(result, Streamed):
+        # As a header, for the same reason as below.
+        headers = {**result.headers, "content-type": result.media_type, "x-accel-buffering": "no"}
+        return StreamingResponse(result.chunks, status, headers)
     body = msgspec.json.encode(result, enc_hook=_encode)
     return await bytes_response(request, body, "application/json", status)
 

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action
-from gongfu.rest.routing import Call, Raw, Route
+from gongfu.rest.routing import Call, Raw, Route, Streamed
 from gongfu.store.history.answers import arrow_stream, columns_of, versions_document
 from gongfu.store.history.documents import (
     PointVersions,
     SeriesAnswer,
+    SeriesExport,
     SeriesQuery,
     SqlAnswer,
     SqlColumn,
     SqlQuery,
 )
+from gongfu.store.history.export import Exports, request_of
 from gongfu.store.history.query import HistoryQueries
 from gongfu.store.history.requests import moment_of
 from gongfu.store.history.sql_tables import SqlTable, SqlTables
@@ -67,6 +69,12 @@ def routes(service: HistoryService) -> list[Route]:
         )
         return versions_document(point, moment_of(plain, "time"), found)
 
+    exports = Exports(service.queries)
+
+    async def export(call: Call) -> Streamed:
+        request = request_of(call.query) if call.body is None else call.body
+        return await exports.start(call.subject.tenant, request)
+
     async def sql(call: Call) -> SqlAnswer:
         request: SqlQuery = call.body
         tenant = call.subject.tenant
@@ -79,6 +87,8 @@ def routes(service: HistoryService) -> list[Route]:
     summary = f"Read points or aggregates of series (JSON, or Accept: {ARROW})"
     return [
         Route("POST", "/series:query", Action.READ, query, summary, SeriesQuery, SeriesAnswer),
+        Route("GET", "/series:export", Action.READ, export, "Download points (?series=1,2&from=&to=&format=)"),
+        Route("POST", "/series:export", Action.READ, export, "Download points as a file", SeriesExport),
         Route(
             "GET",
             "/series/{series}/versions",

@@ -66,6 +66,29 @@ class SeriesQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     as_of: str | int | None = None
 
 
+class SeriesExport(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, rename={"start": "from"}):
+    """Request for a file of all points of some series in ``[from, to)``, series by series, ascending in time.
+
+    ``parquet`` and ``arrow`` have the columns ``series``, ``asset``, ``point``, ``unit``, ``time`` (UTC ns), ``value``
+    and ``quality`` (the byte). Series of several types share a file in which ``value`` has doubles, integers and
+    booleans as doubles, ``value_int64`` the integers exactly, and ``value_text`` text. ``csv`` has ``time``, ``asset``,
+    ``point``, ``unit``, ``value`` and ``quality``. For spreadsheets: ``times`` ``spreadsheet`` writes
+    ``2026-01-31 08:00:00.000`` at the ``zone`` (such as ``+08:00``) and keeps text from being a formula; ``bom``
+    marks the file as UTF-8.
+    """
+
+    start: str | int
+    to: str | int | None = None
+    series: list[int] = []
+    points: list[PointName] = []
+    format: Literal["parquet", "csv", "arrow"] = "parquet"
+    quality: Literal["all", "good"] = "all"
+    as_of: str | int | None = None
+    times: Literal["rfc3339", "spreadsheet", "ms"] = "rfc3339"
+    zone: str = "+00:00"
+    bom: bool = False
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from"}):
     """A silence: from the last value before it to the first one after; ``to`` is null while none has come."""
 
