@@ -479,8 +479,17 @@ class Connection(asyncio.Protocol):
         """The outcome of a QoS 1 telemetry payload."""
         if receipt.rejected or receipt.shed:
             self.settle(entry, self.dialogue.refusal(PacketType.PUBACK, entry[0], receipt))
-        else:
+            return
+        order = self.order
+        if order[0] is not entry or (len(order) > 1 and order[1][1] is not None) or self._stalled:
             self.settle(entry, b"@\x02" + entry[0])
+            return
+        order.popleft()
+        self.pending -= 1
+        self._out.append(b"@\x02" + entry[0])
+        if not self._dirty:
+            self._dirty = True
+            self._context.mark(self)
 
     def settle(self, entry: list[Any], packet: bytes) -> None:
         """Set an acknowledgement and send it once all before it have been sent (§4.6); empty sends nothing."""
