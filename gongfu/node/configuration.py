@@ -174,6 +174,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "cluster": {"instance": str, "roles": list, "secrets_dir": str},
 }
 _RANGES: dict[str, tuple[float, float]] = {
+    "mqtt.processes": (1, 64),
     "mqtt.max_payload_bytes": (1, 268_435_455),
     "mqtt.max_connections": (1, 1_000_000),
     "web.port": (1, 65_535),
@@ -367,8 +368,6 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
     _files(web, "web", base, where)
     if mqtt.get("tls_port") and not mqtt.get("tls_certificate"):
         raise ConfigurationError(f"{where('mqtt', 'tls_port')}: needs tls_certificate and tls_key")
-    if mqtt.get("processes", 1) != 1:
-        raise ConfigurationError(f"{where('mqtt', 'processes')}: must be 1: front doors do not share sessions yet")
     for section, given in (("mqtt", mqtt), ("web", web)):
         if given.get("host") == "":
             raise ConfigurationError(f"{where(section, 'host')}: must not be empty; all addresses are 0.0.0.0")

@@ -37,8 +37,10 @@ class Presence:
         self._subjects = subjects
         self._doors = doors
         self._online: set[int] = set()
-        # Devices that changed while a full look was under way: the events are newer than the answer.
-        self._changed: dict[int, bool] = {}
+        # By front door: a device may have connections at two of them.
+        self._at: dict[str, set[int]] = {}
+        # What changed while a full look was under way, by device and front door: events are newer than the answer.
+        self._changed: dict[tuple[int, str], bool] = {}
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
@@ -72,10 +74,14 @@ class Presence:
         answers = await self._answers(None)
         if len(answers) < max(doors, 1):
             return
-        online = {int(item["device"]) for answer in answers for item in answer.get("items", ())}
-        for device, connected in self._changed.items():
-            (online.add if connected else online.discard)(device)
-        self._online = online
+        at: dict[str, set[int]] = {}
+        for answer in answers:
+            at[str(answer.get("door", ""))] = {int(item["device"]) for item in answer.get("items", ())}
+        for (device, door), connected in self._changed.items():
+            here = at.setdefault(door, set())
+            (here.add if connected else here.discard)(device)
+        self._at = at
+        self._online = set[int]().union(*at.values())
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
@@ -89,12 +95,17 @@ class Presence:
     async def _take(self, message: Msg) -> None:
         try:
             event = msgspec.json.decode(message.data)
-            device, connected = int(event["device"]), bool(event["online"])
+            device, connected, door = int(event["device"]), bool(event["online"]), str(event.get("door", ""))
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
             log.warning("unreadable event on %s", message.subject)
             return
-        self._changed[device] = connected
-        (self._online.add if connected else self._online.discard)(device)
+        self._changed[device, door] = connected
+        here = self._at.setdefault(door, set())
+        (here.add if connected else here.discard)(device)
+        if connected:
+            self._online.add(device)
+        elif not any(device in others for others in self._at.values()):
+            self._online.discard(device)
 
     async def _ask(self, devices: list[int]) -> list[Connected]:
         return [

@@ -61,9 +61,18 @@ class NodeServices:
         subjects: names of the node.
         door: the front door.
         forget: called with a device id when the registry has changed it, before its connections are closed.
+        name: name of this front door's role.
     """
 
-    def __init__(self, bus: Client, subjects: Subjects, door: FrontDoor, forget: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        bus: Client,
+        subjects: Subjects,
+        door: FrontDoor,
+        forget: Callable[[int], None],
+        name: str = "door-1",
+    ) -> None:
+        self._name = name
         self._bus = bus
         self._subjects = subjects
         self._door = door
@@ -107,6 +116,7 @@ class NodeServices:
         if (before > 0) == (after > 0):
             return
         self._changes[writer.device] = {
+            "door": self._name,
             "device": writer.device,
             "tenant": writer.tenant,
             "online": online,
@@ -152,7 +162,7 @@ class NodeServices:
             for connection in clients
             if wanted is None or (connection.writer is not None and connection.writer.device in wanted)
         ]
-        return {"items": items, "total": len(clients)}
+        return {"door": self._name, "items": items, "total": len(clients)}
 
     async def _usage(self, request: UsageRequest) -> dict[str, Any]:
         admission = self._door.context.admission

@@ -70,8 +70,6 @@ async def _serve(runtime: Runtime, name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings = runtime.mqtt
-    if settings.processes > 1:
-        raise ValueError("[mqtt] processes must be 1: several front doors do not share sessions yet")
     tls = tls_of(settings)
     subjects, counters, clock = Subjects(runtime.node), Counters(), SystemClock()
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
@@ -106,16 +104,20 @@ async def _serve(runtime: Runtime, name: str) -> None:
         counters,
         clock,
     )
-    services = NodeServices(bus, subjects, door, authenticator.forget)
+    services = NodeServices(bus, subjects, door, authenticator.forget, name)
     quotas = QuotaBook(bus, subjects, engine, executor, door.context.admission, door.context.fair.changed)
     await quotas.start()
     await services.start()
+    await door.join(bus, subjects, name)
     await door.listen(tls)
     metrics = MetricsPublisher(bus, subjects, name, counters, lambda: {**intake.gauges(), **door.gauges()})
     metrics.start()
     # What is alive now stays alive: full collections need not look at it again.
     gc.collect()
     gc.freeze()
+    # Thousands of messages on their way are objects that no cycle holds; to look at all of them again and again took
+    # a fifth of the CPU.
+    gc.set_threshold(20_000, 20, 50)
     report_ready()
     logger.info("front door %s serves on %s", name, ", ".join(f"{kind} {port}" for kind, port in door.ports.items()))
     await stop.wait()

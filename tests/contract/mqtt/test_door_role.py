@@ -247,11 +247,6 @@ async def test_metrics(role: Role, bus: Client) -> None:
         assert found[-1]["counters"]["points_accepted"] == 1
 
 
-def test_several_front_doors_are_refused(tmp_path: Path, nats_server: NatsServer) -> None:
-    with pytest.raises(AssertionError, match="processes must be 1"):
-        next(start(tmp_path, nats_server, MqttSettings(port=free_port(), websocket_port=0, processes=2)))
-
-
 def test_a_taken_port_is_told(tmp_path: Path, nats_server: NatsServer) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,8 +18,8 @@ from gongfu.ingest.mqtt.broker.messages import Message
 from gongfu.ingest.mqtt.broker.sessions import Received
 from gongfu.ingest.mqtt.broker.subscriptions import Subscription
 from gongfu.ingest.mqtt.journal.journal import SqliteJournal
-from gongfu.ingest.mqtt.journal.loading import load
-from gongfu.ingest.mqtt.journal.schema import VERSION, open_database
+from gongfu.ingest.mqtt.journal.loading import load, take_over
+from gongfu.ingest.mqtt.journal.schema import VERSION, abandoned, journal_path, open_database
 from gongfu.ingest.mqtt.journal.writer import CommitThread
 from gongfu.kernel.counters import Counters
 from tests.unit.mqtt.workbench import TENANT, Clock, Intake, Link, will_of
@@ -62,13 +63,13 @@ class Node:
         self.clock = clock
         self.counters = Counters()
         database = open_database(path)
-        kept = load(database, 0, 1)
+        kept = load(database)
         database.close()
         self.thread = CommitThread(path, asyncio.get_running_loop(), self.counters)
         self.broker = Broker(SqliteJournal(self.thread, 0), self.counters, Limits(), clock, Intake())
         for record in kept.sessions:
             self.broker.restore_session(record)
-        for tenant, message in kept.retained:
+        for tenant, message, _ in kept.retained:
             self.broker.restore_retained(tenant, message)
         for will in kept.wills:
             self.broker.restore_will(will)
@@ -248,18 +249,40 @@ def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
 
 
 async def test_sessions_of_doors_that_are_no_longer_started_go_to_the_first(tmp_path: Path) -> None:
-    path = tmp_path / "s.db"
-    thread = CommitThread(path, asyncio.get_running_loop(), Counters())
-    broker = Broker(SqliteJournal(thread, 2), Counters(), Limits(), Clock(), Intake())
-    link = Link()
-    session, _ = broker.open((1, "a"), TENANT, "v1/devices/d1/", True, 100, None, link)
-    broker.subscribe(session, Subscription("工厂/+", qos=1))
-    broker.detach(session, link, True)
-    await thread.close()
+    for door in (0, 2):
+        thread = CommitThread(journal_path(tmp_path, door), asyncio.get_running_loop(), Counters())
+        broker = Broker(SqliteJournal(thread, door), Counters(), Limits(), Clock(), Intake())
+        for name, epoch in ((f"only {door}", 5), ("both", 10 - door)):
+            link = Link()
+            session, _ = broker.open((1, name), TENANT, "v1/devices/d1/", True, 100, None, link, epoch)
+            broker.subscribe(session, Subscription(f"工厂/{door}/+", qos=1))
+            broker.detach(session, link, True)
+        broker.router.publish(TENANT, Message(f"工厂/{door}/x", b"queued", 1), None)
+        await thread.close()
+    assert list(abandoned(tmp_path, 3)) == []
+    [other] = abandoned(tmp_path, 2)
+    database = open_database(journal_path(tmp_path, 0))
+    take_over(database, other)
+    kept = {record.key[1]: record for record in load(database).sessions}
+    assert set(kept) == {"only 0", "only 2", "both"}
+    for name, topic_filter in (("only 2", "工厂/2/+"), ("both", "工厂/0/+")):  # the later session of a client wins
+        assert [item.topic_filter for item in kept[name].subscriptions] == [topic_filter]
+        assert [item.message.payload for item in kept[name].deliveries] == [b"queued"]
+    assert list(abandoned(tmp_path, 2)) == []
+    database.close()
+
+
+def test_a_journal_of_release_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.db"
     database = open_database(path)
-    assert load(database, 0, 3).sessions == []
-    assert [record.key for record in load(database, 2, 3).sessions] == [(1, "a")]
-    assert [record.key for record in load(database, 0, 2).sessions] == [(1, "a")]
-    [record] = load(database, 0, 2).sessions
-    assert [item.topic_filter for item in record.subscriptions] == ["工厂/+"]
+    for table, columns in (("session", ("epoch", "claim", "claim_ordinal")), ("retained", ("version",))):
+        for column in columns:
+            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    database.execute("PRAGMA user_version=1")
+    body = msgspec.msgpack.encode(("t", b"old", 1, True, b"", 0))
+    database.execute("INSERT INTO retained (tenant, topic, body) VALUES (1, 't', ?)", (body,))
+    database.close()
+    database = open_database(path)
+    [(_, message, version)] = load(database).retained
+    assert (message.topic, message.payload, message.qos, version) == ("t", b"old", 1, 0)
     database.close()

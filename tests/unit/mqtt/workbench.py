@@ -136,10 +136,10 @@ class Ledger:
     def drop_received(self, session: int, packet_id: int) -> None:
         self.writes.append(("no received", packet_id))
 
-    def put_retained(self, tenant: int, message: Message) -> None:
+    def put_retained(self, tenant: int, message: Message, version: int = 0) -> None:
         self.writes.append(("retained", message.topic))
 
-    def drop_retained(self, tenant: int, topic: str) -> None:
+    def drop_retained(self, tenant: int, topic: str, version: int = 0) -> None:
         self.writes.append(("no retained", topic))
 
     def put_will(self, will: WillRecord) -> None:
@@ -147,6 +147,21 @@ class Ledger:
 
     def drop_will(self, key: Key) -> None:
         self.writes.append(("no will", key))
+
+    def put_forward(self, door: str, ordinal: int, item: bytes) -> None:
+        self.writes.append(("forward", door, ordinal))
+
+    def drop_forward(self, door: str, ordinal: int) -> None:
+        self.writes.append(("no forward", door, ordinal))
+
+    def put_seen(self, sender: str, target: str, ordinal: int) -> None:
+        self.writes.append(("seen", sender, target, ordinal))
+
+    def put_interest(self, door: str, tenant: int, key: tuple[str, str], online: int, kept: int) -> None:
+        self.writes.append(("interest", door, tenant, key, online, kept))
+
+    def drop_interest(self, door: str, tenant: int, key: tuple[str, str]) -> None:
+        self.writes.append(("no interest", door, tenant, key))
 
 
 class Workbench:
@@ -175,7 +190,9 @@ class Workbench:
         return session, link, present
 
     def subscribe(self, session: Session, topic_filter: str, **options: Any) -> None:
-        for delivery in self.broker.subscribe(session, Subscription(topic_filter, **options)):
+        subscription = Subscription(topic_filter, **options)
+        known = self.broker.subscribe(session, subscription)
+        for delivery in self.broker.retained_for(session, subscription, known):
             session.outbox.offer(delivery, session.durable)
 
     def publish(self, topic: str, payload: bytes = b"x", publisher: Session | None = None, **options: Any) -> list[str]:

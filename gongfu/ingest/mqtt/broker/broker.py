@@ -2,6 +2,7 @@
 
 import heapq
 import logging
+from collections.abc import Callable
 
 from gongfu.ingest.mqtt.access import telemetry_form
 from gongfu.ingest.mqtt.broker.durability import Durability, Key, SessionRecord, WillRecord
@@ -9,12 +10,15 @@ from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.broker.messages import Delivery, Message
 from gongfu.ingest.mqtt.broker.outbox import Desk, Link
 from gongfu.ingest.mqtt.broker.routing import Router
-from gongfu.ingest.mqtt.broker.sessions import NEVER_EXPIRES, Received, Session
+from gongfu.ingest.mqtt.broker.sessions import NEVER_EXPIRES, Arriving, Received, Session
 from gongfu.ingest.mqtt.broker.subscriptions import Subscription
 from gongfu.ingest.mqtt.codec.reasons import Reason
 from gongfu.ingest.types import Intake
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.times import SECOND, Clock
+
+# Ordinals left free for what the old front door of a session got after it had given the session.
+ROOM = 1_000_000_000
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,10 @@ class Broker:
         limits: bounds.
         clock: UTC time; expiry is measured with it so that it goes on over a restart.
         intake: takes the telemetry inside wills (Sparkplug NDEATH).
+
+    Attributes:
+        interest: called with (tenant, key) when sessions here begin or end to want a filter, or come and go; None while
+            this is the only front door.
     """
 
     def __init__(
@@ -39,6 +47,7 @@ class Broker:
         self.wills: dict[Key, WillRecord] = {}
         self.stopping = False  # wills stay in the journal; they are due after the next start, as after a crash
         self.router = Router(self.desk)
+        self.interest: Callable[[int, tuple[str, str]], None] | None = None
         self._per_device: dict[int, int] = {}
         self._due: list[tuple[int, Key]] = []
         self._intake = intake
@@ -48,8 +57,12 @@ class Broker:
 
     def restore_session(self, record: SessionRecord) -> Session:
         """Take a session of the journal as offline; return it."""
-        session = self._add(record.key, record.tenant, record.prefix, record.expiry, record.identifier)
+        session = self.add(record.key, record.tenant, record.prefix, record.expiry, record.identifier)
         session.ends = record.ends or self._end_of(session)
+        session.epoch = record.epoch
+        if record.claim:
+            session.arriving = Arriving(record.claim, record.claim_ordinal, -4 * ROOM)
+            session.arriving.seen.update(delivery.message.uid for delivery in record.deliveries)
         self._schedule(session.ends, session.key)
         for subscription in record.subscriptions:
             session.subscriptions[subscription.key] = subscription
@@ -76,19 +89,52 @@ class Broker:
 
     # --- sessions ------------------------------------------------------------------------------------------------
 
-    def _add(self, key: Key, tenant: int, prefix: str, expiry: int, identifier: int = 0) -> Session:
+    def add(self, key: Key, tenant: int, prefix: str, expiry: int, identifier: int = 0) -> Session:
+        """Make a session."""
         identifier = identifier or self.desk.durability.new_identifier()
         session = Session(self.desk, identifier, key, tenant, prefix, expiry)
+        self.hold(session)
+        return session
+
+    def hold(self, session: Session) -> None:
+        """Take a session among those of this front door."""
+        key = session.key
         self.sessions[key] = session
         self._per_device[key[0]] = self._per_device.get(key[0], 0) + 1
-        return session
+
+    def release(self, session: Session) -> bool:
+        """Take a session away from those of this front door; its subscriptions stay. Return whether it was there."""
+        key = session.key
+        if self.sessions.get(key) is not session:
+            return False
+        del self.sessions[key]
+        left = self._per_device[key[0]] - 1
+        if left:
+            self._per_device[key[0]] = left
+        else:
+            del self._per_device[key[0]]
+        return True
+
+    def touch(self, session: Session) -> None:
+        """What other front doors know of the session's subscriptions may have changed."""
+        if self.interest is not None:
+            for key in session.subscriptions:
+                self.interest(session.tenant, key)
 
     def admits(self, key: Key) -> bool:
         """Return whether the device may have this session beside its others."""
         return key in self.sessions or self._per_device.get(key[0], 0) < self.limits.max_sessions_per_device
 
     def open(
-        self, key: Key, tenant: int, prefix: str, clean: bool, expiry: int, will: WillRecord | None, link: Link
+        self,
+        key: Key,
+        tenant: int,
+        prefix: str,
+        clean: bool,
+        expiry: int,
+        will: WillRecord | None,
+        link: Link,
+        epoch: int = 0,
     ) -> tuple[Session, bool]:
         """Connect a client; return (session, whether it was there before).
 
@@ -104,24 +150,20 @@ class Broker:
             if session is not None and (clean or (session.tenant, session.prefix) != (tenant, prefix)):
                 self.end(session)
                 session = None
-        pending = self.wills.get(key)
-        if pending is not None:
-            # A resumed session cancels a delayed will; a will without delay had to go out already (§3.1.3.2.2).
-            if session is not None and pending.delay:
-                self._drop_will(key)
-            else:
-                self._publish_will(pending)
+        self.resolve_will(key, session is not None)
         present = session is not None
         if session is None:
-            session = self._add(key, tenant, prefix, expiry)
+            session = self.add(key, tenant, prefix, expiry)
         elif not session.durable and expiry and session.waiting:
             session.waiting.make_durable()
         was_durable = present and session.durable
         session.prefix = prefix
         session.expiry = expiry
         session.ends = 0
+        session.epoch = epoch or session.epoch
         session.link = link
         session.will = will
+        self.touch(session)
         if session.durable:
             self.desk.durability.put_session(session.record())
         elif was_durable:
@@ -133,12 +175,14 @@ class Broker:
 
     def start(self, session: Session) -> None:
         """Begin deliveries: call after CONNACK has been sent."""
-        if session.waiting is not None and session.link is not None:
+        held = session.arriving is not None and session.arriving.held
+        if session.waiting is not None and session.link is not None and not held:
             session.waiting.attach(session.link)
 
     def change_expiry(self, session: Session, expiry: int) -> None:
         """Set the expiry given in DISCONNECT (§3.14.2.2.2)."""
         session.expiry = expiry
+        self.touch(session)
         if not session.durable:
             self.desk.durability.drop_session(session.identifier)
 
@@ -167,7 +211,12 @@ class Broker:
         if not session.durable:
             self.end(session)
             return
+        self.keep_offline(session)
+
+    def keep_offline(self, session: Session) -> None:
+        """A session without connection begins to wait for its client."""
         session.ends = self._end_of(session)
+        self.touch(session)
         self.desk.durability.put_session(session.record())
         self._schedule(session.ends, session.key)
 
@@ -177,25 +226,23 @@ class Broker:
 
     def end(self, session: Session) -> None:
         """End an offline session: its will goes out, its subscriptions and deliveries are gone."""
-        key = session.key
-        if self.sessions.get(key) is not session:
+        if not self.release(session):
             return
-        del self.sessions[key]
-        left = self._per_device[key[0]] - 1
-        if left:
-            self._per_device[key[0]] = left
-        else:
-            del self._per_device[key[0]]
-        trie = self.router.tenant(session.tenant).trie
-        for subscription in session.subscriptions.values():
-            trie.remove(session, subscription)
-        if session.durable:
-            self.desk.durability.drop_session(session.identifier)
-        if (will := self.wills.get(key)) is not None:
+        self.forget(session)
+        if (will := self.wills.get(session.key)) is not None:
             self._publish_will(will)
         orphans = session.waiting.discard() if session.waiting is not None else []
         for delivery in orphans:
             self.router.give_to_group(session.tenant, delivery)
+
+    def forget(self, session: Session) -> None:
+        """Take a session's subscriptions away and delete it from the journal."""
+        trie = self.router.tenant(session.tenant).trie
+        for subscription in session.subscriptions.values():
+            trie.remove(session, subscription)
+        self.touch(session)
+        if session.durable:
+            self.desk.durability.drop_session(session.identifier)
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -224,6 +271,15 @@ class Broker:
 
     # --- wills ---------------------------------------------------------------------------------------------------
 
+    def resolve_will(self, key: Key, resumed: bool) -> None:
+        """A client is back: a resumed session cancels a delayed will; any other goes out now (§3.1.3.2.2)."""
+        pending = self.wills.get(key)
+        if pending is not None:
+            if resumed and pending.delay:
+                self._drop_will(key)
+            else:
+                self._publish_will(pending)
+
     def _drop_will(self, key: Key) -> None:
         self.wills.pop(key, None)
         self.desk.durability.drop_will(key)
@@ -241,17 +297,24 @@ class Broker:
 
     # --- subscriptions -------------------------------------------------------------------------------------------
 
-    def subscribe(self, session: Session, subscription: Subscription) -> list[Delivery]:
-        """Add or replace a subscription; return the retained messages to deliver after SUBACK."""
+    def subscribe(self, session: Session, subscription: Subscription) -> bool:
+        """Add or replace a subscription; return whether there was one."""
         tenant = self.router.tenant(session.tenant)
         known = subscription.key in session.subscriptions
         session.subscriptions[subscription.key] = subscription
         tenant.trie.add(session, subscription)
+        if self.interest is not None:
+            self.interest(session.tenant, subscription.key)
         if session.durable:
             self.desk.durability.put_subscription(session.identifier, subscription)
+        return known
+
+    def retained_for(self, session: Session, subscription: Subscription, known: bool) -> list[Delivery]:
+        """Return the retained messages of a subscription that has just been made, or was ``known`` before."""
         handling = subscription.retain_handling
         if subscription.share or handling == 2 or (handling == 1 and known):
             return []
+        tenant = self.router.tenant(session.tenant)
         now = self.desk.clock.now_ns()
         identifiers = (subscription.identifier,) if subscription.identifier else ()
         return [
@@ -272,6 +335,8 @@ class Broker:
         if subscription is None:
             return False
         self.router.tenant(session.tenant).trie.remove(session, subscription)
+        if self.interest is not None:
+            self.interest(session.tenant, key)
         if session.durable:
             self.desk.durability.drop_subscription(session.identifier, subscription)
         return True

@@ -16,7 +16,14 @@ Key = tuple[int, str]
 
 @dataclass(slots=True)
 class SessionRecord:
-    """Durable part of a session. ``ends`` is UTC ns when it ends if nobody connects, 0 while connected."""
+    """Durable part of a session.
+
+    Attributes:
+        ends: UTC ns when it ends if nobody connects, 0 while connected.
+        epoch: when its client last connected; of two front doors that keep one session, the later has the right one.
+        claim: front door that still has messages for it, or empty.
+        claim_ordinal: ordinal of the last delivery that has come from there.
+    """
 
     identifier: int
     key: Key
@@ -24,6 +31,9 @@ class SessionRecord:
     prefix: str
     expiry: int
     ends: int = 0
+    epoch: int = 0
+    claim: str = ""
+    claim_ordinal: int = 0
     subscriptions: list["Subscription"] = field(default_factory=list)
     deliveries: list["Delivery"] = field(default_factory=list)
     received: dict[int, int] = field(default_factory=dict)
@@ -88,12 +98,32 @@ class Durability(Protocol):
         """Forget a QoS 2 packet id."""
         ...
 
-    def put_retained(self, tenant: int, message: "Message") -> None:
+    def put_retained(self, tenant: int, message: "Message", version: int = 0) -> None:
         """Keep a retained message."""
         ...
 
-    def drop_retained(self, tenant: int, topic: str) -> None:
-        """Delete a retained message."""
+    def drop_retained(self, tenant: int, topic: str, version: int = 0) -> None:
+        """Delete a retained message; with a version remember that it has been cleared."""
+        ...
+
+    def put_forward(self, door: str, ordinal: int, item: bytes) -> None:
+        """Keep a message that another front door must get."""
+        ...
+
+    def drop_forward(self, door: str, ordinal: int) -> None:
+        """The other front door has it."""
+        ...
+
+    def put_seen(self, sender: str, target: str, ordinal: int) -> None:
+        """Remember the last message of another front door that has been taken, by the name it was sent to."""
+        ...
+
+    def put_interest(self, door: str, tenant: int, key: tuple[str, str], online: int, kept: int) -> None:
+        """Remember a filter of another front door's sessions that outlive their connection."""
+        ...
+
+    def drop_interest(self, door: str, tenant: int, key: tuple[str, str]) -> None:
+        """Forget a filter of another front door."""
         ...
 
     def put_will(self, will: WillRecord) -> None:
@@ -105,5 +135,5 @@ class Durability(Protocol):
         ...
 
     def new_identifier(self) -> int:
-        """Return an identifier no other front door gives out."""
+        """Return an identifier greater than all before, also those before a restart."""
         ...

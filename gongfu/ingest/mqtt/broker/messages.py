@@ -25,9 +25,10 @@ class Message:
         expires: UTC ns at which it expires, or 0.
         identifier: row in the journal, or 0 while it has none.
         references: deliveries that still need the journal row.
+        uid: the same at all front doors, or 0 while nobody needs one.
     """
 
-    __slots__ = ("_plain", "expires", "fields", "identifier", "payload", "qos", "references", "retain", "topic")
+    __slots__ = ("_plain", "expires", "fields", "identifier", "payload", "qos", "references", "retain", "topic", "uid")
 
     def __init__(
         self, topic: str, payload: bytes, qos: int = 0, retain: bool = False, fields: bytes = b"", expires: int = 0
@@ -40,6 +41,7 @@ class Message:
         self.expires = expires
         self.identifier = 0
         self.references = 0
+        self.uid = 0
         self._plain: dict[tuple[int, bool], bytes] | None = None
 
     @property
@@ -59,12 +61,32 @@ class Message:
 
     def to_bytes(self) -> bytes:
         """Return the durable form."""
-        return msgspec.msgpack.encode((self.topic, self.payload, self.qos, self.retain, self.fields, self.expires))
+        return msgspec.msgpack.encode(
+            (self.topic, self.payload, self.qos, self.retain, self.fields, self.expires, self.uid)
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Message":
         """Return the message of ``to_bytes``."""
-        return cls(*msgspec.msgpack.decode(data, type=tuple[str, bytes, int, bool, bytes, int]))
+        kept = _STORED.decode(data)
+        message = cls(kept.topic, kept.payload, kept.qos, kept.retain, kept.fields, kept.expires)
+        message.uid = kept.uid
+        return message
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """Durable form of a message; rows of release 1 end before ``uid``."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    fields: bytes
+    expires: int
+    uid: int = 0
+
+
+_STORED = msgspec.msgpack.Decoder(_Stored)
 
 
 def message_of(topic: str, payload: bytes, qos: int, retain: bool, properties: Properties, now: int) -> Message:

@@ -1,6 +1,7 @@
 """Deliveries to one session: queue, packets in flight, acknowledgements (MQTT 5.0 §4.3, §4.4, §4.6, §4.9)."""
 
 from collections import deque
+from math import inf
 from typing import Protocol
 
 from gongfu.ingest.mqtt.broker.durability import Durability
@@ -51,6 +52,10 @@ class Desk:
         self.clock = clock
 
 
+def _order(delivery: Delivery) -> float:
+    return delivery.ordinal if delivery.durable else inf
+
+
 class Outbox:
     """Queue and flight of one session.
 
@@ -93,6 +98,36 @@ class Outbox:
                 self._last_id = delivery.packet_id
             else:
                 self.queue.append(delivery)
+
+    @property
+    def last(self) -> int:
+        """Ordinal of the last delivery written down."""
+        return self._ordinal
+
+    def kept(self, after: int = 0) -> list[Delivery]:
+        """Return the durable deliveries with an ordinal above ``after``, in order."""
+        found = [d for d in (*self.flight.values(), *self.queue) if d.durable and d.ordinal > after]
+        return sorted(found, key=lambda delivery: delivery.ordinal)
+
+    def import_kept(self, deliveries: list[Delivery], last: int) -> None:
+        """Take deliveries of another front door, in order, before all that wait here, and write them down.
+
+        ``last`` is the greatest ordinal used so far; later ones leave room for what may still come from there.
+        """
+        for delivery in deliveries:
+            message = delivery.message
+            if not message.identifier:
+                self._desk.durability.put_message(message)
+            message.references += 1
+            delivery.durable = True
+            self._desk.durability.put_delivery(self._session, delivery)
+            self.bytes += message.size + DELIVERY_OVERHEAD
+            if delivery.packet_id:
+                self.flight[delivery.packet_id] = delivery
+                self._last_id = delivery.packet_id
+        self.queue.extendleft(delivery for delivery in reversed(deliveries) if not delivery.packet_id)
+        self.queue = deque(sorted(self.queue, key=_order))
+        self._ordinal = max(self._ordinal, last)
 
     def attach(self, link: Link) -> None:
         """Send again what is in flight, then what waits (§4.4)."""
@@ -311,10 +346,13 @@ class Outbox:
             if delivery.qos and not delivery.durable:
                 self._write_down(delivery)
 
-    def discard(self) -> list[Delivery]:
-        """The session ends: forget everything; return what was never sent and came through a shared group."""
-        orphans = [d for d in self.queue if d.group and d.qos and not d.packet_id]
-        dropped = len(self.queue) + len(self.flight) - len(orphans)
+    def discard(self, given: bool = False) -> list[Delivery]:
+        """The session ends: forget everything; return what was never sent and came through a shared group.
+
+        ``given`` says that another front door has it all.
+        """
+        orphans = [] if given else [d for d in self.queue if d.group and d.qos and not d.packet_id]
+        dropped = 0 if given else len(self.queue) + len(self.flight) - len(orphans)
         if dropped:
             self._desk.counters.add("messages_dropped.session_ended", dropped)
         for delivery in (*self.flight.values(), *self.queue):

@@ -28,6 +28,27 @@ class Received:
         self.waiting: Callable[[bytes], None] | None = None
 
 
+class Arriving:
+    """What a session waits for that has come from another front door, until all messages from there have come.
+
+    Attributes:
+        source: the front door that still has messages, or empty once they are here.
+        ordinal: the last delivery that came with the session.
+        seen: uids of the messages it has got meanwhile; the same may come the other way.
+        held: deliveries wait, so that older messages go first.
+        shift: added to the ordinals of the other front door, so that they do not meet those given out here.
+    """
+
+    __slots__ = ("held", "ordinal", "seen", "shift", "source")
+
+    def __init__(self, source: str, ordinal: int, shift: int = 0) -> None:
+        self.shift = shift
+        self.source = source
+        self.ordinal = ordinal
+        self.seen: set[int] = set()
+        self.held = True
+
+
 class Session:
     """One session; ``link`` is its connection or None.
 
@@ -36,14 +57,18 @@ class Session:
         expiry: seconds it is kept without a connection; 0 ends it with the connection.
         ends: UTC ns at which it ends while offline, 0 while online.
         will: will of the present connection.
+        epoch: when its client last connected, UTC us.
+        arriving: set while another front door still has messages for it.
     """
 
     __slots__ = (
         "_desk",
         "_outbox",
+        "arriving",
         "client_id",
         "device",
         "ends",
+        "epoch",
         "expiry",
         "identifier",
         "link",
@@ -62,6 +87,8 @@ class Session:
         self.prefix = prefix
         self.expiry = expiry
         self.ends = 0
+        self.epoch = 0
+        self.arriving: Arriving | None = None
         self.link: Link | None = None
         self.will: WillRecord | None = None
         self.subscriptions: dict[tuple[str, str], Subscription] = {}
@@ -88,7 +115,7 @@ class Session:
         """Deliveries; made when first needed, since most devices only publish."""
         if self._outbox is None:
             self._outbox = Outbox(self._desk, self.identifier)
-            if self.link is not None:
+            if self.link is not None and (self.arriving is None or not self.arriving.held):
                 self._outbox.attach(self.link)
         return self._outbox
 
@@ -104,4 +131,7 @@ class Session:
 
     def record(self) -> SessionRecord:
         """Return the durable form of the session itself."""
-        return SessionRecord(self.identifier, self.key, self.tenant, self.prefix, self.expiry, self.ends)
+        claim, ordinal = ("", 0) if self.arriving is None else (self.arriving.source, self.arriving.ordinal)
+        return SessionRecord(
+            self.identifier, self.key, self.tenant, self.prefix, self.expiry, self.ends, self.epoch, claim, ordinal
+        )

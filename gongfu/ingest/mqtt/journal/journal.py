@@ -12,7 +12,8 @@ from gongfu.ingest.mqtt.journal.writer import CommitThread
 from gongfu.ingest.types import Writer
 
 _PUT_SESSION = (
-    "REPLACE INTO session (id, device, client_id, tenant, prefix, expiry, ends, door) VALUES (?,?,?,?,?,?,?,?)"
+    "REPLACE INTO session (id, device, client_id, tenant, prefix, expiry, ends, door, epoch, claim, claim_ordinal)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?)"
 )
 _DROP_SESSION = (
     "DELETE FROM session WHERE id=?",
@@ -28,10 +29,16 @@ _PUT_DELIVERY = "REPLACE INTO delivery (session, ordinal, message, packet_id, re
 _DROP_DELIVERY = "DELETE FROM delivery WHERE session=? AND ordinal=?"
 _PUT_RECEIVED = "REPLACE INTO received (session, packet_id, time) VALUES (?,?,?)"
 _DROP_RECEIVED = "DELETE FROM received WHERE session=? AND packet_id=?"
-_PUT_RETAINED = "REPLACE INTO retained (tenant, topic, body) VALUES (?,?,?)"
+_PUT_RETAINED = "REPLACE INTO retained (tenant, topic, body, version) VALUES (?,?,?,?)"
 _DROP_RETAINED = "DELETE FROM retained WHERE tenant=? AND topic=?"
 _PUT_WILL = "REPLACE INTO will (device, client_id, topic, writer, body, delay, due, door) VALUES (?,?,?,?,?,?,?,?)"
 _DROP_WILL = "DELETE FROM will WHERE device=? AND client_id=?"
+
+_PUT_FORWARD = "INSERT INTO forward (door, ordinal, item) VALUES (?,?,?)"
+_DROP_FORWARD = "DELETE FROM forward WHERE door=? AND ordinal=?"
+_PUT_SEEN = "REPLACE INTO seen (sender, target, ordinal) VALUES (?,?,?)"
+_PUT_INTEREST = "REPLACE INTO interest (door, tenant, share, filter, online, kept) VALUES (?,?,?,?,?,?)"
+_DROP_INTEREST = "DELETE FROM interest WHERE door=? AND tenant=? AND share=? AND filter=?"
 
 _encode = msgspec.msgpack.encode
 
@@ -55,14 +62,14 @@ class SqliteJournal:
         self._thread.then(callback)
 
     def new_identifier(self) -> int:
-        """Return an identifier no other front door gives out."""
+        """Return an identifier greater than all before, also those before a restart."""
         self._last += 1 << 10
         return self._last
 
     def put_session(self, record: SessionRecord) -> None:
         """Insert or update the session itself (not its parts)."""
         row = (record.identifier, *record.key, record.tenant, record.prefix, record.expiry, record.ends, self._door)
-        self._thread.write(_PUT_SESSION, row)
+        self._thread.write(_PUT_SESSION, (*row, record.epoch, record.claim, record.claim_ordinal))
 
     def drop_session(self, identifier: int) -> None:
         """Delete a session with all its parts."""
@@ -106,13 +113,16 @@ class SqliteJournal:
         """Forget a QoS 2 packet id."""
         self._thread.write(_DROP_RECEIVED, (session, packet_id))
 
-    def put_retained(self, tenant: int, message: Message) -> None:
+    def put_retained(self, tenant: int, message: Message, version: int = 0) -> None:
         """Keep a retained message."""
-        self._thread.write(_PUT_RETAINED, (tenant, message.topic, message.to_bytes()))
+        self._thread.write(_PUT_RETAINED, (tenant, message.topic, message.to_bytes(), version))
 
-    def drop_retained(self, tenant: int, topic: str) -> None:
-        """Delete a retained message."""
-        self._thread.write(_DROP_RETAINED, (tenant, topic))
+    def drop_retained(self, tenant: int, topic: str, version: int = 0) -> None:
+        """Delete a retained message; with a version remember that it has been cleared."""
+        if version:
+            self._thread.write(_PUT_RETAINED, (tenant, topic, b"", version))
+        else:
+            self._thread.write(_DROP_RETAINED, (tenant, topic))
 
     def put_will(self, will: WillRecord) -> None:
         """Insert or replace a will."""
@@ -122,6 +132,26 @@ class SqliteJournal:
     def drop_will(self, key: Key) -> None:
         """Delete a will."""
         self._thread.write(_DROP_WILL, key)
+
+    def put_forward(self, door: str, ordinal: int, item: bytes) -> None:
+        """Keep a message that another front door must get."""
+        self._thread.write(_PUT_FORWARD, (door, ordinal, item))
+
+    def drop_forward(self, door: str, ordinal: int) -> None:
+        """The other front door has it."""
+        self._thread.write(_DROP_FORWARD, (door, ordinal))
+
+    def put_seen(self, sender: str, target: str, ordinal: int) -> None:
+        """Remember the last message of another front door that has been taken, by the name it was sent to."""
+        self._thread.write(_PUT_SEEN, (sender, target, ordinal))
+
+    def put_interest(self, door: str, tenant: int, key: tuple[str, str], online: int, kept: int) -> None:
+        """Remember a filter of another front door's sessions that outlive their connection."""
+        self._thread.write(_PUT_INTEREST, (door, tenant, *key, online, kept))
+
+    def drop_interest(self, door: str, tenant: int, key: tuple[str, str]) -> None:
+        """Forget a filter of another front door."""
+        self._thread.write(_DROP_INTEREST, (door, tenant, *key))
 
 
 def subscription_options(subscription: Subscription) -> tuple[int, bool, bool, int, int, bool]:

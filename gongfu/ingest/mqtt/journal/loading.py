@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
@@ -10,11 +11,14 @@ from gongfu.ingest.mqtt.broker.durability import SessionRecord, WillRecord
 from gongfu.ingest.mqtt.broker.messages import Delivery, Message
 from gongfu.ingest.mqtt.broker.subscriptions import Subscription
 from gongfu.ingest.mqtt.journal.journal import decode_writer
+from gongfu.ingest.mqtt.journal.schema import open_database
 
 _OPTIONS = msgspec.msgpack.Decoder(tuple[int, bool, bool, int, int, bool])
 _DELIVERY = msgspec.msgpack.Decoder(tuple[str, int, bool, tuple[int, ...], str])
 
-_SESSION = "SELECT id, device, client_id, tenant, prefix, expiry, ends FROM session"
+_SESSION = "SELECT id, device, client_id, tenant, prefix, expiry, ends, epoch, claim, claim_ordinal FROM session"
+# How long it is remembered that a retained message has been cleared.
+CLEARED_NS = 7 * 86_400 * 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -22,29 +26,72 @@ class Kept:
     """What a front door takes over at its start."""
 
     sessions: list[SessionRecord] = field(default_factory=list)
-    retained: list[tuple[int, Message]] = field(default_factory=list)
+    retained: list[tuple[int, Message, int]] = field(default_factory=list)
     wills: list[WillRecord] = field(default_factory=list)
+    cleared: list[tuple[int, str, int]] = field(default_factory=list)
+    forwards: list[tuple[str, int, bytes]] = field(default_factory=list)
+    seen: list[tuple[str, str, int]] = field(default_factory=list)
+    interest: list[tuple[str, int, str, str, int, int]] = field(default_factory=list)
 
 
-def load(connection: sqlite3.Connection, door: int, doors: int) -> Kept:
-    """Return the sessions and wills of a door, and all retained messages.
+def load(connection: sqlite3.Connection) -> Kept:
+    """Return all that a journal keeps. Messages that no delivery needs, left by a crash, are deleted.
 
-    Door 0 also takes what doors kept that are no longer started (index ``doors`` and above). Messages that no
-    delivery needs, left by a crash, are deleted by door 0.
+    ``retained`` and ``cleared`` come with the version of the topic; ``forwards`` as (door, ordinal, item) in order;
+    ``seen`` as (sender, target, ordinal); ``interest`` as (door, tenant, share, filter, online, kept).
     """
-    mine = "door = :door OR (:door = 0 AND door >= :doors)"
-    bind = {"door": door, "doors": doors}
-    if door == 0:
-        connection.execute("DELETE FROM message WHERE id NOT IN (SELECT message FROM delivery)")
+    for table in ("subscription", "delivery", "received"):
+        connection.execute(f"DELETE FROM {table} WHERE session NOT IN (SELECT id FROM session)")  # noqa: S608
+    connection.execute("DELETE FROM message WHERE id NOT IN (SELECT message FROM delivery)")
     kept = Kept()
     messages: dict[int, Message] = {}
-    for row in connection.execute(f"{_SESSION} WHERE {mine}", bind).fetchall():
+    for row in connection.execute(_SESSION).fetchall():
         kept.sessions.append(_session(connection, row, messages))
-    for tenant, body in connection.execute("SELECT tenant, body FROM retained"):
-        kept.retained.append((tenant, Message.from_bytes(body)))
-    query = f"SELECT device, client_id, topic, writer, body, delay, due FROM will WHERE {mine}"  # noqa: S608
-    kept.wills = list(_wills(connection.execute(query, bind)))
+    for tenant, topic, body, version in connection.execute("SELECT tenant, topic, body, version FROM retained"):
+        if body:
+            kept.retained.append((tenant, Message.from_bytes(body), version))
+        else:
+            kept.cleared.append((tenant, topic, version))
+    kept.wills = list(_wills(connection.execute("SELECT device, client_id, topic, writer, body, delay, due FROM will")))
+    kept.forwards = connection.execute("SELECT door, ordinal, item FROM forward ORDER BY door, ordinal").fetchall()
+    kept.seen = connection.execute("SELECT sender, target, ordinal FROM seen").fetchall()
+    kept.interest = connection.execute("SELECT door, tenant, share, filter, online, kept FROM interest").fetchall()
     return kept
+
+
+def take_over(connection: sqlite3.Connection, other: Path) -> None:
+    """Take all that another front door's journal keeps into this one, and delete its file.
+
+    A crash in between repeats it with the same outcome, as nothing has been served yet. Identifiers of rows are unique
+    among the front doors of a node.
+
+    Raises:
+        sqlite3.Error: it cannot be read or written.
+    """
+    open_database(other).close()  # brings its tables up to date
+    connection.execute("ATTACH DATABASE ? AS other", (str(other),))
+    connection.execute("BEGIN IMMEDIATE")
+    newer = "(SELECT id FROM other.session o WHERE NOT EXISTS (SELECT 1 FROM main.session m WHERE"
+    newer += " m.device = o.device AND m.client_id = o.client_id AND m.epoch > o.epoch))"
+    for table in ("subscription", "delivery", "received"):
+        connection.execute(f"REPLACE INTO main.{table} SELECT * FROM other.{table} WHERE session IN {newer}")  # noqa: S608
+    connection.execute("REPLACE INTO main.message SELECT * FROM other.message")
+    columns = "id, device, client_id, tenant, prefix, expiry, ends, door, epoch, claim, claim_ordinal"
+    connection.execute(
+        f"REPLACE INTO main.session ({columns}) SELECT {columns} FROM other.session WHERE id IN {newer}"  # noqa: S608
+    )
+    connection.execute("REPLACE INTO main.will SELECT * FROM other.will")
+    connection.execute(
+        "REPLACE INTO main.retained (tenant, topic, body, version) SELECT tenant, topic, body, version"
+        " FROM other.retained o WHERE NOT EXISTS (SELECT 1 FROM main.retained m WHERE"
+        " m.tenant = o.tenant AND m.topic = o.topic AND m.version >= o.version)"
+    )
+    connection.execute("REPLACE INTO main.forward SELECT * FROM other.forward")
+    connection.execute("REPLACE INTO main.seen SELECT * FROM other.seen")
+    connection.execute("COMMIT")
+    connection.execute("DETACH DATABASE other")
+    for suffix in ("", "-wal", "-shm"):
+        other.with_name(other.name + suffix).unlink(missing_ok=True)
 
 
 def _wills(rows: Iterable[tuple[int, str, str, bytes, bytes, int, int]]) -> Iterable[WillRecord]:
@@ -55,11 +102,11 @@ def _wills(rows: Iterable[tuple[int, str, str, bytes, bytes, int, int]]) -> Iter
 
 def _session(
     connection: sqlite3.Connection,
-    row: tuple[int, int, str, int, str, int, int],
+    row: tuple[int, int, str, int, str, int, int, int, str, int],
     messages: dict[int, Message],
 ) -> SessionRecord:
-    identifier, device, client_id, tenant, prefix, expiry, ends = row
-    record = SessionRecord(identifier, (device, client_id), tenant, prefix, expiry, ends)
+    identifier, device, client_id, tenant, prefix, expiry, ends, epoch, claim, ordinal = row
+    record = SessionRecord(identifier, (device, client_id), tenant, prefix, expiry, ends, epoch, claim, ordinal)
     query = "SELECT share, filter, options FROM subscription WHERE session=?"
     for share, topic_filter, options in connection.execute(query, (identifier,)):
         record.subscriptions.append(Subscription(topic_filter, share, *_OPTIONS.decode(options)))

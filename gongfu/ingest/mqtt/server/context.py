@@ -16,6 +16,7 @@ from gongfu.ingest.types import Intake
 from gongfu.kernel.counters import Counters
 
 if TYPE_CHECKING:
+    from gongfu.ingest.mqtt.peers.neighbours import Neighbours
     from gongfu.ingest.mqtt.server.connection import Connection
 
 # How often a held connection asks whether the intake takes points again.
@@ -30,6 +31,7 @@ class DoorContext:
         clients: authenticated connections.
         admission: quotas and accounts of the devices connected here.
         fair: the connections that wait for their turn.
+        peers: the other front doors, or None.
         on_client: called with (connection, online) when a client connects or leaves.
     """
 
@@ -57,6 +59,7 @@ class DoorContext:
         self.connections: set[Connection] = set()
         self.clients: set[Connection] = set()
         self.on_client: Callable[[Connection, bool], None] = _ignore
+        self.peers: Neighbours | None = None
         self.stopping = False
         self.now_ns = time.time_ns
         self._journal_saturated = journal_saturated

@@ -233,7 +233,8 @@ class Dialogue:
         session, connection = self.present, self.connection
         identifier = packet.properties.get("subscription_identifier", [0])[0]
         reasons: list[int] = []
-        retained: list[Delivery] = []
+        made: list[tuple[Subscription, bool]] = []
+        broker = self.context.broker
         for request in packet.requests:
             subscription = self._permit(request, identifier)
             if isinstance(subscription, Reason):
@@ -241,20 +242,33 @@ class Dialogue:
                 reasons.append(subscription if connection.version == MQTT_5 else _FAILURE)
             else:
                 reasons.append(subscription.qos)
-                retained += self.context.broker.subscribe(session, subscription)
+                made.append((subscription, broker.subscribe(session, subscription)))
         answer = encode(Suback(packet.packet_id, reasons), connection.version)
+        peers = None if self.context.peers is None else self.context.peers.federation
+
+        def retained() -> list[Delivery]:
+            return [delivery for item, known in made for delivery in broker.retained_for(session, item, known)]
+
+        # With other front doors: what they retained before they knew of the subscription is here when they know it.
+        found = retained() if peers is None else None
 
         def send() -> None:
             if session.link is not connection:
                 return
             connection.send(answer)
-            for delivery in retained:
+            for delivery in retained() if found is None else found:
                 session.outbox.offer(delivery, session.durable)
 
+        def known_everywhere() -> None:
+            if peers is None:
+                send()
+            else:
+                peers.announced(send)
+
         if session.durable:
-            self.context.broker.desk.durability.then(send)
+            broker.desk.durability.then(known_everywhere)
         else:
-            send()
+            known_everywhere()
 
     def _permit(self, request: Request, identifier: int) -> Subscription | Reason:
         session = self.present

@@ -64,8 +64,8 @@ async def join(dialogue: "Dialogue", packet: Connect) -> None:
 
 
 async def _accept(dialogue: "Dialogue", packet: Connect) -> None:
-    connection, context = dialogue.connection, dialogue.context
-    broker, limits = context.broker, context.limits
+    context = dialogue.context
+    broker = context.broker
     if "authentication_method" in packet.properties:
         raise Refused(Reason.BAD_AUTHENTICATION_METHOD)
     client_id = packet.client_id
@@ -79,6 +79,26 @@ async def _accept(dialogue: "Dialogue", packet: Connect) -> None:
     will = _will_of(dialogue, packet, access, key, prefix)
     if not broker.admits(key):
         raise Refused(Reason.QUOTA_EXCEEDED)
+    peers = context.peers
+    if peers is None or not packet.client_id or not peers.must_ask(key):
+        _open(dialogue, packet, access, key, will, 0 if peers is None else peers.ticket())
+        return
+    ticket, superseded = await peers.fetch(key, packet.clean_start)
+    try:
+        if superseded:
+            context.counters.add("connections_closed.superseded")
+            raise Refused(Reason.SERVER_BUSY)
+        _open(dialogue, packet, access, key, will, ticket)
+    finally:
+        peers.release(key, ticket)
+
+
+def _open(
+    dialogue: "Dialogue", packet: Connect, access: DeviceAccess, key: Key, will: WillRecord | None, epoch: int
+) -> None:
+    """Open the session here; no other front door has it any more."""
+    connection, context = dialogue.connection, dialogue.context
+    broker, limits = context.broker, context.limits
     if connection.closed or context.stopping:
         return
     requested = packet.properties.get("session_expiry_interval", 0)
@@ -95,8 +115,9 @@ async def _accept(dialogue: "Dialogue", packet: Connect) -> None:
     connection.maximum_packet = properties.get("maximum_packet_size", LARGEST_PACKET)
     if packet.version == MQTT_5:
         connection.receive_maximum = limits.receive_maximum
+    prefix = device_prefix(access.writer.name)
     session, session_present = broker.open(
-        key, access.writer.tenant, prefix, packet.clean_start, expiry, will, connection
+        key, access.writer.tenant, prefix, packet.clean_start, expiry, will, connection, epoch
     )
     dialogue.joined(access, session, min(properties.get("topic_alias_maximum", 0), limits.topic_alias_maximum))
     answer: Properties = {}
@@ -111,7 +132,7 @@ async def _accept(dialogue: "Dialogue", packet: Connect) -> None:
         if keep_alive != packet.keep_alive:
             answer["server_keep_alive"] = keep_alive
         if not packet.client_id:
-            answer["assigned_client_identifier"] = client_id
+            answer["assigned_client_identifier"] = key[1]
         if properties.get("request_response_information"):
             answer["response_information"] = OWN_PREFIX
     connection.send(encode(Connack(session_present, 0, answer), packet.version))
