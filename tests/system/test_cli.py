@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import pyarrow.parquet as pq
 import pytest
 
 from tests.fixtures.node import Node
@@ -98,6 +99,43 @@ def test_query_forms(pump: tuple[Node, str]) -> None:
     assert node.run_cli("query", "一厂/泵-9:温度").returncode == 5
     assert node.run_cli("query", "一厂/泵-1:温度", "--from", "yesterday").returncode == 2
     assert node.run_cli("query", "一厂/泵-1:温度", "--aggregate", "avg").returncode == 2
+
+
+def test_query_of_intervals_times_and_gaps(pump: tuple[Node, str]) -> None:
+    node, _ = pump
+    times = query(node, "一厂/泵-1:温度")["times"]
+    whole = query(
+        node, "一厂/泵-1:温度", "--from", times[0], "--to", times[-1], "--aggregate", "TimeAverage2", "--step", "3m"
+    )
+    # Values rise by one a minute: the mean of three minutes lies in their middle.
+    assert whole["values"] == pytest.approx([21.5, 24.5, 27.5])
+    assert whole["bits"] == [1, 1, 1]
+    middle = query(node, "一厂/泵-1:温度", "--at", "1s", "--at", times[3])
+    assert middle["values"] == [29.0, 23.0]
+    assert middle["qualities"] == ["uncertain", "good"]
+    gaps = query(node, "一厂/泵-1:温度", "--gaps", "30s")["gaps"]
+    assert [gap["seconds"] for gap in gaps[:9]] == [60.0] * 9
+    assert "no gaps" in node.cli("query", "一厂/泵-1:温度", "--to", times[-1], "--gaps", "5x")
+    wrong = node.run_cli("query", "一厂/泵-1:温度", "--aggregate", "TimeAverag", "--step", "1m")
+    assert wrong.returncode == 1
+    assert "did you mean TimeAverage" in wrong.stderr
+
+
+def test_export(pump: tuple[Node, str], tmp_path: Path) -> None:
+    node, _ = pump
+    file = tmp_path / "泵.csv"
+    told = json.loads(node.cli("export", "一厂/泵-1", "-o", str(file), "--spreadsheet", "--zone", "+08:00", "--json"))
+    assert (told["format"], told["series"], told["bytes"]) == ("csv", 2, file.stat().st_size)
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0] == "time,asset,point,unit,value,quality"
+    assert len(lines) == 21
+    assert any(",一厂/泵-1,温度,,29,good" in line for line in lines)
+    parquet = tmp_path / "points"
+    node.cli("export", "一厂/泵-1:温度", "--output", str(parquet))
+    assert pq.read_table(parquet).column("value").to_pylist() == [20.0 + n for n in range(10)]
+    assert node.run_cli("export", "一厂/泵-1", "-o", str(tmp_path / "no" / "x.csv")).returncode == 1
+    assert node.run_cli("export", "一厂/泵-1", "-o", str(parquet), "--zone", "+08:00").returncode == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["points", "泵.csv"]
 
 
 def test_sql(pump: tuple[Node, str]) -> None:

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Check this machine and the data directory."),
     "device": ("device", "Add, list, show and remove devices."),
     "query": ("query", "Read points over a time range."),
+    "export": ("export", "Write points over a time range to a Parquet, Arrow or CSV file."),
     "sql": ("sql", "Run a read-only SQL query over points and records."),
     "tail": ("tail", "Show latest values, and follow them."),
     "alarm": ("alarm", "List and acknowledge alarms, read their journal."),

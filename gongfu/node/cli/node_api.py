@@ -16,6 +16,8 @@ from gongfu.node.data_directory import DataDirectory, lock_holder
 
 TIMEOUT_S = 60.0
 STREAM_TIMEOUT_S = 30.0
+DOWNLOAD_TIMEOUT_S = 120.0
+DOWNLOAD_PIECE = 1 << 18
 PAGE = 500
 
 
@@ -75,6 +77,23 @@ class NodeApi:
             return json.loads(content) if content else None
         except ValueError:
             raise Failure(f"{self.url} does not answer like a Gongfu node", "check --url", UNREACHABLE) from None
+
+    def download(self, path: str, body: object) -> Iterator[bytes]:
+        """Yield the pieces of a file that POST answers with; one that ends early raises.
+
+        Raises:
+            Failure: as ``call``.
+        """
+        connection, response = self._request("POST", path, body, None, DOWNLOAD_TIMEOUT_S)
+        try:
+            if response.status >= 400:
+                raise _problem(response.status, response.read(), path)
+            while piece := response.read(DOWNLOAD_PIECE):
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            connection.close()
 
     def events(self, path: str, **query: Any) -> Iterator[tuple[str, Any]]:
         """Yield (event, data) of a server-sent event stream until it ends.

@@ -1,6 +1,7 @@
 """Files of points: Parquet, Arrow IPC stream and CSV, written piece by piece. Imports pyarrow: import when needed."""
 
 import io
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ _TYPES: dict[ValueType, Any] = {
 }
 _TEXT = (ValueType.STRING, ValueType.JSON)
 _SEVERITIES = pa.array([severity(quality) for quality in range(256)])
+_QUOTED = re.compile(r'[",\r\n]')
 _UNITS = ((SECOND, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns"))
 
 
@@ -157,7 +159,9 @@ class CsvWriter:
         columns = [self._moments(run.times), *names, values, _SEVERITIES.take(pa.array(run.qualities))]
         table = pa.table(columns, names=["time", "asset", "point", "unit", "value", "quality"])
         sink = pa.BufferOutputStream()
-        options = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+        # "needed" quotes every text; most files have none that needs it.
+        plain = point.value_type not in _TEXT and not _QUOTED.search(point.asset_path + point.name + point.unit)
+        options = pa_csv.WriteOptions(include_header=False, quoting_style="none" if plain else "needed")
         pa_csv.write_csv(table, sink, options)
         head, self._head = self._head, b""
         return head + sink.getvalue().to_pybytes()

@@ -146,6 +146,15 @@ def test_times_of_csv_are_exact(times: list[int], minutes: int) -> None:
         assert seconds * 10**9 + int(digits.ljust(9, "0") or 0) == time
 
 
+def test_names_that_need_quotes_get_them() -> None:
+    point = PointInfo(1, 'a,"b"', "p\n", ValueType.DOUBLE, "")
+    one = Run(np.array([0], np.int64), np.array([-1.5]), np.array([0], np.uint8))
+    raw = CsvWriter("rfc3339", 0, bom=False).write(point, one).decode()
+    assert list(csv.reader(io.StringIO(raw)))[1] == ["1970-01-01T00:00:00Z", 'a,"b"', "p\n", "", "-1.5", "good"]
+    plain = CsvWriter("rfc3339", 0, bom=False).write(PointInfo(1, "厂/泵", "p", ValueType.DOUBLE, "K"), one).decode()
+    assert plain.splitlines()[1] == "1970-01-01T00:00:00Z,厂/泵,p,K,-1.5,good"
+
+
 async def test_links(api: Api) -> None:
     named, _ = await filled(api)
     query = {"series": str(named["int64"]), "from": str(ms(0)), "format": "csv", "bom": "1"}
