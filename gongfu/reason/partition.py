@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 
 from gongfu.bus.blockfeed import BlockFeed
+from gongfu.bus.ending import end_tasks
 from gongfu.bus.jetstream import stream_state
 from gongfu.bus.ownership import OwnershipLostError
 from gongfu.kernel.counters import Counters
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 CLOSE_S = 10.0
 # What is not in the history by then is in the block log, and the next owner takes it from there.
 HISTORY_S = 5.0
+SETTLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class PartitionRun:
         except OwnershipLostError:
             logger.warning("no last checkpoint of partition %d: another worker has it", self.partition)
         await self._end_feed()
-        await self._around.writer.settle(self.partition, HISTORY_S)
+        await self._around.writer.settle(self.partition, SETTLE_S)
 
     async def abandon(self) -> None:
         """Stop and write nothing."""
@@ -86,8 +88,7 @@ class PartitionRun:
 
     async def _end_feed(self) -> None:
         if self._feed is not None:
-            self._feed.cancel()
-            await asyncio.gather(self._feed, return_exceptions=True)
+            await end_tasks([self._feed])
 
     async def _run(self, feed: BlockFeed) -> None:
         try:

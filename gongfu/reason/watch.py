@@ -10,7 +10,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from gongfu.bus.connection import subscribe
+from gongfu.bus.ending import end_tasks
 from gongfu.bus.jetstream import JetStreamError, stream_state
+from gongfu.bus.ownership import OwnershipLostError
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
 from gongfu.reason.pipeline import ReasonPipeline
@@ -80,9 +82,7 @@ class Watch:
         """End; the last checkpoint is the pipeline's."""
         for subscription in self._subscriptions:
             await subscription.unsubscribe()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
 
     @property
     def lag(self) -> dict[str, float]:
@@ -99,6 +99,8 @@ class Watch:
             await asyncio.sleep(seconds)
             try:
                 await act()
+            except OwnershipLostError:
+                return
             except Exception:
                 # One failure, such as records that are away, must not end ticks or checkpoints for good.
                 logger.exception("%s failed", getattr(act, "__name__", "task"))
@@ -138,6 +140,8 @@ class Watch:
             begin = loop.time()
             try:
                 await self._pipeline.checkpoint()
+            except OwnershipLostError:
+                return
             except Exception:
                 logger.exception("checkpoint failed")
             wait = max(CHECKPOINT_S, (loop.time() - begin) / _CHECKPOINT_SHARE)

@@ -56,11 +56,6 @@ class Fleet(Worker):
     def signal(self, name: str, number: signal.Signals) -> None:
         self.running[name].signal(number)
 
-    async def finish(self, name: str) -> int:
-        process = self.running.pop(name)
-        process.process.terminate()
-        return await asyncio.to_thread(process.wait, 60)
-
     def close(self) -> None:
         for process in self.running.values():
             process.process.kill()
