@@ -68,14 +68,19 @@ def rows_of(batch: Batch) -> Rows:
     times = np.ascontiguousarray(columns.times, dtype="<i8")
     rows = Rows(series, times, values, np.asarray(columns.qualities), batch.ingested // MILLISECOND)
     if not _ascending(series, times):
-        # One sort of series and position in 64 bits is five times as fast as a stable one of series; mostly the times
-        # of a series then ascend.
-        key = series.astype("<u8") << np.uint64(32) | np.arange(len(series), dtype="<u8")
-        key.sort()
-        rows = rows.take((key & np.uint64(0xFFFFFFFF)).astype("<i8"))
+        # By series alone first: the times of a series mostly ascend then.
+        rows = rows.take(_by_series(series))
         if not _ascending(rows.series, rows.times):
             rows = rows.take(np.lexsort((rows.times, rows.series)))
     return rows
+
+
+def _by_series(series: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return the stable order by series. NumPy sorts 16 bits by radix: two passes take half the time of one sort."""
+    order = np.argsort(series.astype("<u2"), kind="stable")
+    if int(series.max()) > 0xFFFF:
+        order = order[np.argsort((series >> np.uint32(16)).astype("<u2")[order], kind="stable")]
+    return order
 
 
 def _ascending(series: NDArray[np.uint32], times: NDArray[np.int64]) -> bool:

@@ -47,14 +47,14 @@ def _text(value: str) -> bytes:
 def encode_native(columns: Sequence[NativeColumn]) -> bytes:
     """Return one Native block. All columns have one length; strings for ``String``, else arrays of the type's width."""
     n = len(columns[0][2])
-    parts = [varint(len(columns)), varint(n)]
+    parts: list[bytes | memoryview] = [varint(len(columns)), varint(n)]
     for name, type_name, values in columns:
         parts.append(_text(name))
         parts.append(_text(type_name))
         if type_name == "String":
             parts.extend(_text(value) for value in values)
         else:
-            parts.append(np.ascontiguousarray(values, dtype=_DTYPES[type_name]).tobytes())
+            parts.append(np.ascontiguousarray(values, dtype=_DTYPES[type_name]).view("u1").data)
     return b"".join(parts)
 
 

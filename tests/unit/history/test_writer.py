@@ -67,7 +67,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 0.01)
 
 
-async def test_blocks_become_one_batch_a_type_ordered_by_series(tmp_path: Path) -> None:
+async def test_blocks_become_one_batch_a_type_in_the_order_of_arrival(tmp_path: Path) -> None:
     store = Store()
     writer, counters = _writer(store, tmp_path)
     await writer.add(0, [(k, _block(k)) for k in range(1, 4)])
@@ -75,9 +75,9 @@ async def test_blocks_become_one_batch_a_type_ordered_by_series(tmp_path: Path) 
     await asyncio.wait_for(writer.flush(), 5)
     assert [batch.value_type for batch in store.batches] == [ValueType.DOUBLE, ValueType.STRING]
     double = store.batches[0]
-    assert double.columns.series.tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
-    assert double.columns.times.tolist() == [1, 2, 3] * 3
-    assert double.ingested.tolist() == [1000, 2000, 3000] * 3
+    assert double.columns.series.tolist() == [3, 2, 1] * 3
+    assert double.columns.times.tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert double.ingested.tolist() == [1000] * 3 + [2000] * 3 + [3000] * 3
     assert list(store.batches[1].columns.values) == ["text 1", "text 2", "text 3"]
     assert writer.position(0) == 3
     assert counters.snapshot()["points_stored"] == 12
