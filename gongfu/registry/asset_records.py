@@ -60,7 +60,15 @@ def page(
         query = query.where(asset.c.path > after)
     if search:
         hits = asset_hits(connection, tenant_id, search)
-        query = query.where(asset_matches(connection, search) if hits is None else asset.c.id.in_(hits))
+        if hits is None:
+            query = query.where(asset_matches(connection, search))
+        else:
+            # Sorted here: the database would rather walk the paths of the tenant in order.
+            paths = select(asset.c.path, asset.c.id).where(asset.c.id.in_(hits))
+            if parent is not None:
+                paths = paths.where(asset.c.parent_id == parent if parent else asset.c.parent_id.is_(None))
+            found = sorted(tuple(row) for row in connection.execute(paths) if after is None or row.path > after)
+            query = query.where(asset.c.id.in_([row[1] for row in found[:limit]]))
     if parent is not None:
         query = query.where(asset.c.parent_id == parent if parent else asset.c.parent_id.is_(None))
     if path is not None:

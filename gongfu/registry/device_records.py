@@ -35,17 +35,22 @@ def page(
 
     ``search`` looks at the name and at path, type and attributes of the asset, see ``text_search``.
     """
+    hits = device_hits(connection, tenant_id, search) if search else None
+    if hits is not None:
+        ids = hits if ids is None else set(hits).intersection(ids)
+    if ids is not None:
+        # Sorted here: the database would rather walk the names of the tenant in order.
+        names = select(device.c.name, device.c.id).where(device.c.id.in_(ids), device.c.tenant_id + 0 == tenant_id)
+        if search and hits is None:
+            names = names.join(asset, asset.c.id == device.c.asset_id).where(device_matches(connection, search))
+        rows = sorted(tuple(row) for row in connection.execute(names) if after is None or row.name > after)[:limit]
+        chosen = connection.execute(_DEVICE.where(device.c.id.in_([row[1] for row in rows]))).all()
+        return sorted(chosen, key=lambda row: row.name)
     query = _DEVICE.where(device.c.tenant_id == tenant_id).order_by(device.c.name).limit(limit)
     if after is not None:
         query = query.where(device.c.name > after)
     if search:
-        hits = device_hits(connection, tenant_id, search)
-        if hits is None:
-            query = query.where(device_matches(connection, search))
-        else:
-            ids = hits if ids is None else set(hits).intersection(ids)
-    if ids is not None:
-        query = query.where(device.c.id.in_(ids))
+        query = query.where(device_matches(connection, search))
     return connection.execute(query).all()
 
 

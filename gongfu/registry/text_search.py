@@ -11,7 +11,8 @@ indexes, walk.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,7 +26,9 @@ from sqlalchemy import (
     and_,
     cast,
     column,
+    func,
     inspect,
+    literal_column,
     or_,
     select,
     table,
@@ -37,6 +40,7 @@ from gongfu.registry.tables import asset, device
 FEW = 2000
 _LAST = "\U0010ffff"
 _TRIGRAM = 3
+_MAX_TRIGRAMS = 40
 _FILTER = re.compile(r'attributes\.([^\s="]+)=(?:"([^"]*)"|(\S*))(?:\s+|$)')
 
 _asset_text = table("asset_text", column("rowid"), column("path"), column("type"), column("attributes"))
@@ -99,74 +103,84 @@ def device_matches(connection: Connection, search: str) -> ColumnElement[bool]:
 
 def asset_hits(connection: Connection, tenant_id: int, search: str) -> Sequence[int] | None:
     """Return the ids of all assets that match, None when they are more than ``FEW`` or no index can tell."""
-    return _all_of(connection, _asset_queries(connection, tenant_id, search))
+    found = parse_search(search)
+    if found.prefix or not _indexed(connection) or (not found.filters and len(found.text) < _TRIGRAM):
+        return None
+    if connection.dialect.name == "sqlite":
+        candidates = _few(connection, select(_asset_text.c.rowid).where(_all_trigrams("asset_text", found)))
+        if not candidates:
+            return candidates
+        # Not an indexed column any more, so the database starts from the ids.
+        query = select(asset.c.id).where(asset.c.id.in_(candidates), asset.c.tenant_id + 0 == tenant_id)
+    else:
+        query = select(asset.c.id).where(asset.c.tenant_id + 0 == tenant_id)
+    return _few(connection, query.where(asset_matches(connection, search)))
 
 
 def device_hits(connection: Connection, tenant_id: int, search: str) -> Sequence[int] | None:
     """Return the ids of all devices that match, None when they are more than ``FEW`` or no index can tell."""
-    found = parse_search(search)
-    of_assets = _asset_queries(connection, tenant_id, search)
-    queries: list[Select[Any]] | None = None
-    if of_assets is not None:
-        queries = [
-            select(device.c.id).where(device.c.tenant_id == tenant_id, device.c.asset_id.in_(query))
-            for query in of_assets
-        ]
-        if not found.filters:
-            by_name = select(device.c.id).where(device.c.tenant_id == tenant_id)
-            if connection.dialect.name == "sqlite":
-                hits = select(_device_text.c.rowid).where(_contains(connection, _device_text.c.name, found.text))
-                by_name = by_name.where(device.c.id.in_(hits))
-            else:
-                by_name = by_name.where(_contains(connection, device.c.name, found.text))
-            queries.append(by_name)
-    return _all_of(connection, queries)
-
-
-def _asset_queries(connection: Connection, tenant_id: int, search: str) -> list[Select[Any]] | None:
-    """Return queries for the ids of assets, which together find all; None when no index helps."""
-    found = parse_search(search)
-    if found.prefix or not _indexed(connection):
+    assets = asset_hits(connection, tenant_id, search)
+    if assets is None:
         return None
-    mine = asset.c.tenant_id == tenant_id
-    if found.filters:
-        # The value as it is, and as text: two runs of characters that the index knows.
-        runs = [f'"{_quoted(found.filters[0][0])}":{start}' for start in _starts_of(found.filters[0][1])]
-        every = _filtered(connection, _attributes(connection), found.filters)
+    mine = device.c.tenant_id + 0 == tenant_id
+    ids = set(connection.execute(select(device.c.id).where(device.c.asset_id.in_(assets), mine)).scalars())
+    found = parse_search(search)
+    if not found.filters:
+        query = select(device.c.id).where(_contains(connection, device.c.name, found.text), mine)
         if connection.dialect.name == "sqlite":
-            return [
-                select(asset.c.id).where(
-                    mine, asset.c.id.in_(_text_hits(_contains(connection, _asset_text.c.attributes, run))), every
-                )
-                for run in runs
-            ]
-        return [
-            select(asset.c.id).where(mine, _contains(connection, _attributes(connection), run), every) for run in runs
-        ]
-    if len(found.text) < _TRIGRAM:
-        return None
-    if connection.dialect.name == "sqlite":
-        return [
-            select(asset.c.id).where(mine, asset.c.id.in_(_text_hits(_contains(connection, of, found.text))))
-            for of in (_asset_text.c.path, _asset_text.c.type, _asset_text.c.attributes)
-        ]
-    return [select(asset.c.id).where(mine, _contains(connection, of, found.text)) for of in _asset_columns(connection)]
-
-
-def _text_hits(condition: ColumnElement[bool]) -> Select[Any]:
-    return select(_asset_text.c.rowid).where(condition)
-
-
-def _all_of(connection: Connection, queries: Sequence[Select[Any]] | None) -> Sequence[int] | None:
-    if queries is None:
-        return None
-    ids: set[int] = set()
-    for query in queries:
-        rows = connection.execute(query.limit(FEW + 1)).scalars().all()
-        ids.update(rows)
-        if len(rows) > FEW or len(ids) > FEW:
+            candidates = _few(connection, select(_device_text.c.rowid).where(_all_trigrams("device_text", found)))
+            if candidates is None:
+                return None
+            query = query.where(device.c.id.in_(candidates))
+        named = _few(connection, query)
+        if named is None:
             return None
-    return list(ids)
+        ids.update(named)
+    return list(ids) if len(ids) <= FEW else None
+
+
+@contextmanager
+def bulk_search(connection: Connection) -> Iterator[None]:
+    """Index the assets and devices that are added inside all at once. The connection is in a writing transaction."""
+    if connection.dialect.name != "sqlite" or not _indexed(connection):
+        yield
+        return
+    before = [connection.execute(select(func.coalesce(func.max(of.c.id), 0))).scalar_one() for of in (asset, device)]
+    connection.exec_driver_sql("INSERT INTO search_text_pause VALUES (1)")
+    yield
+    connection.exec_driver_sql("DELETE FROM search_text_pause")
+    for last, statement in zip(
+        before,
+        (
+            "INSERT INTO asset_text (rowid, path, type, attributes) "
+            "SELECT id, path, type, attributes FROM asset WHERE id > ?",
+            "INSERT INTO device_text (rowid, name) SELECT id, name FROM device WHERE id > ?",
+        ),
+        strict=True,
+    ):
+        connection.exec_driver_sql(statement, (last,))
+
+
+def _all_trigrams(index: str, found: Search) -> ColumnElement[bool]:
+    """Return the condition that a row of an FTS5 index has all the three-character pieces of a search, anywhere."""
+    if not found.filters:
+        expression = _trigrams(found.text)
+    else:
+        runs = [[f'"{_quoted(name)}":{start}' for start in _starts_of(value)] for name, value in found.filters]
+        groups = [" OR ".join(f"({_trigrams(run)})" for run in either) for either in runs]
+        expression = " AND ".join(f"({group})" for group in groups)
+    return literal_column(index).op("MATCH")(expression)
+
+
+def _trigrams(text: str) -> str:
+    pieces = dict.fromkeys(text[at : at + _TRIGRAM] for at in range(len(text) - _TRIGRAM + 1))
+    return " AND ".join('"' + piece.replace('"', '""') + '"' for piece in list(pieces)[:_MAX_TRIGRAMS])
+
+
+def _few(connection: Connection, query: Select[Any]) -> Sequence[int] | None:
+    """Return what a query gives, None when it is more than ``FEW``."""
+    ids = connection.execute(query.limit(FEW + 1)).scalars().all()
+    return ids if len(ids) <= FEW else None
 
 
 def _asset_columns(connection: Connection) -> tuple[ColumnElement[str], ...]:
@@ -185,14 +199,9 @@ def _starts(of: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
 
 
 def _contains(connection: Connection, of: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-    pattern = f"%{_escaped(text)}%"
     # LIKE of SQLite ignores the case of ASCII letters and is 3 times faster than lower() on both sides.
     like = of.like if connection.dialect.name == "sqlite" else of.ilike
-    if pattern == f"%{text}%":
-        return like(pattern)
-    exact = like(pattern, escape="\\")
-    # FTS5 makes use of LIKE without ESCAPE only; its wildcards find more, which the other condition leaves out.
-    return and_(like(f"%{text}%"), exact) if connection.dialect.name == "sqlite" else exact
+    return like(f"%{_escaped(text)}%", escape="\\")
 
 
 def _escaped(text: str) -> str:

@@ -14,6 +14,7 @@ from gongfu.ingest.columnise.quotas import QuotaCounts
 from gongfu.ingest.columnise.reasons import Reason
 from gongfu.kernel.points import Series, ValueType
 from gongfu.registry.tables import asset, drop_count, point
+from gongfu.registry.text_search import bulk_search
 from gongfu.store.records.engine import reading, writing
 
 _CHUNK = 400
@@ -86,7 +87,7 @@ def find_or_make(
     found = [Found() for _ in wants]
     quotas = QuotaCounts() if quotas is None else quotas
     try:
-        with writing(engine) as connection:
+        with writing(engine) as connection, bulk_search(connection):
             _Pass(connection, wants, found).write(limits, now, quotas)
     except BaseException:
         quotas.forget()
