@@ -49,9 +49,11 @@ def _rates(state: LatchState, windows: Windows, limits: Limits, rows: Samples, g
     """Return the rate at each row, NaN where the window is not filled yet, and keep what the next rows need."""
     if not len(rows):
         return np.zeros(0)
+    window = limits.window[limits.of(rows.instances)]
+    if groups.single and bool((window > 0).all()):
+        return _rates_of_single(state, windows, window, rows)
     touched = rows.instances[groups.starts]
     number = (np.cumsum(groups.first) - 1).astype(np.uint32)
-    window = limits.window[limits.of(rows.instances)]
     slot_length = np.maximum(window // SLOTS, 1)
     before = np.empty_like(rows.times)
     before[1:] = rows.times[:-1]
@@ -80,6 +82,51 @@ def _rates(state: LatchState, windows: Windows, limits: Limits, rows: Samples, g
         rates = np.where(found, (rows.values - kept_values[reference]) / elapsed, np.nan)
 
     _store(windows, touched, kept, kept_times, kept_values, np.where(found, reference, -1)[groups.last])
+    return rates
+
+
+def _rates_of_single(
+    state: LatchState, windows: Windows, window: NDArray[np.int64], rows: Samples
+) -> NDArray[np.float64]:
+    """Do the same for rows of as many instances, without sorting what is kept.
+
+    What is kept may begin with samples older than the reference; they go when there is no room for a new one. They
+    change nothing: the reference is the newest sample that is old enough.
+    """
+    who, times, values = rows.instances.astype(np.intp), rows.times, rows.values
+    kept = windows.times.take(who, axis=0)
+    # The last column ends the search where all of a row are like that.
+    empty = np.ones((len(who), KEPT + 1), dtype=np.bool_)
+    np.equal(kept, NEVER, out=empty[:, :KEPT])
+    count = empty.argmax(axis=1)
+    younger = np.ones((len(who), KEPT + 1), dtype=np.bool_)
+    np.greater(kept, (times - window)[:, None], out=younger[:, :KEPT])
+    younger |= empty
+    reference = younger.argmax(axis=1) - 1
+    found = reference >= 0
+    at = who * KEPT + np.maximum(reference, 0)
+    flat_times, flat_values = windows.times.reshape(-1), windows.values.reshape(-1)
+    elapsed = (times - flat_times[at]) / SECOND
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rates = np.where(found, (values - flat_values[at]) / elapsed, np.nan)
+
+    before = state.last_time[who]
+    slot_length = np.maximum(window // SLOTS, 1)
+    keep = (before == NEVER) | (times // slot_length != before // slot_length)
+    full = np.flatnonzero(keep & (count == KEPT))
+    if len(full):
+        # At least the oldest goes; of the rest whatever is older than the reference.
+        gone = np.maximum(reference[full], 1)
+        source = np.arange(KEPT) + gone[:, None]
+        inside = source < KEPT
+        source = np.minimum(source, KEPT - 1)
+        rows_of, place = who[full][:, None], source
+        windows.times[who[full]] = np.where(inside, windows.times[rows_of, place], NEVER)
+        windows.values[who[full]] = windows.values[rows_of, place]
+        count[full] -= gone
+    target = who[keep] * KEPT + count[keep]
+    flat_times[target] = times[keep]
+    flat_values[target] = values[keep]
     return rates
 
 

@@ -131,6 +131,30 @@ def test_rate(
     assert [got[who] for who in range(INSTANCES)] == [reference.latch.transitions for reference in references]
 
 
+@settings(deadline=None, max_examples=30)
+@given(parameters(), st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 40]))
+def test_rate_over_many_blocks(rules: list[dict[str, Any]], seed: int, most: int) -> None:
+    """Windows fill up and are shifted; with at most one row a block each instance is alone in it."""
+    choose, second = np.random.default_rng(seed), 10**9
+    window = 16 * second
+    for rule in rules:
+        rule["limit"], rule["deadband"] = abs(rule["limit"]) / 10, rule["deadband"] / 10
+        rule["on_delay"], rule["off_delay"] = rule["on_delay"] * second, rule["off_delay"] * second
+    clock, rows = [0] * INSTANCES, []
+    for who in choose.integers(0, INSTANCES, 400).tolist():
+        clock[who] += int(choose.choice([1, 1, 1, 2, 5, 40, -1]))
+        rows.append((who, max(clock[who], 0), float(choose.normal() * 3)))
+    references = [Rate(Latch(**rule), window) for rule in rules]
+    for who, time, value in rows:
+        references[who].take(time * second, value)
+    state, limits, windows = empty_state(INSTANCES), limits_of(rules, window), empty_windows(INSTANCES)
+    got: dict[int, list[Transition]] = defaultdict(list)
+    cuts = list(range(1, len(rows), most)) if most < 40 else sorted(set(choose.integers(1, 400, 40).tolist()))
+    for samples in blocks_of(rows, cuts, second):
+        collect(got, evaluate_rate(state, windows, limits, samples)[0])
+    assert [got[who] for who in range(INSTANCES)] == [reference.latch.transitions for reference in references]
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 15), min_size=INSTANCES, max_size=INSTANCES), streams())
 def test_absence(timeouts: list[int], stream: tuple[list[tuple[int, int, float]], list[int]]) -> None:
