@@ -19,13 +19,7 @@ from typing import Any, cast
 
 import uvloop
 
-from benchmarks.ingest.payloads import (
-    POINTS_PER_MESSAGE,
-    connect_packet,
-    json_payloads,
-    publish_head,
-    sparkplug_payloads,
-)
+from benchmarks.ingest.payloads import FORMS, POINTS_PER_MESSAGE, connect_packet, publish_head
 
 CONNECT_AT_ONCE = 50
 CONNECT_S = 60.0
@@ -46,7 +40,7 @@ class Load:
         devices: (name, secret) by connection; an empty secret connects without credentials.
         seconds: how long to publish.
         window: unacknowledged messages a connection.
-        form: ``json`` or ``sparkplug``.
+        form: one of ``payloads.FORMS``.
         messages_per_s: total rate to keep to; 0 is as fast as it is acknowledged.
         topic: of the messages; ``{device}`` is replaced.
         points: values a message.
@@ -184,9 +178,7 @@ class Run:
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        self.make: Callable[[int, int], bytes] = (sparkplug_payloads if load.form == "sparkplug" else json_payloads)(
-            load.points
-        )
+        self.make: Callable[[int, int], bytes] = FORMS[load.form](load.points)
         self.paced = load.messages_per_s > 0.0
         self.outcome = Outcome()
         self.latencies: list[int] = []

@@ -56,6 +56,35 @@ def sparkplug_payloads(points: int = POINTS_PER_MESSAGE) -> Callable[[int, int],
     return make
 
 
+def sparkplug_alias_payloads(points: int = POINTS_PER_MESSAGE, *, birth: bool = False) -> Callable[[int, int], bytes]:
+    """Return a function of (variant, time in ms) to a Sparkplug B payload whose metrics have an alias and a time each;
+    those of a birth have a name and a data type as well."""
+    rows = signal_rows(points, VARIANTS)
+
+    def make(variant: int, time_ms: int) -> bytes:
+        moment = varint(time_ms)
+        parts = [b"\x08" + moment]
+        for i, value in enumerate(rows[variant % VARIANTS]):
+            # Metric: name = 1, alias = 2, timestamp = 3, datatype = 4, double_value = 13 (fixed64).
+            name = f"p{i:02d}".encode()
+            metric = (b"\x0a" + bytes([len(name)]) + name) if birth else b""
+            metric += b"\x10" + varint(i + 1) + b"\x18" + moment
+            metric += b"\x20" + bytes([_DOUBLE]) if birth else b""
+            metric += b"\x69" + struct.pack("<d", value)
+            parts.append(b"\x12" + varint(len(metric)) + metric)
+        return b"".join(parts) + b"\x18" + varint(variant % 256)
+
+    return make
+
+
+FORMS: dict[str, Callable[[int], Callable[[int, int], bytes]]] = {
+    "json": json_payloads,
+    "sparkplug": sparkplug_payloads,
+    "sparkplug-alias": sparkplug_alias_payloads,
+    "sparkplug-alias-birth": lambda points: sparkplug_alias_payloads(points, birth=True),
+}
+
+
 def varint(value: int) -> bytes:
     """Return a base-128 number, least significant group first (protobuf and MQTT's remaining length)."""
     result = bytearray()
