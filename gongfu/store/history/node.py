@@ -6,7 +6,9 @@ from pathlib import Path
 
 from gongfu.kernel.counters import Counters
 from gongfu.store.history.engine import Engine, EngineLimits
+from gongfu.store.history.retention import Keep
 from gongfu.store.history.server import HistoryServer
+from gongfu.store.history.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +28,9 @@ class HistoryNode:
         password: str,
         *,
         limits: EngineLimits | None = None,
+        keep: Keep | None = None,
     ) -> None:
-        """Open the directory and start to serve; port 0 takes a free one.
+        """Open the directory, start to serve and to look after it; port 0 takes a free one. ``keep`` is for ever.
 
         Raises:
             DirectoryInUse: another process owns the directory.
@@ -44,6 +47,8 @@ class HistoryNode:
             target=self._server.serve_forever, kwargs={"poll_interval": POLL_SECONDS}, daemon=True
         )
         self._thread.start()
+        self._upkeep = Upkeep(self._engine, self._server.count, keep or Keep())
+        self._upkeep.start()
 
     @property
     def port(self) -> int:
@@ -52,6 +57,7 @@ class HistoryNode:
 
     def close(self) -> None:
         """Finish running statements, then close the engine."""
+        self._upkeep.stop(DRAIN_SECONDS)
         self._server.drain(DRAIN_SECONDS)
         self._server.shutdown()
         self._server.server_close()

@@ -5,8 +5,8 @@ counts all of them; everything else is of the *good* ones: quality good and valu
 … are source times; with ``good = 0`` values and times are zero. A day is built again when its points change, so read
 FINAL (the newest ``built`` counts), and only the ranges that ``HistoryStore.rolled`` gives.
 
-Only days of a series with at least ``HOUR_POINTS`` points are rolled up by hour and with ``MINUTE_POINTS`` by minute:
-below that a roll-up costs as much as it saves. A row takes about 40 B.
+A series is rolled up by hour when one of its days has at least ``HOUR_POINTS`` points, and by minute with
+``MINUTE_POINTS``: below that a roll-up costs as much as it saves. A row takes about 40 B.
 
 ``rollup_day``: ``levels`` 1 (hours) or 2 (minutes as well) of a series and day (UTC, since 1970), good as long as
 nothing is newer in ``rollup_changed``, which is written before a point of a day that may be rolled up. Series 0 stands

@@ -1,0 +1,60 @@
+"""What a history does for itself, in one thread: corrections that a crash left open, roll-ups, retention."""
+
+import logging
+import threading
+import time
+
+from gongfu.store.history.engine import Engine, EngineError
+from gongfu.store.history.retention import Keep, Retention
+from gongfu.store.history.rollups import Count, Rollups
+
+logger = logging.getLogger(__name__)
+
+FIRST_SECONDS = 10.0
+EVERY_SECONDS = 60.0
+# One statement uses one core, and a rest as long as the work follows: half a core at most.
+_SETTINGS = {"max_threads": "1", "max_execution_time": "600", "max_query_size": "4000000"}
+
+
+class Upkeep:
+    """Looks after one engine until it is stopped. Counts ``upkeep_failed`` beside what its parts count."""
+
+    def __init__(self, engine: Engine, count: Count, keep: Keep) -> None:
+        self._engine = engine
+        self._count = count
+        self._stop = threading.Event()
+        self._rollups = Rollups(self._run, count)
+        self._retention = Retention(self._run, count, keep, self._rollups.pending)
+        self._thread = threading.Thread(target=self._work, name="history upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Begin nothing new and wait for what runs, so long at most."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def _run(self, statement: str) -> str:
+        return self._engine.run(statement, "TabSeparated", settings=_SETTINGS).data.decode()
+
+    def _work(self) -> None:
+        wait = FIRST_SECONDS
+        open_corrections = True
+        while not self._stop.wait(wait):
+            wait = EVERY_SECONDS
+            try:
+                if open_corrections:
+                    self._rollups.finish_corrections()
+                    open_corrections = False
+                while not self._stop.is_set():
+                    begin = time.monotonic()
+                    if not self._rollups.step():
+                        self._retention.step()
+                        break
+                    self._stop.wait(time.monotonic() - begin)
+            except EngineError as error:
+                # A full disk, a query over its memory: the next round tries again.
+                self._count("upkeep_failed", 1)
+                logger.warning("history upkeep failed, trying again: %s", str(error)[:300])
