@@ -54,11 +54,16 @@ async def aggregates(
         Problem: 422 when more would be read than may be, or one interval has more than ``PIECE`` values.
     """
     uncertain = not configuration.treat_uncertain_as_bad
-    before = await reader.before(grid.start, uncertain=uncertain)
+    before, behind, (run, more) = await asyncio.gather(
+        reader.before(grid.start, uncertain=uncertain),
+        reader.after(grid.end, uncertain=uncertain),
+        reader.read(grid.start, grid.end, PIECE),
+    )
     found: list[Results] = []
     start = grid.start
     while start < grid.end:
-        run, more = await reader.read(start, grid.end, PIECE)
+        if start > grid.start:
+            run, more = await reader.read(start, grid.end, PIECE)
         budget.take(len(run))
         end = grid.end
         if more:
@@ -66,7 +71,7 @@ async def aggregates(
             if end == start:
                 raise too_many(f"one interval has more than {PIECE} values: take a shorter step")
             run = run.part(slice(0, int(np.searchsorted(run.times, end))))
-        after = await reader.after(end, uncertain=uncertain)
+        after = await reader.after(end, uncertain=uncertain) if end < grid.end else behind
         piece = Grid(start, end, grid.step)
         whole = joined([run for run in (before, run, after) if len(run)] or [before])
         found.append(

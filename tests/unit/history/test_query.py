@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gongfu.kernel.block import Columns
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.points import ValueType
-from gongfu.kernel.times import MAX_NS
+from gongfu.kernel.times import MAX_NS, format_rfc3339
 from gongfu.store.history.directory import PointInfo
 from gongfu.store.history.documents import SeriesQuery, json_qualities, json_times, json_values
 from gongfu.store.history.query import HistoryQueries, plain_message, problem_of
@@ -145,6 +147,13 @@ def test_values_in_json() -> None:
     assert json_times(np.array([1_700_000_000_123_456_789]), milliseconds=True) == [1_700_000_000_123]
     assert json_times(np.array([1_700_000_000_123_456_789]), milliseconds=False) == ["2023-11-14T22:13:20.123456789Z"]
     assert json_qualities(np.array([0, 0x41, 0x81], "u1")) == ["good", "uncertain", "bad"]
+
+
+@given(
+    st.lists(st.integers(0, MAX_NS // 10**9).flatmap(lambda n: st.sampled_from([n * 10**9, n * 10**6, n * 1000, n])))
+)
+def test_times_in_json_are_those_of_the_slow_way(times: list[int]) -> None:
+    assert json_times(np.array(times, np.int64), milliseconds=False) == [format_rfc3339(time) for time in times]
 
 
 def test_failures_as_problems() -> None:
