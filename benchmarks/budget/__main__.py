@@ -22,7 +22,7 @@ from benchmarks.ingest.processes import usage
 from benchmarks.ingest.throughput import run_load
 from demo.node import NodeProcess, Ports, free_port, write_configuration
 
-SAMPLES_PER_S = 250
+SAMPLES_PER_S = 100
 # Name: form of the payload, topic, path of the asset of the points, points a message, unacknowledged messages.
 FORMS: dict[str, tuple[str, str, str, int, int]] = {
     "json": ("json", "v1/devices/me/telemetry", "bench/{device}", 20, 8),
@@ -108,7 +108,7 @@ def _start(root: Path, spy: str | None, pid: int, seconds: float) -> dict[str, "
         kind = row.name.partition("-")[0]
         if kind in STAGES and kind not in started:
             command = [spy, "record", "--pid", str(row.pid), "--duration", str(max(1, int(seconds)))]
-            command += ["--rate", str(SAMPLES_PER_S), "--format", "raw", "--nonblocking"]
+            command += ["--rate", str(SAMPLES_PER_S), "--format", "raw"]
             command += ["--output", str(root / f"{kind}.folded")]
             started[kind] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(0.5)

@@ -59,20 +59,22 @@ def sparkplug_payloads(points: int = POINTS_PER_MESSAGE) -> Callable[[int, int],
 def sparkplug_alias_payloads(points: int = POINTS_PER_MESSAGE, *, birth: bool = False) -> Callable[[int, int], bytes]:
     """Return a function of (variant, time in ms) to a Sparkplug B payload whose metrics have an alias and a time each;
     those of a birth have a name and a data type as well."""
-    rows = signal_rows(points, VARIANTS)
+    bodies: list[list[bytes]] = []
+    for row in signal_rows(points, VARIANTS):
+        # The payload without its times, cut where they stand. Payload: timestamp = 1, metrics = 2.
+        segments: list[bytes] = [b"\x08"]
+        behind = b""
+        for i, value in enumerate(row):
+            # Metric: name = 1, alias = 2, timestamp = 3 (six bytes), datatype = 4, double_value = 13 (fixed64).
+            name = f"p{i:02d}".encode()
+            head = (b"\x0a" + bytes([len(name)]) + name if birth else b"") + b"\x10" + varint(i + 1) + b"\x18"
+            tail = (b"\x20" + bytes([_DOUBLE]) if birth else b"") + b"\x69" + struct.pack("<d", value)
+            segments.append(behind + b"\x12" + varint(len(head) + 6 + len(tail)) + head)
+            behind = tail
+        bodies.append([*segments, behind])
 
     def make(variant: int, time_ms: int) -> bytes:
-        moment = varint(time_ms)
-        parts = [b"\x08" + moment]
-        for i, value in enumerate(rows[variant % VARIANTS]):
-            # Metric: name = 1, alias = 2, timestamp = 3, datatype = 4, double_value = 13 (fixed64).
-            name = f"p{i:02d}".encode()
-            metric = (b"\x0a" + bytes([len(name)]) + name) if birth else b""
-            metric += b"\x10" + varint(i + 1) + b"\x18" + moment
-            metric += b"\x20" + bytes([_DOUBLE]) if birth else b""
-            metric += b"\x69" + struct.pack("<d", value)
-            parts.append(b"\x12" + varint(len(metric)) + metric)
-        return b"".join(parts) + b"\x18" + varint(variant % 256)
+        return b"%b\x18%b" % (varint(time_ms).join(bodies[variant % VARIANTS]), varint(variant % 256))
 
     return make
 

@@ -38,6 +38,8 @@ from gongfu.kernel.times import MILLISECOND, SECOND, Clock
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
+# The hot path knows the members of the enumeration by a name of its own: a third of the cost of looking them up.
+_JSON, _SPARKPLUG = Form.JSON, Form.SPARKPLUG
 _RECEIPTS = [Receipt(n) for n in range(257)]
 
 
@@ -186,12 +188,13 @@ class Columniser:
         """Take one payload (see ``Intake.submit``)."""
         document: Any = None
         if (
-            (form is Form.JSON or form is Form.SPARKPLUG)
-            and self._quick
+            (form is _JSON or form is _SPARKPLUG)
+            and not self._accumulator.overfull
+            and not self._closing
             and writer.device not in self._parked
             and len(payload) <= self._max_bytes
         ):
-            if form is Form.SPARKPLUG:
+            if form is _SPARKPLUG:
                 template = self._reader.template(writer.device, context, len(payload))
                 if template is not None:
                     self.points_in += template.layout.count
@@ -225,10 +228,6 @@ class Columniser:
         """Judge payloads by themselves that did not fit the layout they seemed to have."""
         for given in refused:
             self._take(Job(*given))
-
-    @property
-    def _quick(self) -> bool:
-        return not (self._accumulator.overfull or self._closing)
 
     def _write_known(
         self, writer: Writer, table: PointTable, document: dict[str, Any], received: int, done: Done | None
