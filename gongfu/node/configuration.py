@@ -58,6 +58,8 @@ class HistorySettings:
         user: user name.
         password: its password.
         cluster: name of the ClickHouse cluster behind ``url``; empty for one server.
+        retention_seconds: how long points are kept by source time, 0 for ever; of the embedded history.
+        rollup_retention_seconds: the same for roll-ups.
     """
 
     url: str = ""
@@ -65,6 +67,8 @@ class HistorySettings:
     user: str = "default"
     password: str = ""
     cluster: str = ""
+    retention_seconds: float = 0.0
+    rollup_retention_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,15 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "telemetry": {f.name: type(f.default) for f in msgspec.structs.fields(TelemetrySettings)},
     "quotas": {f.name: type(f.default) for f in msgspec.structs.fields(QuotaSettings)},
     "nats": {"servers": list, "token": str},
-    "history": {"url": str, "urls": list, "user": str, "password": str, "cluster": str},
+    "history": {
+        "url": str,
+        "urls": list,
+        "user": str,
+        "password": str,
+        "cluster": str,
+        "retention": str,
+        "rollup_retention": str,
+    },
     "records": {"url": str},
     "block_log": {"max_age": str, "max_bytes": str, "replicas": int},
     "worker": {f.name: type(f.default) for f in msgspec.structs.fields(WorkerSettings)},
@@ -308,6 +320,9 @@ def _quotas(given: dict[str, Any], where: Where) -> QuotaSettings:
     return QuotaSettings(**given)
 
 
+_LEAST_RETENTION = 86_400
+
+
 def _history(given: dict[str, Any], where: Where) -> HistorySettings:
     if given.get("url"):
         _url(given["url"], ("http", "https"), where("history", "url"))
@@ -321,6 +336,16 @@ def _history(given: dict[str, Any], where: Where) -> HistorySettings:
             raise ConfigurationError(f"{where('history', 'cluster')}: needs url, an address of the cluster")
         if not _CLUSTER_NAME.fullmatch(cluster):
             raise ConfigurationError(f"{where('history', 'cluster')}: 1 to 64 letters, digits, _, - or .")
+    for key in ("retention", "rollup_retention"):
+        if text := given.pop(key, ""):
+            if urls or given.get("url"):
+                raise ConfigurationError(f"{where('history', key)}: only for the node's own history")
+            try:
+                given[f"{key}_seconds"] = parse_seconds(text)
+            except ValueError as error:
+                raise ConfigurationError(f"{where('history', key)}: {error}") from None
+            if given[f"{key}_seconds"] < _LEAST_RETENTION:
+                raise ConfigurationError(f"{where('history', key)}: must be at least 1d")
     return HistorySettings(urls=urls, **given)
 
 

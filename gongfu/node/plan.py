@@ -72,6 +72,8 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         history_password=history.password if own_history else secret_of(directory.secrets / "history-password"),
         history_urls=history.urls,
         history_cluster=history.cluster,
+        history_retention=history.retention_seconds,
+        history_rollup_retention=history.rollup_retention_seconds,
         records_url=configuration.records_url or directory.records_url,
         mqtt=configuration.mqtt,
         web=configuration.web,

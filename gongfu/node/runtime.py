@@ -93,6 +93,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     # Several history nodes that share the series, or none; ``history_url`` is then the first of them.
     history_urls: tuple[str, ...] = ()
     history_cluster: str = ""
+    # Seconds by source time, 0 for ever; of the embedded history.
+    history_retention: float = 0.0
+    history_rollup_retention: float = 0.0
     worker: WorkerSettings = WorkerSettings()
     # Name of this machine in a cluster; empty on a node of one machine.
     instance: str = ""

@@ -16,6 +16,7 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.node.runtime import Runtime, load_runtime, report_ready
 from gongfu.store.history.engine import DirectoryInUse, EngineError
 from gongfu.store.history.node import HistoryNode
+from gongfu.store.history.retention import Keep
 
 logger = logging.getLogger("gongfu.history")
 
@@ -55,6 +56,7 @@ def main() -> int:
             address.port or 0,
             runtime.history_user,
             runtime.history_password,
+            keep=Keep(runtime.history_retention, runtime.history_rollup_retention),
         )
     except (DirectoryInUse, EngineError, OSError) as error:
         logger.error("history cannot start: %s", error)
