@@ -23,9 +23,9 @@ from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import Clock
 from gongfu.reason.alarms.ledger import AlarmLedger
 from gongfu.reason.alarms.types import AlarmEvent
-from gongfu.reason.compiler import Compiler, Program
+from gongfu.reason.compiler import Compiled, Compiler, Program
 from gongfu.reason.models.runner import BindingStatus, ModelRunner
-from gongfu.reason.rules.engine import RuleEngine
+from gongfu.reason.rules.engine import RuleEngine, series_in
 from gongfu.reason.rules.transitions import Transition
 from gongfu.reason.status import BindingState, RuleState
 from gongfu.store.twins.checkpoint import CheckpointError, CheckpointStore
@@ -34,6 +34,8 @@ from gongfu.store.twins.latest import Twins
 logger = logging.getLogger(__name__)
 
 OUTSTANDING_BLOCKS = 64
+# State up to this is copied for a checkpoint, so that nothing waits; beyond it, memory counts more.
+COPY_BYTES = 128 * 1024 * 1024
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _FORMAT = 1
 
@@ -116,7 +118,7 @@ class ReasonPipeline:
         async with self._lock:
             stored = await self._read_checkpoint()
             now = self._clock.now_ns()
-            program = await asyncio.to_thread(self._compiler.rules)
+            program = await asyncio.to_thread(self._compiler.rules, _compiled(*stored) if stored else None)
             bindings, self._bindings = await asyncio.to_thread(self._compiler.bindings, now)
             self._elsewhere = self._compiler.elsewhere(bindings)
             transitions: list[Transition] = []
@@ -127,6 +129,7 @@ class ReasonPipeline:
                     logger.error("the checkpoint does not fit (%s); reading the log from its start", error)
                     self.twins, self.engine, self.runner = Twins(), RuleEngine(), ModelRunner()
                     self._positions, stored = {}, None
+                    program = await asyncio.to_thread(self._compiler.rules)
             if stored is None:
                 transitions = self.engine.assign(program.assignments(), self.twins, now)
                 self.runner.bind(bindings)
@@ -152,13 +155,16 @@ class ReasonPipeline:
 
         self.twins = Twins.restore(part("twins."), document["twins"])
         self.runner.restore(bindings, part("models."), document["models"])
-        transitions = self.engine.restore(program.assignments(), part("rules."), document["rules"], self.twins, now)
+        before = _compiled(arrays, document)
+        assignments = program.assignments(before.series_of if before else None)
+        transitions = self.engine.restore(assignments, part("rules."), document["rules"], self.twins, now)
         self._positions = {int(key): int(value) for key, value in document["positions"].items()}
         return transitions
 
     def _adopt(self, program: Program) -> None:
         self._rule_errors = program.errors(self._program)
         self._program = program
+        program.settle()
         self._mark_known(program.highest, slice(0, program.highest + 1))
 
     def _mark_known(self, highest: int, which: Any) -> None:
@@ -243,20 +249,26 @@ class ReasonPipeline:
         points = await self._insist("records", lambda: asyncio.to_thread(self._compiler.points, series))
         self._mark_known(series[-1], series)
         assert self._program is not None
-        if self._program.add(points):
+        if lacking := self._program.add(points):
             self._rule_errors = self._program.errors(None)
-            now = self._clock.now_ns()
-            await self._commit(self.engine.assign(self._program.assignments(), self.twins, now))
+            transitions = self.engine.extend(lacking, self.twins, self._clock.now_ns())
+            self._program.settle()
+            await self._commit(transitions)
         self.points_came.set()
 
     async def reload_rules(self) -> None:
         """Compile the rules anew and let them take over; points are matched while no block is taken."""
         async with self._lock:
-            program = await self._insist("records", lambda: asyncio.to_thread(self._compiler.rules))
+            before = self._program and Compiled.read(self._program.document(), self.engine.series_of)
+            program = await self._insist("records", lambda: asyncio.to_thread(self._compiler.rules, before))
             self._sound = False
-            self._adopt(program)
             now = self._clock.now_ns()
-            await self._commit(self.engine.assign(program.assignments(), self.twins, now))
+            if program.extends(self.engine.rules):
+                transitions = self.engine.extend(program.lacking(), self.twins, now)
+            else:
+                transitions = self.engine.assign(program.assignments(self.engine.series_of), self.twins, now)
+            self._adopt(program)
+            await self._commit(transitions)
             self._sound = True
             self._dirty = True
 
@@ -272,9 +284,9 @@ class ReasonPipeline:
             self._dirty = True
 
     async def points_were_deleted(self) -> bool:
-        """Return whether there are fewer points than the rules were compiled for."""
+        """Return whether a point may have gone or moved since the rules were compiled."""
         program = self._program
-        return program is not None and await asyncio.to_thread(self._compiler.count) < program.points
+        return program is not None and await asyncio.to_thread(self._compiler.revision) != program.revision
 
     async def tick(self, now: int, floor: int) -> None:
         """Let time pass; call it when all blocks up to ``now`` were taken. See ``RuleEngine.tick``."""
@@ -349,8 +361,15 @@ class ReasonPipeline:
                 return False
             if self._outputs:
                 await asyncio.wait(self._outputs)
-            arrays, document = self._snapshot()
+            large = self.twins.nbytes + self.engine.nbytes > COPY_BYTES
+            arrays, document = self._snapshot(copy=not large)
             self._dirty = False
+            if large:
+                # State of this size is not copied: the blocks wait in the log while it is written.
+                return await self._save(arrays, document)
+        return await self._save(arrays, document)
+
+    async def _save(self, arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> bool:
         try:
             await self._ownership.valid()
             await self._checkpoints.save(arrays, document)
@@ -362,16 +381,18 @@ class ReasonPipeline:
         self._counters.add("checkpoints")
         return True
 
-    def _snapshot(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def _snapshot(self, *, copy: bool) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         arrays: dict[str, NDArray[Any]] = {}
         document: dict[str, Any] = {"format": _FORMAT, "positions": {str(k): v for k, v in self._positions.items()}}
         for name, (columns, rest) in {
-            "twins": self.twins.snapshot(),
-            "rules": self.engine.snapshot(),
+            "twins": self.twins.snapshot(copy=copy),
+            "rules": self.engine.snapshot(copy=copy),
             "models": self.runner.snapshot(),
         }.items():
             arrays.update((f"{name}.{key}", column) for key, column in columns.items())
             document[name] = rest
+        if self._program is not None:
+            document["program"] = self._program.document()
         return arrays, document
 
     def waiting_bindings(self) -> bool:
@@ -409,6 +430,14 @@ class ReasonPipeline:
             "alarms_withheld": float(self.engine.alarms_withheld()),
             "model_outputs_outstanding": float(len(self._outputs)),
         }
+
+
+def _compiled(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> Compiled | None:
+    """Return what the program of a checkpoint matched; None when it does not tell (versions before 0.3)."""
+    if "program" not in document:
+        return None
+    columns = {name.removeprefix("rules."): column for name, column in arrays.items() if name.startswith("rules.")}
+    return Compiled.read(document["program"], lambda rule: series_in(columns, rule))
 
 
 def _by_partition(outputs: Columns, partition: int, elsewhere: Mapping[int, int]) -> list[tuple[int, Columns]]:

@@ -68,11 +68,15 @@ class RuleEngine:
         """Samples left out because a newer one had been evaluated."""
         return self._out_of_order + sum(table.out_of_order for table in self._tables.values())
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns of state."""
+        return sum(column.nbytes for table in self._tables.values() for column in table.carried().values())
+
     def series_of(self, rule: int) -> NDArray[np.uint32]:
-        """Return the series a rule applies to, ascending."""
+        """Return the series a rule applies to, in the order of its instances."""
         table = self._tables[self._assignments[rule].rule.kind]
-        at = next(position for position, mine in enumerate(table.rules) if mine.id == rule)
-        return np.sort(table.series[table.rule == at])
+        return _series_in(table.carried(), rule)
 
     def assign(
         self,
@@ -341,3 +345,22 @@ class RuleEngine:
             for kind in Kind
         }
         return self.assign(assignments, twins, now, carried)
+
+
+def series_in(columns: dict[str, NDArray[Any]], rule: int) -> NDArray[np.uint32]:
+    """Return the series a rule applies to in a snapshot of an engine, in the order of its instances."""
+    for kind in Kind:
+        part = {name: columns.get(f"{kind}.{name}") for name in ("rule", "rule_id", "series")}
+        if all(column is not None for column in part.values()):
+            series = _series_in(part, rule)
+            if len(series):
+                return series
+    return np.zeros(0, dtype=np.uint32)
+
+
+def _series_in(columns: dict[str, Any], rule: int) -> NDArray[np.uint32]:
+    at = np.flatnonzero(columns["rule_id"] == rule)
+    if not len(at):
+        return np.zeros(0, dtype=np.uint32)
+    mine = columns["rule"] == at[0]
+    return columns["series"] if bool(mine.all()) else columns["series"][mine]

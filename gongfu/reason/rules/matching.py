@@ -2,14 +2,13 @@
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 from sqlalchemy import Connection
 
 from gongfu.kernel.points import ValueType
-from gongfu.reason.rules.instances import Assignment, fits
+from gongfu.reason.rules.instances import fits
 from gongfu.reason.rules.patterns import asset_pattern, is_glob, point_pattern
 from gongfu.reason.rules.records import PointRow, points_for
 from gongfu.reason.rules.types import Rule
@@ -21,10 +20,22 @@ _REMEMBERED = 10_000
 
 @dataclass(slots=True)
 class Matches:
-    """Points found for one rule: their series, and how many were left out because they hold text."""
+    """Points found for one rule.
+
+    Attributes:
+        series: those the engine does not have yet.
+        texts: how many were left out because they hold text.
+        settled: how many the engine has.
+    """
 
     series: "array[int]" = field(default_factory=lambda: array("I"))
     texts: int = 0
+    settled: int = 0
+
+    @property
+    def count(self) -> int:
+        """Number of points the rule applies to."""
+        return self.settled + len(self.series)
 
 
 class RuleBook:
@@ -65,24 +76,30 @@ class RuleBook:
             self._of_asset.clear()
         return self._of_asset.setdefault((tenant, path), [(point_pattern(rule.point), rule) for rule in rules])
 
-    def compile(self, connection: Connection, mine: Callable[[PointRow], bool] | None = None) -> dict[int, Matches]:
-        """Return the points of each rule among all that the records know, or those that are ``mine``; every rule has
-        an entry."""
-        points = points_for(connection, ((rule.tenant, rule.asset) for rule in self.rules.values()))
-        found = self.match(points if mine is None else filter(mine, points))
-        return {rule: found.get(rule, Matches()) for rule in self.rules}
+    def compile(
+        self,
+        connection: Connection,
+        mine: Callable[[PointRow], bool] | None = None,
+        rules: Collection[int] | None = None,
+        after: int = 0,
+    ) -> dict[int, Matches]:
+        """Return the points of rules among all that the records know; every rule has an entry.
 
-    def assignments(self, matches: dict[int, Matches]) -> list[Assignment]:
-        """Return what the engine takes."""
-        return [
-            Assignment(rule, np.unique(np.array(matches[key].series, dtype=np.uint32)))
-            for key, rule in self.rules.items()
-        ]
+        Args:
+            connection: the records.
+            mine: points to consider, default all.
+            rules: ids of the rules, default all.
+            after: only series ids beyond this.
+        """
+        wanted = [rule for rule in self.rules.values() if rules is None or rule.id in rules]
+        points = points_for(connection, ((rule.tenant, rule.asset) for rule in wanted), after)
+        found = self.match(points if mine is None else filter(mine, points))
+        return {rule.id: found.get(rule.id, Matches()) for rule in wanted}
 
 
 def why_none(rule: Rule, matches: Matches) -> str:
     """Return why a rule applies to nothing; empty when it applies to something."""
-    if matches.series:
+    if matches.count:
         return ""
     if matches.texts:
         return f"its {matches.texts} points hold text; a {rule.kind} rule needs numbers"

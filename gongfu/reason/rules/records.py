@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from gongfu.reason.rules.patterns import is_glob, literal_prefix
 from gongfu.reason.rules.types import Kind, Priority, Rule, RuleBody, parse_condition
-from gongfu.registry.tables import asset, point
+from gongfu.registry.tables import asset, audit, point
 from gongfu.store.records.engine import Key, metadata
 
 rule = Table(
@@ -161,15 +161,16 @@ def _rows(connection: Connection, query: Any) -> Iterator[PointRow]:
         yield PointRow(row.series, row.tenant_id, row.path, row.name, row.value_type, row.unit, row.asset_id)
 
 
-def points_for(connection: Connection, patterns: Iterable[tuple[int, str]]) -> Iterator[PointRow]:
-    """Yield every point that may be below one of the patterns ``(tenant, asset pattern)``, each once, by series.
+def points_for(connection: Connection, patterns: Iterable[tuple[int, str]], after: int = 0) -> Iterator[PointRow]:
+    """Yield every point that may be below one of the patterns ``(tenant, asset pattern)``, each once, by series; only
+    series ids beyond ``after``.
 
     Only the literal beginning of a pattern is searched for; the caller matches the rest.
     """
     wanted = sorted(set(patterns))
     if not wanted:
         return
-    query = _POINTS
+    query = _POINTS.where(point.c.id > after) if after else _POINTS
     if len(wanted) <= _MAX_SEARCHES:
         searches = [and_(asset.c.tenant_id == tenant, _may_match(pattern)) for tenant, pattern in wanted]
         query = query.where(or_(*searches))
@@ -191,7 +192,17 @@ def points_by_series(connection: Connection, series: Sequence[int]) -> list[Poin
     return found
 
 
-def count_points(connection: Connection) -> tuple[int, int]:
-    """Return the number of points and their greatest id; they change when points come or go."""
-    row = connection.execute(select(func.count(), func.coalesce(func.max(point.c.id), 0)).select_from(point)).one()
-    return int(row[0]), int(row[1])
+def newest_point(connection: Connection) -> int:
+    """Return the greatest series id, 0 when there is none."""
+    return int(connection.execute(select(func.coalesce(func.max(point.c.id), 0))).scalar_one())
+
+
+def revision(connection: Connection) -> int:
+    """Return a number that changes when a point may have gone or its asset may have got another path.
+
+    Both are writes of the API, which the audit has; new points are told by ``newest_point``. Counting points instead
+    would walk millions of rows.
+    """
+    moved = and_(audit.c.action == "asset.update", audit.c.detail.like("%path%"))
+    query = select(audit.c.id).where(or_(audit.c.action.in_(("asset.delete", "point.delete")), moved))
+    return int(connection.execute(query.order_by(audit.c.id.desc()).limit(1)).scalar() or 0)
