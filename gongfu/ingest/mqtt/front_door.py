@@ -180,7 +180,7 @@ def open_front_door(
         for other in list(abandoned(directory, settings.doors)):
             log.info("the sessions of a front door that is no longer started are taken over: %s", other.name)
             take_over(database, other)
-    kept = load(database)
+    kept = load(database, settings.door)
     database.close()
     thread = CommitThread(path, loop, counters)
     journal = SqliteJournal(thread, settings.door)

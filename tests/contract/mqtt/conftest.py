@@ -68,6 +68,11 @@ class Door:
 
     def start(self) -> None:
         """Start and wait until it serves."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start."""
         file = self.directory / f"settings-{self.number}.json"
         file.write_text(json.dumps(self.settings))
         with self.log.open("a") as log:
@@ -78,6 +83,10 @@ class Door:
                 stderr=log,
                 text=True,
             )
+
+    def wait(self) -> None:
+        """Wait until it serves."""
+        assert self.process is not None
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"the front door ended: {self.log.read_text()}"

@@ -15,6 +15,7 @@ from typing import Any
 import uvloop
 
 from gongfu.bus.connection import BusAddress, open_bus
+from gongfu.ingest.admission.quota import Defaults, Override, Policy, Quota
 from gongfu.ingest.mqtt.access import DeviceAccess, Refusal
 from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.front_door import DoorSettings, FrontDoor, open_front_door
@@ -51,6 +52,7 @@ class FileIntake(QuietIntake):
         elif payload.startswith(SHED):
             receipt = Receipt(0, {}, {"log_unavailable": 1})
         else:
+            self.points_in += 1
             row = [writer.name, form.name, payload.decode("latin-1"), received, context]
             self._file.write(json.dumps(row) + "\n")
         if done is None:
@@ -92,7 +94,19 @@ async def serve(settings: dict[str, Any]) -> None:
     number, doors = settings.get("door", 0), settings.get("doors", 1)
     intake = FileIntake(directory / f"intake-{number}.jsonl", loop)
     door: FrontDoor = open_front_door(
-        DoorSettings(directory, addresses, limits, settings.get("max_connections", 1000), number, doors),
+        DoorSettings(
+            directory,
+            addresses,
+            limits,
+            settings.get("max_connections", 1000),
+            number,
+            doors,
+            Defaults(
+                quota_of(settings.get("device_quota", {})),
+                quota_of(settings.get("tenant_quota", {})),
+                settings.get("max_delay_s", 3600.0),
+            ),
+        ),
         intake,
         Table(settings["devices"]),
         counters,
@@ -100,18 +114,27 @@ async def serve(settings: dict[str, Any]) -> None:
     services = None
     if "nats" in settings:
         bus = await open_bus(BusAddress((settings["nats"],), settings["token"]), f"door-{number + 1}")
-        services = NodeServices(bus, Subjects("test"), door, lambda _: None)
+        name = f"door-{number + 1}"
+        services = NodeServices(bus, Subjects("test"), door, lambda _: None, name)
         await services.start()
+        await door.join(bus, Subjects("test"), name)
     tls = None
     if settings.get("tls") is not None:
         tls = server_tls(settings["certificate"], settings["key"], settings["ca"])
     await door.listen(tls)
 
     def control() -> None:
-        """Lines on standard input: ``saturate``, ``flow``, ``counters``."""
+        """Lines on standard input: ``saturate``, ``flow``, ``free`` (device 1 has no quota any more), ``counters``."""
         command = sys.stdin.readline().strip()
         if command == "counters":
-            print(json.dumps({**counters.snapshot(), **door.gauges()}), flush=True)
+            refused = {f"refused.{reason}": 0 for _, _, reason in intake.refused}
+            for _, _, reason in intake.refused:
+                refused[f"refused.{reason}"] += 1
+            print(json.dumps({**counters.snapshot(), **door.gauges(), **refused}), flush=True)
+        elif command == "free":
+            door.context.admission.change((1, 1), Override(0.0, 0.0, 0.0))
+            door.context.fair.changed()
+            print("{}", flush=True)
         elif command in ("saturate", "flow"):
             intake.saturated = command == "saturate"
             print("{}", flush=True)
@@ -124,6 +147,10 @@ async def serve(settings: dict[str, Any]) -> None:
     await door.close()
     if services is not None:
         await services.stop()
+
+
+def quota_of(figures: dict[str, Any]) -> Quota:
+    return Quota(**{**figures, "policy": Policy(figures.get("policy", "delay"))})
 
 
 def fingerprint(der: bytes) -> str:

@@ -60,6 +60,7 @@ class Broker:
         session = self.add(record.key, record.tenant, record.prefix, record.expiry, record.identifier)
         session.ends = record.ends or self._end_of(session)
         session.epoch = record.epoch
+        session.home = record.home
         if record.claim:
             session.arriving = Arriving(record.claim, record.claim_ordinal, -4 * ROOM)
             session.arriving.seen.update(delivery.message.uid for delivery in record.deliveries)

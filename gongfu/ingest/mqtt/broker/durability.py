@@ -23,6 +23,7 @@ class SessionRecord:
         epoch: when its client last connected; of two front doors that keep one session, the later has the right one.
         claim: front door that still has messages for it, or empty.
         claim_ordinal: ordinal of the last delivery that has come from there.
+        home: index of the front door from whose journal it has been taken over, or -1.
     """
 
     identifier: int
@@ -34,6 +35,7 @@ class SessionRecord:
     epoch: int = 0
     claim: str = ""
     claim_ordinal: int = 0
+    home: int = -1
     subscriptions: list["Subscription"] = field(default_factory=list)
     deliveries: list["Delivery"] = field(default_factory=list)
     received: dict[int, int] = field(default_factory=dict)

@@ -104,10 +104,15 @@ class Router:
             durable |= self._route_away(tenant, matched, message)
         return durable
 
-    def take(self, tenant: int, message: Message, direct: bool, groups: Sequence[GroupKey]) -> None:
-        """Deliver what another front door has routed here."""
+    def take(
+        self, tenant: int, message: Message, direct: bool, groups: Sequence[GroupKey], home: int | None = None
+    ) -> None:
+        """Deliver what another front door has routed here, only to sessions of one ``home`` if that is given."""
         matched = self.tenant(tenant).trie.match(message.topic)
-        if direct:
+        if direct and home is not None:
+            of_home = {session: items for session, items in matched.direct.items() if session.home == home}
+            self._route_direct(Matched(of_home), message, None)
+        elif direct:
             self._route_direct(matched, message, None)
         for key in groups:
             group = next((group for group in matched.groups if group.key == key), None)

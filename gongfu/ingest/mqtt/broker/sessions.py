@@ -58,6 +58,7 @@ class Session:
         ends: UTC ns at which it ends while offline, 0 while online.
         will: will of the present connection.
         epoch: when its client last connected, UTC us.
+        home: index of the front door, no longer started, from whose journal it has been taken over, or -1.
         arriving: set while another front door still has messages for it.
     """
 
@@ -70,6 +71,7 @@ class Session:
         "ends",
         "epoch",
         "expiry",
+        "home",
         "identifier",
         "link",
         "prefix",
@@ -88,6 +90,7 @@ class Session:
         self.expiry = expiry
         self.ends = 0
         self.epoch = 0
+        self.home = -1
         self.arriving: Arriving | None = None
         self.link: Link | None = None
         self.will: WillRecord | None = None
@@ -133,5 +136,14 @@ class Session:
         """Return the durable form of the session itself."""
         claim, ordinal = ("", 0) if self.arriving is None else (self.arriving.source, self.arriving.ordinal)
         return SessionRecord(
-            self.identifier, self.key, self.tenant, self.prefix, self.expiry, self.ends, self.epoch, claim, ordinal
+            self.identifier,
+            self.key,
+            self.tenant,
+            self.prefix,
+            self.expiry,
+            self.ends,
+            self.epoch,
+            claim,
+            ordinal,
+            self.home,
         )

@@ -63,12 +63,13 @@ class SqliteJournal:
 
     def new_identifier(self) -> int:
         """Return an identifier greater than all before, also those before a restart."""
-        self._last += 1 << 10
+        self._last = max(self._last + (1 << 10), time.time_ns() // 1000 << 10 | self._last & 1023)
         return self._last
 
     def put_session(self, record: SessionRecord) -> None:
         """Insert or update the session itself (not its parts)."""
-        row = (record.identifier, *record.key, record.tenant, record.prefix, record.expiry, record.ends, self._door)
+        home = record.home if record.home >= 0 else self._door
+        row = (record.identifier, *record.key, record.tenant, record.prefix, record.expiry, record.ends, home)
         self._thread.write(_PUT_SESSION, (*row, record.epoch, record.claim, record.claim_ordinal))
 
     def drop_session(self, identifier: int) -> None:

@@ -16,7 +16,7 @@ from gongfu.ingest.mqtt.journal.schema import open_database
 _OPTIONS = msgspec.msgpack.Decoder(tuple[int, bool, bool, int, int, bool])
 _DELIVERY = msgspec.msgpack.Decoder(tuple[str, int, bool, tuple[int, ...], str])
 
-_SESSION = "SELECT id, device, client_id, tenant, prefix, expiry, ends, epoch, claim, claim_ordinal FROM session"
+_SESSION = "SELECT id, device, client_id, tenant, prefix, expiry, ends, epoch, claim, claim_ordinal, door FROM session"
 # How long it is remembered that a retained message has been cleared.
 CLEARED_NS = 7 * 86_400 * 1_000_000_000
 
@@ -34,8 +34,8 @@ class Kept:
     interest: list[tuple[str, int, str, str, int, int]] = field(default_factory=list)
 
 
-def load(connection: sqlite3.Connection) -> Kept:
-    """Return all that a journal keeps. Messages that no delivery needs, left by a crash, are deleted.
+def load(connection: sqlite3.Connection, door: int = 0) -> Kept:
+    """Return all that the journal of a front door keeps, by its index. Messages that no delivery needs, left by a crash, are deleted.
 
     ``retained`` and ``cleared`` come with the version of the topic; ``forwards`` as (door, ordinal, item) in order;
     ``seen`` as (sender, target, ordinal); ``interest`` as (door, tenant, share, filter, online, kept).
@@ -46,7 +46,7 @@ def load(connection: sqlite3.Connection) -> Kept:
     kept = Kept()
     messages: dict[int, Message] = {}
     for row in connection.execute(_SESSION).fetchall():
-        kept.sessions.append(_session(connection, row, messages))
+        kept.sessions.append(_session(connection, row, messages, door))
     for tenant, topic, body, version in connection.execute("SELECT tenant, topic, body, version FROM retained"):
         if body:
             kept.retained.append((tenant, Message.from_bytes(body), version))
@@ -102,11 +102,13 @@ def _wills(rows: Iterable[tuple[int, str, str, bytes, bytes, int, int]]) -> Iter
 
 def _session(
     connection: sqlite3.Connection,
-    row: tuple[int, int, str, int, str, int, int, int, str, int],
+    row: tuple[int, int, str, int, str, int, int, int, str, int, int],
     messages: dict[int, Message],
+    door: int,
 ) -> SessionRecord:
-    identifier, device, client_id, tenant, prefix, expiry, ends, epoch, claim, ordinal = row
+    identifier, device, client_id, tenant, prefix, expiry, ends, epoch, claim, ordinal, home = row
     record = SessionRecord(identifier, (device, client_id), tenant, prefix, expiry, ends, epoch, claim, ordinal)
+    record.home = home if home != door else -1
     query = "SELECT share, filter, options FROM subscription WHERE session=?"
     for share, topic_filter, options in connection.execute(query, (identifier,)):
         record.subscriptions.append(Subscription(topic_filter, share, *_OPTIONS.decode(options)))

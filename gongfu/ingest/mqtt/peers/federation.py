@@ -174,10 +174,12 @@ class Federation:
     # --- retained ------------------------------------------------------------------------------------------------
 
     def _keep(self, tenant: int, message: Message) -> None:
+        version = self.broker.desk.durability.new_identifier()
+        version = self._retained.following(tenant, message.topic, version)
         if not self.peers:
-            self._retained.keep_alone(tenant, message, self.broker.desk.durability.new_identifier())
+            self._retained.keep_alone(tenant, message, version)
             return
-        row = self._retained.keep(tenant, message, self.broker.desk.durability.new_identifier())
+        row = self._retained.keep(tenant, message, version)
         if row is not None:
             item = encode_item(Keep([row]))
             for peer in self.peers.values():
@@ -313,7 +315,10 @@ class Federation:
             if item.ordinal <= self._seen.get(place, 0):
                 return
             self._seen[place] = item.ordinal
-        self.broker.router.take(item.tenant, Message.from_bytes(item.message), item.direct, item.groups)
+        home = None
+        if item.target in self._former:
+            home = int(item.target.partition("@")[0].removeprefix("door-")) - 1
+        self.broker.router.take(item.tenant, Message.from_bytes(item.message), item.direct, item.groups, home)
         if item.ordinal:
             self.broker.desk.durability.put_seen(item.sender, item.target, item.ordinal)
 

@@ -22,7 +22,7 @@ from gongfu.ingest.mqtt.broker.moving import (
     receive,
     state_of,
 )
-from gongfu.ingest.mqtt.broker.sessions import Session
+from gongfu.ingest.mqtt.broker.sessions import Arriving, Session
 from gongfu.ingest.mqtt.peers.wire import (
     Answer,
     Ask,
@@ -115,7 +115,12 @@ class HandOver:
     def restore(self, now: float) -> None:
         """Go on with sessions that were arriving when this front door ended."""
         for key, session in self._broker.sessions.items():
-            if session.arriving is not None:
+            if session.arriving is None and session.home >= 0:
+                # What is still on its way to the front door it was at may be on its way to this one too.
+                session.arriving = Arriving("", 0)
+                session.arriving.held = False
+                self._arriving[key] = session, now + LONG_PATIENCE_S
+            elif session.arriving is not None:
                 self._arriving[key] = session, now + PATIENCE_S
 
     # --- a client connects here ----------------------------------------------------------------------------------
@@ -517,6 +522,9 @@ class HandOver:
             if self._broker.sessions.get(key) is not session:
                 del self._arriving[key]
                 self._answer_questions(key)
+            elif now > deadline and session.arriving is not None and not session.arriving.source:
+                session.arriving = None
+                del self._arriving[key]
             elif now > deadline:
                 # The older messages come when their front door is back; the session need not wait for them.
                 begin(self._broker, session)

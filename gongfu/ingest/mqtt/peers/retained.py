@@ -34,6 +34,10 @@ class RetainedVersions:
         for tenant, topic, _ in cleared:
             self._cleared[tenant, topic] = None
 
+    def following(self, tenant: int, topic: str, version: int) -> int:
+        """Return a version that is later than the one of a topic: ``version``, unless a clock goes wrong."""
+        return max(version, self._versions.get((tenant, topic), -1) + 1)
+
     def keep(self, tenant: int, message: Message, version: int) -> Row | None:
         """Retain or clear a topic; return the row for the other front doors, None when a later version is here."""
         place = tenant, message.topic

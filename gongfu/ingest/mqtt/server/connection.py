@@ -193,6 +193,11 @@ class Connection(asyncio.Protocol):
         return None if self._transport is None else self._transport.get_extra_info(name)
 
     @property
+    def paused(self) -> bool:
+        """True while the socket is not read."""
+        return self._paused
+
+    @property
     def closed(self) -> bool:
         """True once nothing more will be sent."""
         return self._closed
@@ -314,17 +319,17 @@ class Connection(asyncio.Protocol):
         self._buffer, self._position = b"", 0
         return self._handle(data, position, most, size)
 
-    def refuse(self, reason: str, everything: bool) -> bool:
-        """Refuse some of what is held back (see ``refuse_slice``); return whether there is more."""
+    def refuse(self, reason: str, late: bool, everything: bool) -> bool:
+        """Handle what needs no quota, refuse what may not wait (see ``refuse_slice``); return whether there is more."""
         data, begin = self._buffer, self._position
         self._buffer, self._position = b"", 0
         self.cost = 0
         try:
-            position, refused = refuse_slice(self, data, begin, SLICE_PACKETS, reason, everything)
+            position, handled = refuse_slice(self, data, begin, SLICE_PACKETS, reason, late, everything)
         except PacketError as error:
             self.dialogue.malformed(error)
             return False
-        self.cost = position - begin + PACKET_BYTES * refused
+        self.cost = position - begin + PACKET_BYTES * handled
         return self._rest(data, position)
 
     def _handle(self, data: bytes, position: int, most: int, size: int) -> bool:
@@ -362,13 +367,18 @@ class Connection(asyncio.Protocol):
         ):
             self._stalled = True
             self._hold(data, position)
+            self._nothing_held()  # it waits for its client, not for its turn
         elif position < len(data):
             self._hold(data, position)
             return True
-        elif self._held and self.account is not None:
+        else:
+            self._nothing_held()
+        return False
+
+    def _nothing_held(self) -> None:
+        if self._held and self.account is not None:
             self.account.held_bytes -= self._held
             self._held = 0
-        return False
 
     def _hold(self, data: bytes, position: int) -> None:
         self._buffer, self._position = data, position

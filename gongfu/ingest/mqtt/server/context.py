@@ -55,7 +55,7 @@ class DoorContext:
         self.max_connections = max_connections
         self.loop = loop
         self.admission = Admission(quotas or Defaults(), loop.time)
-        self.fair = FairReader(loop, self.admission, intake, counters)
+        self.fair = FairReader(loop, self.admission, intake, counters, lambda: self.clients)
         self.connections: set[Connection] = set()
         self.clients: set[Connection] = set()
         self.on_client: Callable[[Connection, bool], None] = _ignore

@@ -6,8 +6,10 @@ the socket is all that is kept. docs/overload.md has the rules in words.
 """
 
 import asyncio
+import itertools
+import logging
 import time
-from collections import deque
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gongfu.ingest.admission.account import FAIR_SHARE, Account
@@ -20,6 +22,8 @@ from gongfu.kernel.counters import Counters
 
 if TYPE_CHECKING:
     from gongfu.ingest.mqtt.server.connection import Connection
+
+logger = logging.getLogger(__name__)
 
 # What is handled at once: packets and bytes of one connection; then others have their turn.
 SLICE_PACKETS = 64
@@ -52,8 +56,15 @@ class FairReader:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, admission: Admission, intake: Intake, counters: Counters
+        self,
+        loop: asyncio.AbstractEventLoop,
+        admission: Admission,
+        intake: Intake,
+        counters: Counters,
+        clients: Callable[[], Iterable["Connection"]],
     ) -> None:
+        """``clients`` returns the authenticated connections."""
+        self._clients = clients
         self.admission = admission
         self.pacer = Pacer()
         # When somebody was last read without waiting (loop time); connections set it.
@@ -62,7 +73,8 @@ class FairReader:
         self._intake = intake
         self._counters = counters
         self._queue: FairQueue[Connection] = FairQueue(DIRECT_BYTES)
-        self._parked: dict[Limiter, deque[Connection]] = {}
+        self._parked: dict[Limiter, dict[Connection, None]] = {}
+        self._timers: dict[Limiter, asyncio.TimerHandle] = {}
         self._delayed: set[Account] = set()
         self._scheduled = False
         self._ticking = False
@@ -93,6 +105,13 @@ class FairReader:
         account.waiting += 1
         account.shut = now + SHUT_S
         self._queue.add(account.writer.tenant, account.writer.device, connection)
+        if account.held_bytes > HELD_BYTES and not account.stopped:
+            account.stopped = True
+            self._counters.add("devices_stopped")
+            for other in list(self._clients()):
+                if other.account is account and not other.paused:
+                    other.pause()
+                    self.wait(other, account, now)
         self._schedule()
 
     def changed(self) -> None:
@@ -132,7 +151,12 @@ class FairReader:
                 connection = self._queue.take()
                 if connection is None:
                     return
-                self._serve(connection)
+                try:
+                    self._serve(connection)
+                except Exception:
+                    logger.exception("a connection that had waited could not be served")
+                    connection.drop("error")
+                    self._leave(connection)
                 before, ended = ended, time.perf_counter()
                 self._allowance -= ended - before
             # Part of the work is done later, for many payloads together.
@@ -151,24 +175,23 @@ class FairReader:
             return
         now = self._loop.time()
         self._served_at = now
+        account.turn = now
+        account.roll(now)
         tenant, device = account.writer.tenant, account.writer.device
         if reason := account.over_quota(now):
             if account.over_since is None:
                 account.over_since = now
             everything = account.sheds(reason)
-            more = True
-            if everything or now - account.over_since > self.admission.defaults.max_delay_s:
-                more = connection.refuse(reason, everything)
-                if more and not connection.cost:
-                    # The next message is not to be refused but to wait.
-                    self._park(connection, account, reason, now)
-                    return
-            else:
-                self._park(connection, account, reason, now)
+            late = now - account.over_since > self.admission.defaults.max_delay_s
+            more = connection.refuse(reason, late, everything)
+            full = not more and account.held_bytes > HELD_BYTES and not connection.closed
+            if full or (more and not connection.cost):
+                self._park(connection, account, reason, now, firm=full or late or everything)
                 return
         else:
             more = connection.serve(account.messages_left(now, SLICE_PACKETS), SLICE_BYTES)
-        self._queue.charge(tenant, device, connection.cost)
+        # A turn costs something even when there was nothing to handle: it must pass.
+        self._queue.charge(tenant, device, connection.cost + PACKET_BYTES)
         account.shut = now + SHUT_S
         self._account_delay(connection, account, now)
         if connection.closed:
@@ -176,6 +199,7 @@ class FairReader:
         elif more or account.held_bytes > HELD_BYTES:
             self._queue.add(tenant, device, connection)
         else:
+            account.stopped = False
             self._leave(connection)
             connection.read_on()
 
@@ -186,35 +210,48 @@ class FairReader:
 
     # --- quotas --------------------------------------------------------------------------------------------------
 
-    def _park(self, connection: "Connection", account: Account, reason: str, now: float) -> None:
-        """Let a connection wait until a quota has something again."""
+    def _park(self, connection: "Connection", account: Account, reason: str, now: float, *, firm: bool) -> None:
+        """Let a connection wait until a quota has something again; unless ``firm``, at most for the longest delay."""
         self._account_delay(connection, account, now)
         connection.delay_reason = reason
         limiter = account.limiter if account.limiter.shut > now else account.group.limiter
         parked = self._parked.get(limiter)
         if parked is None:
-            self._parked[limiter] = deque((connection,))
-            self._loop.call_later(max(limiter.shut - now, PAUSE_S), self._unpark, limiter)
-        else:
-            parked.append(connection)
+            parked = self._parked[limiter] = {}
+            self._arm(limiter, now)
+        parked[connection] = None
+        if not firm and account.over_since is not None:
+            due = account.over_since + self.admission.defaults.max_delay_s
+            if due < limiter.shut:
+                self._loop.call_later(max(due - now, 0.0) + PAUSE_S, self._release, connection, limiter)
+
+    def _arm(self, limiter: Limiter, now: float) -> None:
+        timer = self._timers.get(limiter)
+        if timer is not None:
+            timer.cancel()
+        self._timers[limiter] = self._loop.call_later(max(limiter.shut - now, PAUSE_S), self._unpark, limiter)
 
     def _unpark(self, limiter: Limiter) -> None:
-        parked = self._parked.get(limiter)
-        if parked is None:
-            return
         now = self._loop.time()
-        for _ in range(min(_UNPARK, len(parked)) if limiter.shut <= now else 0):
-            connection = parked.popleft()
-            account = connection.account
-            if connection.closed or account is None:
-                self._leave(connection)
-            else:
-                self._queue.add(account.writer.tenant, account.writer.device, connection)
+        parked = self._parked.get(limiter, {})
+        if limiter.shut <= now:
+            for connection in list(itertools.islice(parked, _UNPARK)):
+                self._release(connection, limiter)
         if parked:
-            self._loop.call_later(max(limiter.shut - now, PAUSE_S), self._unpark, limiter)
+            self._arm(limiter, now)
         else:
-            del self._parked[limiter]
-        if len(self._queue):
+            self._parked.pop(limiter, None)
+            self._timers.pop(limiter).cancel()
+
+    def _release(self, connection: "Connection", limiter: Limiter) -> None:
+        parked, account = self._parked.get(limiter), connection.account
+        if parked is None or connection not in parked or account is None:
+            return
+        del parked[connection]
+        if connection.closed:
+            self._leave(connection)
+        else:
+            self._queue.add(account.writer.tenant, account.writer.device, connection)
             self._schedule()
 
     # --- figures and pacing --------------------------------------------------------------------------------------

@@ -65,7 +65,6 @@ async def join(dialogue: "Dialogue", packet: Connect) -> None:
 
 async def _accept(dialogue: "Dialogue", packet: Connect) -> None:
     context = dialogue.context
-    broker = context.broker
     if "authentication_method" in packet.properties:
         raise Refused(Reason.BAD_AUTHENTICATION_METHOD)
     client_id = packet.client_id
@@ -77,8 +76,6 @@ async def _accept(dialogue: "Dialogue", packet: Connect) -> None:
     key: Key = (access.writer.device, client_id)
     prefix = device_prefix(access.writer.name)
     will = _will_of(dialogue, packet, access, key, prefix)
-    if not broker.admits(key):
-        raise Refused(Reason.QUOTA_EXCEEDED)
     peers = context.peers
     if peers is None or not packet.client_id or not peers.must_ask(key):
         _open(dialogue, packet, access, key, will, 0 if peers is None else peers.ticket())
@@ -99,6 +96,8 @@ def _open(
     """Open the session here; no other front door has it any more."""
     connection, context = dialogue.connection, dialogue.context
     broker, limits = context.broker, context.limits
+    if not broker.admits(key):
+        raise Refused(Reason.QUOTA_EXCEEDED)
     if connection.closed or context.stopping:
         return
     requested = packet.properties.get("session_expiry_interval", 0)
@@ -114,7 +113,7 @@ def _open(
     connection.send_maximum = min(properties.get("receive_maximum", 65_535), limits.send_maximum)
     connection.maximum_packet = properties.get("maximum_packet_size", LARGEST_PACKET)
     if packet.version == MQTT_5:
-        connection.receive_maximum = limits.receive_maximum
+        connection.receive_maximum = context.admission.receive_maximum(access.writer, limits.receive_maximum)
     prefix = device_prefix(access.writer.name)
     session, session_present = broker.open(
         key, access.writer.tenant, prefix, packet.clean_start, expiry, will, connection, epoch
@@ -123,7 +122,7 @@ def _open(
     answer: Properties = {}
     if packet.version == MQTT_5:
         answer = {
-            "receive_maximum": limits.receive_maximum,
+            "receive_maximum": connection.receive_maximum,
             "maximum_packet_size": limits.max_packet,
             "topic_alias_maximum": limits.topic_alias_maximum,
         }

@@ -24,49 +24,58 @@ _PUBLISH = PacketType.PUBLISH
 
 
 def refuse_slice(
-    connection: "Connection", data: bytes, position: int, most: int, reason: str, everything: bool
+    connection: "Connection", data: bytes, position: int, most: int, reason: str, late: bool, everything: bool
 ) -> tuple[int, int]:
-    """Refuse up to ``most`` PUBLISH packets; packets of other kinds are handled as ever.
+    """Handle up to ``most`` packets of a device that is over quota: a ping or an acknowledgement needs no quota.
+
+    Args:
+        connection: of the device.
+        data: what was read.
+        position: where to begin.
+        most: number of packets.
+        reason: ``device_quota`` or ``tenant_quota``.
+        late: it is over quota for so long that QoS 0 is refused instead of waiting.
+        everything: the policy is to refuse; QoS 1 and 2 too where the client speaks MQTT 5.
 
     Returns:
-        The position of what was not handled, and the number of refused messages. It ends before a PUBLISH that has to
-        wait: at QoS 1 and 2 unless ``everything`` (the policy is ``shed``) and the client speaks MQTT 5.
+        The position of what was not handled, and the number of packets that were. It ends before a PUBLISH that has to
+        wait.
 
     Raises:
         PacketError: the bytes break the protocol; the connection has to be closed.
     """
-    dialogue, size, refused = connection.dialogue, len(data), 0
+    dialogue, size, handled = connection.dialogue, len(data), 0
     received = dialogue.context.now_ns()
-    while position < size and refused < most:
+    while position < size and handled < most:
         first, body = data[position], position + 2
         if body > size:
             connection.keep(data, position, 2)
-            return size, refused
+            return size, handled
         length = data[position + 1]
         if length > 127:
             length, body = read_length(data, position + 1, size)
             if length == INCOMPLETE:
                 connection.keep(data, position, body - position + 1)
-                return size, refused
+                return size, handled
         if length > connection.limit:
             raise PacketError(Reason.PACKET_TOO_LARGE, "the packet is larger than the maximum packet size")
         end = body + length
         if end > size:
             connection.keep(data, position, end - position)
-            return size, refused
+            return size, handled
         if first >> 4 == _PUBLISH:
-            if first & 6 and not (everything and connection.version == MQTT_5):
-                return position, refused
+            if not (everything and connection.version == MQTT_5 if first & 6 else everything or late):
+                return position, handled
             packet = decode(first, data, connection.version, body, end)
             assert isinstance(packet, Publish)
             _refuse(dialogue, packet, received, reason)
-            refused += 1
         else:
             dialogue.handle(decode(first, data, connection.version, body, end), received)
         position = end
+        handled += 1
         if connection.closed:
             break
-    return position, refused
+    return position, handled
 
 
 def _refuse(dialogue: "Dialogue", packet: Publish, received: int, reason: str) -> None:
