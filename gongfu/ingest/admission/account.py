@@ -35,7 +35,8 @@ class Account:
         delayed: seconds its connections waited, by reason, not yet written to the drop counts.
         delayed_ms: milliseconds its connections have waited since the account was opened, by reason.
         waiting: connections that wait now.
-        held_bytes: bytes that were read and not handled.
+        held_bytes: bytes that were read and wait to be handled.
+        stopped: so many that no connection of the device is read.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Account:
         "over_since",
         "points",
         "shut",
+        "stopped",
         "turn",
         "users",
         "waiting",
@@ -74,6 +76,7 @@ class Account:
         self.delayed_ms: dict[str, int] = {}
         self.waiting = 0
         self.held_bytes = 0
+        self.stopped = False
         self._window = (now, 0, 0, 0)
         self._rates = (0.0, 0.0, 0.0)
 

@@ -12,6 +12,9 @@ from gongfu.ingest.types import Writer
 QuotaKey = tuple[int, int]
 
 
+_LEAST_WINDOW = 16
+
+
 class Admission:
     """Opens and keeps accounts. Pure but for the clock that is passed in; use from one thread.
 
@@ -48,6 +51,20 @@ class Admission:
             self._accounts[writer.device] = account
         account.users += 1
         return account
+
+    def receive_maximum(self, writer: Writer, most: int) -> int:
+        """Return how many messages a device may have unacknowledged: what its quota lets through at once.
+
+        Few enough for the quota to be felt at the sender, and never fewer than ``_LEAST_WINDOW``.
+        """
+        for key, default in (
+            ((writer.tenant, writer.device), self.defaults.device),
+            ((writer.tenant, 0), self.defaults.tenant),
+        ):
+            quota = self._overrides.get(key, NO_OVERRIDE).on(default)
+            if quota.messages > 0:
+                most = min(most, max(_LEAST_WINDOW, int(quota.messages * quota.burst_s)))
+        return most
 
     def leave(self, account: Account) -> None:
         """A connection of the account is gone."""

@@ -33,9 +33,10 @@ class TokenBucket:
         self._level = self.level(now) - amount
 
     def wait(self, now: float) -> float:
-        """Return the seconds until the level is above zero, 0 when it is."""
-        level = self.level(now)
-        return 0.0 if level > 0 else (1e-9 - level) / self.rate
+        """Return the seconds until there is a whole token, 0 when there is."""
+        missing = min(1.0, self.burst) - self.level(now)
+        # Rounding may leave it a hair short when the time has come.
+        return missing / self.rate if missing > 1e-9 * (1.0 + self.rate) else 0.0
 
     def full(self, now: float) -> bool:
         """Return whether nothing has been taken for long enough that this bucket is as good as a new one."""

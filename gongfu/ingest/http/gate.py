@@ -44,7 +44,7 @@ class HttpGate:
             return account
         self.admission.leave(account)
         self._intake.turned_away(writer, reason)
-        seconds = min(_LONGEST_S, max(1, math.ceil(wait)))
+        seconds = min(_LONGEST_S, max(1, math.ceil(wait - 0.001)))
         raise Problem(
             429,
             "quota-exceeded" if reason != FAIR_SHARE else "too-many-requests",
