@@ -18,10 +18,14 @@ PENDING_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class BusAddress:
-    """Where NATS is: one or several URLs, and the token of this node (never logged)."""
+    """Where NATS is: one or several URLs, and the token of this node (never logged).
+
+    With a user the token is that user's password: servers with users take no bare token.
+    """
 
     servers: tuple[str, ...]
     token: str = ""
+    user: str = ""
 
 
 async def open_bus(
@@ -50,7 +54,9 @@ async def open_bus(
 
     return await nats.connect(  # pyright: ignore[reportUnknownMemberType]: nats-py leaves **options untyped
         servers=list(address.servers),
-        token=address.token or None,
+        token=None if address.user else address.token or None,
+        user=address.user or None,
+        password=address.token if address.user else None,
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.25,
