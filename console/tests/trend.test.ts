@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { axesFor } from '../src/trend/axes'
-import { aligned, appendLatest, drawn, emptyLine, gapLimit, lineOf, medianStep, mergeTail, trimmed, type Line } from '../src/trend/columns'
-import { csvOf } from '../src/trend/csv'
+import { aligned, appendLatest, differing, drawn, emptyLine, gapLimit, lineOf, medianStep, mergeTail, trimmed, type Line } from '../src/trend/columns'
+import { aggregateOf, unitOf } from '../src/trend/aggregates'
 import { moved, queryToState, resolveRange, stateToQuery, stepFor, zoomed } from '../src/trend/range'
 
 const line = (times: number[], values: (number | null)[] = times): Line => ({ times, values, qualities: times.map(() => 'good') })
@@ -113,10 +113,25 @@ describe('axes', () => {
   })
 })
 
-describe('csv', () => {
-  it('quotes, keeps names, disarms formulas', () => {
-    const text = csvOf([{ ...column([0], ['=1+1'], [0]), asset_path: '工厂,A', name: 'x"y' }])
-    expect(text).toBe('time,asset,point,unit,value,quality\r\n1970-01-01T00:00:00.000Z,"工厂,A","x""y",K,\'=1+1,good\r\n')
-    expect(csvOf([column([0], [-5])])).toContain(',K,-5,good')
+describe('what is shown of each interval', () => {
+  it('goes through the address', () => {
+    const state = { series: [1], range: { kind: 'follow', preset: '1h' }, live: true, aggregate: 'TimeAverage2', asOf: 1_700_000_000_000 } as const
+    expect(queryToState(stateToQuery({ ...state, series: [1] }))).toEqual(state)
+    expect(queryToState({ p: '1', how: 'DROP', known: 'then' })).toEqual({ series: [1], range: { kind: 'follow', preset: '15m' }, live: true })
+  })
+  it('has the unit of the result', () => {
+    expect([undefined, 'avg', 'count', 'PercentGood', 'DurationGood', 'Total2'].map((how) => unitOf(aggregateOf(how), 'K'))).toEqual(['K', 'K', '', '%', 'ms', 'K.s'])
+  })
+})
+
+describe('corrections', () => {
+  const then = lineOf(column([1, 2, 3, 4], [10, 20, 30, 40]))
+  it('are where what was known differs from what is known', () => {
+    expect(differing(then, lineOf(column([1, 2, 3, 4], [10, 25, 30, 40])))).toEqual([[2, 20]])
+    expect(differing(then, lineOf(column([1, 2, 4], [10, 20, 40])))).toEqual([[3, 30]])
+    expect(differing(then, then)).toEqual([])
+  })
+  it('are not what the later answer does not reach back to', () => {
+    expect(differing(then, lineOf(column([3, 4], [30, 40])))).toEqual([])
   })
 })

@@ -1,6 +1,6 @@
 /** Every call the console makes, by noun. */
 
-import { http, itemsOf, search, send } from './http'
+import { http, itemsOf, search } from './http'
 import type {
   Alarm,
   Asset,
@@ -71,8 +71,6 @@ export const api = {
   series: {
     query: (body: SeriesQuery, signal?: AbortSignal) =>
       http.post<SeriesAnswer>('/series:query?times_format=ms', body, signal ? { signal } : {}),
-    arrow: (body: SeriesQuery) =>
-      send('POST', '/series:query', body, { accept: 'application/vnd.apache.arrow.stream' }).then((r) => r.blob()),
     latest: (series: number[]) => http.post<{ items: LatestOfSeries[] }>('/series:latest', { series }),
   },
   sql: (query: string) => http.post<SqlAnswer>('/sql', { query }),

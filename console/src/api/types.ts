@@ -121,17 +121,18 @@ export interface Point {
   latest: Latest | null
 }
 
-export type Aggregate = 'avg' | 'min' | 'max' | 'count' | 'first' | 'last' | 'minmax'
-
 export interface SeriesQuery {
   series: number[]
   from: string
   to: string
   order?: 'asc' | 'desc'
   limit?: number
-  aggregate?: Aggregate
+  /** A name of Gongfu's own or of OPC UA Part 13. */
+  aggregate?: string
   step?: number
   quality?: 'all' | 'good'
+  /** What the history knew then. */
+  as_of?: string
 }
 
 export interface SeriesColumns {

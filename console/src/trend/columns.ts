@@ -88,6 +88,19 @@ export function medianStep(times: readonly number[]): number | null {
   return steps[Math.floor(steps.length / 2)] ?? null
 }
 
+/** Points of `then` whose value or quality is another one `now`, or that are not there any more. */
+export function differing(then: Line, now: Line): [number, number][] {
+  const place = new Map(now.times.map((time, index) => [time, index]))
+  const found: [number, number][] = []
+  then.times.forEach((time, index) => {
+    const at = place.get(time)
+    const value = then.values[index] ?? null
+    const same = at !== undefined && (now.values[at] ?? null) === value && now.qualities[at] === then.qualities[index]
+    if (!same && value !== null && time >= (now.times[0] ?? Infinity)) found.push([time, value])
+  })
+  return found
+}
+
 const GAP_FACTOR = 5
 
 /** Distance beyond which neighbours are not joined. Buckets without values are gaps from the second one on. */

@@ -110,6 +110,19 @@ function thinned(u: uPlot, marks: readonly [number, number][], ratio: number): [
   })
 }
 
+/** Values that have been corrected since: hollow squares. */
+export function drawCorrected(u: uPlot, scale: string, corrected: readonly [number, number][]): void {
+  const ratio = devicePixelRatio
+  const r = 4 * ratio
+  inPlot(u, (pen) => {
+    pen.lineWidth = 1.6 * ratio
+    pen.strokeStyle = token('--accent')
+    for (const [time, value] of thinned(u, corrected, ratio)) {
+      pen.strokeRect(u.valToPos(time, 'x', true) - r, u.valToPos(value, scale, true) - r, 2 * r, 2 * r)
+    }
+  })
+}
+
 /** Bad values are crosses off the line, uncertain ones hollow diamonds on it. */
 export function drawQuality(u: uPlot, scale: string, uncertain: readonly [number, number][], bad: readonly [number, number][]): void {
   const ratio = devicePixelRatio

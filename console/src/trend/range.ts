@@ -1,5 +1,7 @@
 /** Time ranges of the trend: a preset that follows the data, or a fixed from-to. Pure; times are ms since 1970. */
 
+import { aggregateOf, type TrendAggregate } from './aggregates'
+
 export const PRESETS = ['1m', '5m', '15m', '1h', '6h', '24h', '7d', '30d', '90d'] as const
 export type Preset = (typeof PRESETS)[number]
 
@@ -61,6 +63,10 @@ export interface TrendState {
   series: number[]
   range: TrendRange
   live: boolean
+  /** One value an interval instead of the minimum and maximum. */
+  aggregate?: TrendAggregate
+  /** As the history knew it then (ms since 1970), without later corrections. */
+  asOf?: number
 }
 
 export const MAX_SERIES = 12
@@ -74,6 +80,8 @@ export function stateToQuery(state: TrendState): Record<string, string> {
     query.to = new Date(state.range.to).toISOString()
   }
   if (!state.live) query.live = '0'
+  if (state.aggregate) query.how = state.aggregate
+  if (state.asOf !== undefined) query.known = new Date(state.asOf).toISOString()
   return query
 }
 
@@ -85,10 +93,14 @@ export function queryToState(query: Record<string, unknown>): TrendState {
   const from = Date.parse(String(query.from ?? ''))
   const to = Date.parse(String(query.to ?? ''))
   const preset = PRESETS.find((entry) => entry === query.r) ?? '15m'
+  const aggregate = aggregateOf(query.how)
+  const asOf = Date.parse(String(query.known ?? ''))
   const fixed = Number.isFinite(from) && Number.isFinite(to) && to > from
   return {
     series: [...new Set(series)].slice(0, MAX_SERIES),
     range: fixed ? { kind: 'fixed', from, to } : { kind: 'follow', preset },
     live: !fixed && query.live !== '0',
+    ...(aggregate ? { aggregate } : {}),
+    ...(Number.isFinite(asOf) ? { asOf } : {}),
   }
 }

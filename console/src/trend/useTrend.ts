@@ -7,7 +7,8 @@ import { asProblem } from '@/components/load'
 import type { ProblemError } from '@/api/http'
 import { now } from '@/live/clock'
 import { useAlarmChanges, useLatest } from '@/live/stream'
-import { appendLatest, emptyLine, lineOf, medianStep, mergeTail, trimmed, type Line } from './columns'
+import { unitOf } from './aggregates'
+import { appendLatest, differing, emptyLine, lineOf, medianStep, mergeTail, trimmed, type Line } from './columns'
 import { resolveRange, stepFor, type TrendState, type Window } from './range'
 
 const RAW_UP_TO_MS = 15 * 60_000
@@ -20,6 +21,7 @@ export type TrendPoint = Pick<SeriesColumns, 'series' | 'asset_path' | 'name' | 
 export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
   const points = shallowRef<TrendPoint[]>([])
   const lines = shallowRef(new Map<number, Line>())
+  const corrected = shallowRef(new Map<number, [number, number][]>())
   const events = shallowRef<NodeEvent[]>([])
   const alarms = shallowRef<Alarm[]>([])
   const error = shallowRef<ProblemError | null>(null)
@@ -34,7 +36,8 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
   let stop: AbortController | null = null
   let tailTimer: ReturnType<typeof setTimeout> | undefined
 
-  const following = computed(() => state.value.live && state.value.range.kind === 'follow')
+  /** What was known at a past time does not change any more. */
+  const following = computed(() => state.value.live && state.value.range.kind === 'follow' && state.value.asOf === undefined)
   /** What is drawn: moves with the clock while following, else as loaded. */
   const window = computed<Window>(() => {
     if (following.value || !loaded.value) return resolveRange(state.value.range, now.value, newest.value)
@@ -49,7 +52,11 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
 
   function body(from: number, to: number, step: number | null): Omit<SeriesQuery, 'series'> {
     const range = { from: new Date(from).toISOString(), to: new Date(to).toISOString() }
-    return step === null ? range : { ...range, aggregate: 'minmax', step }
+    const known = state.value.asOf === undefined ? {} : { as_of: new Date(state.value.asOf).toISOString() }
+    if (step === null) return { ...range, ...known }
+    // Intervals of OPC UA begin where the range does: at a whole step, so that a later answer continues them.
+    const start = new Date(Math.floor(from / (step * 1000)) * step * 1000).toISOString()
+    return { ...range, ...known, from: start, aggregate: state.value.aggregate ?? 'minmax', step }
   }
 
   async function load(): Promise<void> {
@@ -73,19 +80,22 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
       newest.value = newestOf(heads)
       const range = resolveRange(state.value.range, Date.now(), newest.value)
       const length = range.to - range.from
-      let step: number | null = length > RAW_UP_TO_MS ? stepFor(range, pixels.value) : null
+      const chosen = state.value.aggregate
+      let step: number | null = chosen || length > RAW_UP_TO_MS ? stepFor(range, pixels.value) : null
       // A little more to the left, so that the lines enter the picture from its edge.
       let answer = await query(body(range.from - length * 0.02, range.to, step), stop.signal)
-      if (step !== null && answer.every((columns) => sparse(lineOf(columns), step ?? 0))) {
+      if (step !== null && !chosen && answer.every((columns) => sparse(lineOf(columns), step ?? 0))) {
         step = null
         answer = await query(body(range.from - length * 0.02, range.to, null), stop.signal)
       }
       if (mine !== turn) return
       bucketS.value = step
-      points.value = answer.map(({ series: id, asset_path, name, type, unit }) => ({ series: id, asset_path, name, type, unit }))
+      points.value = answer.map(({ series: id, asset_path, name, type, unit }) => ({ series: id, asset_path, name, type, unit: unitOf(chosen, unit) }))
       lines.value = new Map(answer.map((columns) => [columns.series, lineOf(columns)]))
       loaded.value = range
       error.value = null
+      corrected.value = new Map()
+      if (state.value.asOf !== undefined && step === null) void loadCorrections(range, mine)
       void loadMarks(range, mine)
     } catch (caught) {
       if (mine === turn) error.value = asProblem(caught)
@@ -115,6 +125,18 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
     if (mine !== turn) return
     events.value = [...new Map(foundEvents.flat().map((event) => [event.id, event])).values()]
     alarms.value = [...new Map(foundAlarms.flat().filter(ofOurs).map((alarm) => [alarm.id, alarm])).values()]
+  }
+
+  /** Values that have been corrected since: what is shown differs from what is known now. */
+  async function loadCorrections(range: Window, mine: number): Promise<void> {
+    try {
+      const span = { from: new Date(range.from).toISOString(), to: new Date(range.to).toISOString() }
+      const now = await api.series.query({ series: series.value, ...span })
+      if (mine !== turn) return
+      corrected.value = new Map(now.series.map((columns) => [columns.series, differing(lines.value.get(columns.series) ?? emptyLine(), lineOf(columns))]))
+    } catch (caught) {
+      if (mine === turn) error.value = asProblem(caught)
+    }
   }
 
   const ofOurs = (alarm: Alarm) => series.value.includes(alarm.series)
@@ -161,7 +183,7 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
   watch(
     () => series.value.map((id) => latest.get(id)?.time).join(),
     () => {
-      if (!following.value || loading.value || loaded.value?.replay || (bucketS.value ?? 0) > 5) return
+      if (!following.value || loading.value || loaded.value?.replay || state.value.aggregate || (bucketS.value ?? 0) > 5) return
       const next = new Map(lines.value)
       for (const id of series.value) {
         const value = latest.get(id)
@@ -176,7 +198,7 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
     if (ofOurs(alarm)) alarms.value = [...alarms.value.filter((held) => held.id !== alarm.id), alarm]
   })
 
-  const request = computed(() => JSON.stringify([state.value.series, state.value.range, state.value.live]))
+  const request = computed(() => JSON.stringify([state.value.series, state.value.range, state.value.live, state.value.aggregate, state.value.asOf]))
   watch(request, load, { immediate: true })
   onScopeDispose(() => {
     turn += 1
@@ -184,7 +206,7 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
     clearTimeout(tailTimer)
   })
 
-  return { points, lines, events, alarms, error, loading, truncated, bucketS, window, latest, reload: load }
+  return { points, lines, corrected, events, alarms, error, loading, truncated, bucketS, window, latest, reload: load }
 }
 
 export type Trend = ReturnType<typeof useTrend>
