@@ -188,13 +188,15 @@ def unfinished(table: str) -> str:
     """
     source, names = f"{schema.DATABASE}.{table}", ", ".join(COLUMN_NAMES)
     recent = f"FROM {schema.DATABASE}.{schema.versions_of(table)} WHERE manual = 1 AND ingested > now() - 86400"
+    made = (
+        f"SELECT series, time, max(ingested) AS present FROM {source} "  # noqa: S608
+        f"WHERE (series, time) IN (SELECT series, time {recent}) GROUP BY series, time"
+    )
     return (
         f"INSERT INTO {source} ({names}) SELECT {names} "  # noqa: S608
         f"FROM (SELECT {names} {recent} ORDER BY series, time, ingested DESC LIMIT 1 BY series, time) AS recorded "
-        f"LEFT ANTI JOIN (SELECT series, time, ingested AS present FROM {source} FINAL "
-        f"WHERE (series, time) IN (SELECT series, time {recent})) AS made "
-        "ON recorded.series = made.series AND recorded.time = made.time AND recorded.ingested <= made.present "
-        "SETTINGS max_partitions_per_insert_block = 0"
+        f"LEFT JOIN ({made}) AS made ON recorded.series = made.series AND recorded.time = made.time "
+        "WHERE recorded.ingested > made.present"
     )
 
 
