@@ -131,7 +131,7 @@ class Assets:
         if (request.path is None) == (request.name is None):
             raise invalid("give either path, or name with parent_id")
         columns = {
-            "type": _check_type(request.type),
+            "type": check_type(request.type),
             "attributes": check_attributes(request.attributes),
         }
         now = self._clock.now_ns()
@@ -171,7 +171,7 @@ class Assets:
                 row = _find(connection, subject, key)
                 values: dict[str, Any] = {}
                 if patch.type is not msgspec.UNSET:
-                    values["type"] = _check_type(patch.type)
+                    values["type"] = check_type(patch.type)
                 if patch.attributes is not msgspec.UNSET:
                     values["attributes"] = check_attributes(patch.attributes)
                 path = self._new_path(connection, subject, row, patch, values)
@@ -258,7 +258,12 @@ def _find(connection: Connection, subject: Subject, key: int) -> Any:
     return row
 
 
-def _check_type(text: str) -> str:
+def check_type(text: str) -> str:
+    """Return the type of an asset.
+
+    Raises:
+        Problem: 400; see ``check_name``.
+    """
     return check_name(text, "type", limit=_TYPE_LIMIT) if text else ""
 
 

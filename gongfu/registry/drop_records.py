@@ -15,6 +15,7 @@ def page(
     limit: int,
     *,
     device_id: int | None = None,
+    kind: str = "",
 ) -> Sequence[Any]:
     """Return counts of tenants, the last dropped first; ``after`` is (last_at, tenant, device, kind, reason)."""
     c = drop_count.c
@@ -27,6 +28,8 @@ def page(
     )
     if device_id is not None:
         query = query.where(c.device_id == device_id)
+    if kind:
+        query = query.where(c.kind == kind)
     if after is not None:
         last_at, tenant, device_key, kind, reason = after
         same: list[Any] = [c.last_at == last_at]

@@ -15,7 +15,10 @@ DropKey = tuple[RowId, RowId, RowId, str, str]
 
 
 class DropDocument(msgspec.Struct, frozen=True):
-    """A count of drops; ``device`` is None for callers that could not be named, or that were removed."""
+    """A count of drops; ``device`` is None for callers that could not be named, or that were removed.
+
+    ``count`` is points, of the kinds ``delayed`` milliseconds of its connections and ``refused`` HTTP requests.
+    """
 
     device: str | None
     device_id: int
@@ -32,11 +35,11 @@ def visible_tenants(subject: Subject) -> tuple[int, ...]:
 
 
 def page(
-    engine: Engine, subject: Subject, after: DropKey | None, limit: int, device: int | None
+    engine: Engine, subject: Subject, after: DropKey | None, limit: int, device: int | None, kind: str = ""
 ) -> tuple[list[DropDocument], DropKey | None]:
     """Return up to ``limit`` counts, the last dropped first, and the key of the next page."""
     with reading(engine) as connection:
-        rows = drop_records.page(connection, visible_tenants(subject), after, limit + 1, device_id=device)
+        rows = drop_records.page(connection, visible_tenants(subject), after, limit + 1, device_id=device, kind=kind)
     last: Any = rows[limit - 1] if len(rows) > limit else None
     key = None if last is None else (last.last_at, last.tenant_id, last.device_id, last.kind, last.reason)
     return [_document(row) for row in rows[:limit]], key

@@ -25,6 +25,18 @@ class LatestValue(msgspec.Struct, frozen=True):
     ingested_at: str | None
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """What a device sends over MQTT now, over all front doors: rates of the last second, connections that wait, and for
+    how long its connections have waited since it connected, ms by reason."""
+
+    points_per_second: float = 0.0
+    messages_per_second: float = 0.0
+    bytes_per_second: float = 0.0
+    connections: int = 0
+    connections_delayed: int = 0
+    delayed_ms: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+
+
 class Live(Protocol):
     """Live state of the node. Answers are empty, not errors, while a part of the node does not answer."""
 
@@ -34,6 +46,10 @@ class Live(Protocol):
 
     async def connections(self, devices: Sequence[int]) -> dict[int, Connected]:
         """Return the connections of some devices."""
+        ...
+
+    async def usage(self, device: int) -> Usage:
+        """Return what a device sends now."""
         ...
 
     async def latest(self, series: Sequence[int]) -> dict[int, LatestValue]:

@@ -30,7 +30,9 @@ def check_name(text: str, what: str, *, limit: int = NAME_LIMIT, without: str = 
         raise invalid(f"{what} must have 1 to {limit} characters")
     if text != text.strip():
         raise invalid(f"{what} must not start or end with a blank")
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
+    if not text.isprintable() and any(
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text
+    ):
         raise invalid(f"{what} must not contain control characters")
     found = [character for character in without if character in text]
     if found:

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from gongfu.kernel.times import Clock, SystemClock
 from gongfu.registry.assets import Assets
 from gongfu.registry.changes import Announce, silent
+from gongfu.registry.device_import import DeviceImport
 from gongfu.registry.devices import Devices
 from gongfu.registry.events import Events
 from gongfu.registry.points import Points
@@ -24,6 +25,7 @@ class Registry:
     users: Users
     assets: Assets
     devices: Devices
+    device_import: DeviceImport
     points: Points
     events: Events
 
@@ -46,6 +48,7 @@ def open_registry(
         users=Users(engine, clock, announce),
         assets=Assets(engine, clock, announce),
         devices=Devices(engine, clock, announce, device_key),
+        device_import=DeviceImport(engine, clock, announce, device_key),
         points=Points(engine, clock, announce),
         events=Events(engine, clock),
     )

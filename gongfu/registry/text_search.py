@@ -147,7 +147,12 @@ def bulk_search(connection: Connection) -> Iterator[None]:
         return
     before = [connection.execute(select(func.coalesce(func.max(of.c.id), 0))).scalar_one() for of in (asset, device)]
     connection.exec_driver_sql("INSERT INTO search_text_pause VALUES (1)")
-    yield
+    # Many index pages are touched more than once.
+    connection.exec_driver_sql("PRAGMA cache_size=-65536")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("PRAGMA cache_size=-2000")
     connection.exec_driver_sql("DELETE FROM search_text_pause")
     for last, statement in zip(
         before,

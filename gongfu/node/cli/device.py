@@ -6,15 +6,20 @@ from typing import Any
 
 import click
 
+from gongfu.node.cli import device_import
 from gongfu.node.cli.failures import NOT_FOUND, Failure
 from gongfu.node.cli.node_api import NodeApi, connect, segment
 from gongfu.node.cli.options import node_options
 from gongfu.node.cli.output import ago, print_json, print_table
+from gongfu.node.cli.quota import print_quota, quota_options, split_quota
 
 
 @click.group("device")
 def command() -> None:
-    """Add, list, show and remove devices."""
+    """Add, list, show, change and remove devices."""
+
+
+command.add_command(device_import.command)
 
 
 @command.command("add")
@@ -58,7 +63,7 @@ def add(
 
 
 @command.command("list")
-@click.option("--search", help="Part of the name.")
+@click.option("--search", help="Text in name, asset path or attributes, ^PREFIX, or attributes.NAME=VALUE.")
 @click.option("--online/--offline", default=None, help="Only those connected, or not.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many.")
 @node_options
@@ -113,6 +118,22 @@ def rotate(name: str, as_json: bool, **node: Any) -> None:
         print_json({"device": device["name"], **answer})
     else:
         print(f"secret   {answer['secret']}   (shown only now; the old one is void)")
+
+
+@command.command("set")
+@click.argument("name")
+@quota_options
+@node_options
+def set_(name: str, as_json: bool, **options: Any) -> None:
+    """Change the quota of a device; front doors take it at once."""
+    quota, node = split_quota(options)
+    api = connect(**node)
+    device = find_device(api, name)
+    changed = api.call("PATCH", f"/devices/{segment(device['id'])}", {"quota": quota})
+    if as_json:
+        print_json(changed)
+    else:
+        print_quota(changed["name"], changed["quota"])
 
 
 @command.command("remove")

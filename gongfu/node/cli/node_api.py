@@ -135,8 +135,9 @@ class NodeApi:
         headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {self.token}"}
         content = None
         if body is not None:
-            content = json.dumps(body, ensure_ascii=False).encode()
-            headers["Content-Type"] = "application/json"
+            lines = isinstance(body, bytes)
+            content = body if lines else json.dumps(body, ensure_ascii=False).encode()
+            headers["Content-Type"] = "application/x-ndjson" if lines else "application/json"
         try:
             connection.request(method, target, content, headers)
             return connection, connection.getresponse()

@@ -10,8 +10,9 @@ import msgspec
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action
 from gongfu.registry.api.query import flag_of, search_of
+from gongfu.registry.device_import import ImportAnswer
 from gongfu.registry.devices import DeviceDocument, DevicePatch, DeviceWithSecret, NewDevice
-from gongfu.registry.live import Live
+from gongfu.registry.live import Live, Usage
 from gongfu.registry.service import Registry
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
@@ -110,9 +111,19 @@ def routes(registry: Registry, live: Live) -> list[Route]:
     async def create(call: Call) -> DeviceWithSecret:
         return await asyncio.to_thread(devices.create, call.subject, call.body)
 
+    async def import_(call: Call) -> ImportAnswer:
+        def add() -> ImportAnswer:
+            return registry.device_import.add(call.subject, call.body.split(b"\n"))
+
+        return await asyncio.to_thread(add)
+
     async def change(call: Call) -> DeviceDocument:
         document = await asyncio.to_thread(devices.change, call.subject, call.integer("id"), call.body)
         return (await with_live([document]))[0]
+
+    async def usage(call: Call) -> Usage:
+        document = await asyncio.to_thread(devices.get, call.subject, call.integer("id"))
+        return await live.usage(document.id)
 
     async def delete(call: Call) -> None:
         await asyncio.to_thread(devices.delete, call.subject, call.integer("id"))
@@ -139,7 +150,9 @@ def routes(registry: Registry, live: Live) -> list[Route]:
     return [
         Route("GET", "/devices", read, list_devices, listing, None, DevicePage),
         Route("POST", "/devices", write, create, "Add a device", NewDevice, DeviceWithSecret, 201),
+        Route("POST", "/devices:import", write, import_, "Add devices, one JSON document a line", bytes, ImportAnswer),
         Route("GET", "/devices/{id}", read, get, "Get a device", None, DeviceDocument),
+        Route("GET", "/devices/{id}/usage", read, usage, "What a device sends now, and how it is delayed", None, Usage),
         Route("PATCH", "/devices/{id}", write, change, "Change a device", DevicePatch, DeviceDocument),
         Route("DELETE", "/devices/{id}", write, delete, "Remove a device", None, None, 204),
         Route("POST", "/devices/{id}:rotateSecret", write, rotate_secret, "Give a new secret", None, NewSecret),

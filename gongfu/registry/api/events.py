@@ -61,11 +61,14 @@ def routes(registry: Registry) -> list[Route]:
             cursor_of(call, DropKey),
             limit_of(call),
             number_of(call, "device"),
+            call.query.get("kind", ""),
         )
         return Page(documents, None if key is None else encode_cursor(key))
 
     listing = "List events that overlap a time range (?asset=path, ?from, ?to, ?limit, ?cursor)"
-    dropped = "What was rejected or shed, by device and reason (?device=id, ?limit, ?cursor)"
+    dropped = (
+        "What was rejected, shed, delayed (ms) or refused (requests), by device (?device=id, ?kind, ?limit, ?cursor)"
+    )
     return [
         Route("GET", "/events", Action.READ, list_events, listing, None, EventPage),
         Route("POST", "/events", Action.EVENT_WRITE, create, "Note an event", NewEvent, EventDocument, 201),
