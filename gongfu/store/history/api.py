@@ -12,6 +12,8 @@ from gongfu.store.history.answers import arrow_stream, columns_of, versions_docu
 from gongfu.store.history.documents import (
     PointVersions,
     SeriesAnswer,
+    SeriesCorrected,
+    SeriesCorrection,
     SeriesExport,
     SeriesQuery,
     SqlAnswer,
@@ -69,6 +71,10 @@ def routes(service: HistoryService) -> list[Route]:
         )
         return versions_document(point, moment_of(plain, "time"), found)
 
+    async def correct(call: Call) -> SeriesCorrected:
+        changed = await service.queries.correct(call.subject.tenant, call.body, call.subject.name)
+        return SeriesCorrected(changed=changed)
+
     exports = Exports(service.queries)
 
     async def export(call: Call) -> Streamed:
@@ -97,6 +103,15 @@ def routes(service: HistoryService) -> list[Route]:
             "Read all versions of one value (?time=)",
             None,
             PointVersions,
+        ),
+        Route(
+            "POST",
+            "/series:correct",
+            Action.POINT_WRITE,
+            correct,
+            "Correct points by hand; what they replace stays readable",
+            SeriesCorrection,
+            SeriesCorrected,
         ),
         Route("POST", "/sql", Action.QUERY_SQL, sql, "Run a read-only SQL query", SqlQuery, SqlAnswer),
     ]

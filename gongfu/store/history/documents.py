@@ -89,6 +89,28 @@ class SeriesExport(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     bom: bool = False
 
 
+class CorrectedPoint(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A point as it should be: source time, value, ``good``, ``uncertain`` or ``bad``."""
+
+    time: str | int
+    value: float | int | bool | str
+    quality: str = "good"
+
+
+class SeriesCorrection(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Request to correct or add points of a series by hand. What they replace stays readable (``as_of``, versions)."""
+
+    series: int
+    points: list[CorrectedPoint]
+    reason: str
+
+
+class SeriesCorrected(msgspec.Struct, frozen=True, kw_only=True):
+    """How many points changed; those that were so already are left alone."""
+
+    changed: int
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from"}):
     """A silence: from the last value before it to the first one after; ``to`` is null while none has come."""
 

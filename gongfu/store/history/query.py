@@ -15,8 +15,9 @@ from gongfu.kernel.errors import Problem, invalid, not_found, unavailable
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import Clock, SystemClock
 from gongfu.store.history.budget import PIECE, Budget, too_many
+from gongfu.store.history.corrections import columns_to_correct
 from gongfu.store.history.directory import PointDirectory, PointInfo
-from gongfu.store.history.documents import PointName, SeriesQuery
+from gongfu.store.history.documents import PointName, SeriesCorrection, SeriesQuery
 from gongfu.store.history.gaps import Gaps, find_gaps
 from gongfu.store.history.processed import aggregates, at_times
 from gongfu.store.history.requests import TEXT, Wanted, wanted
@@ -124,6 +125,19 @@ class HistoryQueries:
         begin = time.perf_counter()
         result = await self.guarded(self._store.sql(statement, row_filters, limits))
         return result, (time.perf_counter() - begin) * 1000
+
+    async def correct(self, tenant: int, request: SeriesCorrection, corrected_by: str) -> int:
+        """Correct points of a series of a tenant and return how many changed.
+
+        Raises:
+            Problem: 400 for what is no value of the series, 404 for a series the tenant does not have, 503.
+        """
+        (point,) = await self.points(tenant, [request.series], [])
+        columns = columns_to_correct(point.series, point.value_type, request)
+        reason = request.reason.strip()
+        return await self.guarded(
+            self._store.correct(point.value_type, columns, corrected_by=corrected_by[:200], reason=reason[:1000])
+        )
 
     async def points(self, tenant: int, series: Sequence[int], named: Sequence[PointName]) -> list[PointInfo]:
         """Return points of a tenant in the order they are named, each once.
