@@ -28,7 +28,7 @@ FORMS: dict[str, tuple[str, str, str, int, int]] = {
     "json": ("json", "v1/devices/me/telemetry", "bench/{device}", 20, 8),
     "sparkplug": ("sparkplug", "spBv1.0/group/NDATA/{device}", "bench/{device}/group/{device}", 20, 8),
     "sparkplug-alias": ("sparkplug-alias", "spBv1.0/group/NDATA/{device}", "bench/{device}/group/{device}", 20, 8),
-    "json-single": ("json", "v1/devices/me/telemetry", "bench/{device}", 1, 1),
+    "json-single": ("json", "v1/devices/me/telemetry", "bench/{device}", 3, 1),
 }
 
 

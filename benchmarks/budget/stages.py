@@ -37,6 +37,8 @@ STAGES: dict[str, list[tuple[str, str, str]]] = {
         ("insert: HTTP", r"http|uvicorn|granian|starlette|asyncio/|runners\.py:|socket", ""),
     ],
 }
+# Threads that wait for work; a sampler may take them for busy.
+_WAITING = re.compile(r"^(_worker|wait|get|_run|CommitThread\._run) \(.*(thread|threading|queue|writer)\.py:\d+\)$")
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>.*):(?P<line>\d+)\)$")
 
 
@@ -62,7 +64,9 @@ def read_stacks(path: Path) -> Counter[tuple[str, ...]]:
     stacks: Counter[tuple[str, ...]] = Counter()
     for line in path.read_text(encoding="utf-8").splitlines():
         frames, _, count = line.rpartition(" ")
-        stacks[tuple(frames.split(";"))] += int(count)
+        stack = tuple(frames.split(";"))
+        if not _WAITING.match(stack[-1]):
+            stacks[stack] += int(count)
     return stacks
 
 
