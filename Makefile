@@ -5,10 +5,11 @@ FIND_PYTHON := set -e; python=$$(packaging/find-python);
 VENV := .venv/bin
 AREA ?= ingest
 
-.PHONY: help demo test check format bench build console install lock clean
+.PHONY: help demo demo-cluster test check format bench build console install lock clean
 
 help:
 	@echo "make demo     run a node with a live plant and a recorded machine (console: see its last lines)"
+	@echo "make demo-cluster  three NATS servers, PostgreSQL, history nodes and two machines here; kill what you like"
 	@echo "make test     everything CI runs: lint, types, unit, contract and system tests"
 	@echo "make check    lint and types only"
 	@echo "make bench    AREA=$(AREA): run benchmarks/<AREA>"
@@ -20,6 +21,10 @@ help:
 demo:
 	@$(FIND_PYTHON) $$python packaging/install.py --python demo --console
 	@exec $(VENV)/python -m demo $(DEMO)
+
+demo-cluster:
+	@$(FIND_PYTHON) $$python packaging/install.py --python demo --console
+	@exec $(VENV)/python -m demo.cluster $(DEMO)
 
 test:
 	@bash .ci/run

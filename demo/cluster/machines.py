@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -191,9 +192,9 @@ port = {ports.web}
             total += int(rows[0]["n"])
         return total
 
-    def ask_history(self, query: str) -> list[list[dict[str, object]] | None]:
+    def ask_history(self, query: str) -> list[list[dict[str, Any]] | None]:
         """Return the rows of each history node, None for one that does not answer."""
-        found: list[list[dict[str, object]] | None] = []
+        found: list[list[dict[str, Any]] | None] = []
         headers = {"X-ClickHouse-User": HISTORY_USER, "X-ClickHouse-Key": self.history_password}
         for url in self.history_urls:
             try:
