@@ -84,6 +84,15 @@ def open_database(path: Path) -> sqlite3.Connection:
     if version > VERSION:
         connection.close()
         raise sqlite3.DatabaseError(f"{path} was written by a newer release (format {version})")
+    add_tables(connection, version)
+    return connection
+
+
+def add_tables(connection: sqlite3.Connection, version: int = 0) -> None:
+    """Make the tables that a journal of an earlier format has not got; 0 is an empty one.
+
+    Raises:
+        sqlite3.Error: they cannot be made.
+    """
     added = "".join(f"{statement};" for statement in _ADDED) if version < VERSION else ""
     connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} {added} PRAGMA user_version={VERSION}; COMMIT;")
-    return connection
