@@ -12,7 +12,7 @@ from gongfu.bus.requests import request
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.quality import severity
 from gongfu.kernel.subjects import Subjects
-from gongfu.registry.live import Connected, LatestValue
+from gongfu.registry.live import Connected, LatestValue, Usage
 from gongfu.web.presence import Presence, time_text
 
 _LATEST_S = 2.0
@@ -40,6 +40,10 @@ class NodeLive:
     async def connections(self, devices: Sequence[int]) -> dict[int, Connected]:
         """Return the connections of some devices."""
         return await self._presence.connections(devices)
+
+    async def usage(self, device: int) -> Usage:
+        """Return what a device sends now; nothing while no front door answers."""
+        return await self._presence.usage(device)
 
     async def latest(self, series: Sequence[int]) -> dict[int, LatestValue]:
         """Return the newest values of some series; empty while the worker does not answer."""

@@ -14,7 +14,7 @@ from gongfu.bus.connection import subscribe
 from gongfu.bus.gather import gather
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import format_rfc3339
-from gongfu.registry.live import Connected
+from gongfu.registry.live import Connected, Usage
 
 _RESYNC_S = 30.0
 _GATHER_S = 0.25
@@ -66,6 +66,22 @@ class Presence:
         if not devices:
             return {}
         return {item.device: item for item in await self._ask(list(devices))}
+
+    async def usage(self, device: int) -> Usage:
+        """Return what a device sends now, the sum over all front doors."""
+        subject = self._subjects.service("usage")
+        answers = await gather(self._bus, subject, {"devices": [device]}, _GATHER_S, self._doors())
+        total: dict[str, Any] = {}
+        waited: dict[str, int] = {}
+        for answer in answers:
+            for item in answer.get("items", ()) if isinstance(answer, dict) else ():
+                for name, value in item.items():
+                    if name == "delayed_ms":
+                        for reason, n in value.items():
+                            waited[reason] = waited.get(reason, 0) + int(n)
+                    elif name != "device":
+                        total[name] = total.get(name, 0) + value
+        return msgspec.convert({**total, "delayed_ms": waited}, Usage)
 
     async def resync(self) -> None:
         """Look at all connections."""

@@ -13,6 +13,7 @@ import type {
   Overview,
   Page,
   Point,
+  Quota,
   Rule,
   RuleDraft,
   SeriesAnswer,
@@ -20,6 +21,7 @@ import type {
   SessionUser,
   SqlAnswer,
   Tenant,
+  Usage,
   User,
   UserWithPassword,
 } from './types'
@@ -46,9 +48,10 @@ export const api = {
   devices: {
     list: (query: Paging & { online?: boolean }) => http.get<Page<Device>>(`/devices${search({ ...query })}`),
     get: (id: number | string) => http.get<Device>(`/devices/${part(id)}`),
+    usage: (id: number) => http.get<Usage>(`/devices/${part(id)}/usage`),
     create: (body: { name: string; asset?: string; publish_filters?: string[]; subscribe_filters?: string[] }) =>
       http.post<{ device: Device; secret: string }>('/devices', body),
-    change: (id: number, body: Partial<Pick<Device, 'enabled' | 'publish_filters' | 'subscribe_filters'>>) =>
+    change: (id: number, body: Partial<Pick<Device, 'enabled' | 'publish_filters' | 'subscribe_filters'>> & { quota?: Partial<Quota> | null }) =>
       http.patch<Device>(`/devices/${id}`, body),
     remove: (id: number) => http.delete(`/devices/${id}`),
     rotateSecret: (id: number) => http.post<{ secret: string }>(`/devices/${id}:rotateSecret`),
@@ -104,7 +107,7 @@ export const api = {
     list: () => http.get<Tenant[] | Page<Tenant>>('/tenants').then(itemsOf),
     create: (name: string) => http.post<Tenant>('/tenants', { name }),
   },
-  drops: (query: { device?: number; limit?: number } = {}) =>
+  drops: (query: { device?: number; kind?: string; limit?: number } = {}) =>
     http.get<Drop[] | Page<Drop>>(`/drops${search({ ...query })}`).then(itemsOf),
   audit: (query: Paging = {}) => http.get<Page<AuditEntry>>(`/audit${search({ ...query })}`),
 }

@@ -82,7 +82,27 @@ export interface Device {
   shed: number | null
   publish_filters: string[]
   subscribe_filters: string[]
+  quota: Quota | null
   created_at: string
+}
+
+/** What is set for one device or tenant; null is the setting of the node, 0 is no limit. */
+export interface Quota {
+  points_per_second: number | null
+  messages_per_second: number | null
+  bytes_per_second: number | null
+  burst_seconds: number | null
+  policy: 'delay' | 'shed' | null
+}
+
+/** What a device sends over MQTT now. */
+export interface Usage {
+  points_per_second: number
+  messages_per_second: number
+  bytes_per_second: number
+  connections: number
+  connections_delayed: number
+  delayed_ms: Record<string, number>
 }
 
 export interface Asset {
