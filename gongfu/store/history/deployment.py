@@ -19,7 +19,6 @@ _TABLE = re.compile(
     re.DOTALL,
 )
 _FIRST_COLUMN = re.compile(r"\s*`?(\w+)`? ")
-_ADD = re.compile(r"ALTER TABLE (\w+)\.(\w+) ", re.IGNORECASE)
 
 # An insert returns when a majority of the replicas of each shard have the rows on disk.
 INSERT_SETTINGS: dict[str, Any] = {
@@ -64,8 +63,6 @@ def _on_cluster(statement: str, cluster: str) -> list[str]:
     if database := _DATABASE.match(statement):
         name, engine = database.groups()
         return [f"CREATE DATABASE IF NOT EXISTS {name} {everywhere} ENGINE = {engine}"]
-    if altered := _ADD.match(statement):
-        return [f"ALTER TABLE {altered.group(1)}.{altered.group(2)} {everywhere} {statement[altered.end() :]}"]
     table = _TABLE.match(statement)
     first = _FIRST_COLUMN.match(table["columns"]) if table else None
     if table is None or first is None or first.group(1) not in ("series", "tenant"):

@@ -23,6 +23,7 @@ from gongfu.store.history.spread import (
     FINISHING,
     Sources,
     is_aggregated,
+    own_nodes,
     own_queries,
     spread_of,
 )
@@ -252,10 +253,11 @@ def _brought_together(select: exp.Select, parts: _Parts) -> exp.Expr:
 def _needed(select: exp.Select, sources: Sources) -> exp.Select:
     """Return a SELECT of the columns of the one source that a query may name."""
     columns = sources.spread.columns if sources.spread is not None else None
-    stars = [one for one in select.find_all(exp.Star) if not isinstance(one.parent, exp.Count)]
+    nodes = [*own_nodes(select), *(node for query in own_queries(select) for node in query.walk())]
+    stars = [one for one in nodes if isinstance(one, exp.Star) and not isinstance(one.parent, exp.Count)]
     if columns is None or stars:
         return exp.select("*")
-    named = {one.name for one in select.find_all(exp.Column, exp.Identifier)}
+    named = {one.name for one in nodes if isinstance(one, exp.Column | exp.Identifier)}
     chosen = [name for name in columns if name in named] or [columns[0]]
     return exp.select(*(exp.column(exp.to_identifier(name, quoted=True)) for name in chosen))
 

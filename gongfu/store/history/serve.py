@@ -1,6 +1,6 @@
 """``python -m gongfu.store.history.serve <directory>``: one history node by itself, for a history of several nodes.
 
-Environment: ``GONGFU_HISTORY_HOST`` (default 127.0.0.1), ``GONGFU_HISTORY_PORT`` (default 8123), ``GONGFU_HISTORY_USER``
+Environment: ``GONGFU_HISTORY_HOST`` (default 127.0.0.1), ``GONGFU_HISTORY_PORT`` (8123), ``GONGFU_HISTORY_USER``
 (default ``default``), ``GONGFU_HISTORY_PASSWORD`` (needed: a node without one is not started).
 """
 

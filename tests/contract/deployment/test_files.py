@@ -1,4 +1,4 @@
-"""Deployment files against the tools they are for: systemd, the Compose schema, nats-server, Helm, Kubernetes schemas."""
+"""Deployment files against the tools they are for: systemd, Compose schema, nats-server, Helm, Kubernetes schemas."""
 
 import os
 import subprocess

@@ -1,0 +1,147 @@
+"""Site link: ``python -m benchmarks.link [--kills N] [--messages N] [--json]``.
+
+Two nats-servers with fsync before every acknowledgement, connected as leaf and hub, and the forwarder in a process of
+its own. Each kill ends both servers and the forwarder with SIGKILL while messages are on their way, starts all three,
+and measures the time from "both servers answer again" to the first further message at the parent. Then a backlog is
+forwarded for the rate and the CPU time (``psutil`` cpu times of forwarder and both servers).
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gongfu.bus.jetstream import JetStreamError
+from tests.fixtures.link import Site, until
+
+RESUME_BAR_S = 2.0
+
+
+def _forwarder(site: Site, root: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.system.link_program", str(site.site.port), str(root / "position.json")]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[2])
+
+
+def _cpu(pids: list[int]) -> float:
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(one.user + one.system for one in times)
+
+
+def _pid(process: "subprocess.Popen[bytes] | None") -> int:
+    assert process is not None
+    return process.pid
+
+
+async def _resume(site: Site, before: int) -> float:
+    """Return the seconds until the parent has more messages than before."""
+    begin = time.perf_counter()
+    while True:
+        try:
+            if await site.count() > before:
+                return time.perf_counter() - begin
+        except JetStreamError:
+            pass
+        await asyncio.sleep(0.005)
+
+
+async def _measure(kills: int, messages: int, root: Path) -> dict[str, Any]:
+    site = Site(root)
+    await site.start()
+    total = 0
+    resumes: list[float] = []
+    process = _forwarder(site, root)
+    try:
+        for number in range(kills):
+            await site.send(range(total, total + messages))
+            total += messages
+            # Killed somewhere inside the batch.
+            inside = total - random.Random(number).randrange(messages // 4, messages)
+            await until(lambda n=inside: _reached(site, n), "forwarding has begun")
+            process.kill()
+            site.hub.kill()
+            site.site.kill()
+            await asyncio.to_thread(process.wait)
+            process = _forwarder(site, root)
+            site.site.start()
+            site.hub.start()
+            await until(lambda: _answers(site), "both servers answer")
+            resumes.append(await _resume(site, await site.count()))
+        await until(lambda: _reached(site, total), "all is there", 300)
+        process.kill()
+        await asyncio.to_thread(process.wait)
+        backlog = 4 * messages
+        await site.send(range(total, total + backlog))
+        total += backlog
+        process = _forwarder(site, root)
+        await until(lambda: _reached(site, total - backlog + 1), "forwarding has begun", 60)
+        pids = [process.pid, _pid(site.hub.process), _pid(site.site.process)]
+        cpu = [_cpu([pid]) for pid in pids]
+        first, begin = await site.count(), time.perf_counter()
+        await until(lambda: _reached(site, total), "all is there", 300)
+        seconds = time.perf_counter() - begin
+        spent = [_cpu([pid]) - old for pid, old in zip(pids, cpu, strict=True)]
+        found = await site.arrived()
+    finally:
+        process.kill()
+        process.wait()
+        await site.close()
+    moved = total - first
+    wrong = sum(1 for left, right in itertools.pairwise(found) if right <= left)
+    return {
+        "kills": kills,
+        "messages": total,
+        "resume_seconds_worst": round(max(resumes), 3),
+        "resume_seconds_median": round(sorted(resumes)[len(resumes) // 2], 3),
+        "lost": total - len(set(found)),
+        "repeated": len(found) - len(set(found)),
+        "out_of_order": wrong,
+        "catch_up_messages_per_second": round(moved / seconds),
+        "cpu_us_per_message": {
+            "forwarder": round(spent[0] / moved * 1e6, 1),
+            "parent's nats-server": round(spent[1] / moved * 1e6, 1),
+            "site's nats-server": round(spent[2] / moved * 1e6, 1),
+        },
+    }
+
+
+async def _reached(site: Site, count: int) -> bool:
+    return await site.count() >= count
+
+
+async def _answers(site: Site) -> bool:
+    await site.stored()
+    await site.count()
+    return True
+
+
+def main() -> int:
+    """Print the rows; exit status 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--messages", type=int, default=3000, help="messages before each kill")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="gongfu-link-") as folder:
+        result = asyncio.run(_measure(arguments.kills, arguments.messages, Path(folder)))
+    bars = {"resume_seconds_worst": RESUME_BAR_S, "lost": 0, "repeated": 0, "out_of_order": 0}
+    missed = [name for name, bar in bars.items() if result[name] > bar]
+    if arguments.json:
+        print(json.dumps({**result, "missed": missed}))
+    else:
+        for name, value in result.items():
+            bar = f" (bar {bars[name]})" if name in bars else ""
+            print(f"{name}: {value}{bar}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
