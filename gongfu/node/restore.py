@@ -28,7 +28,7 @@ from gongfu.node.data_directory import DataDirectory, DirectoryLock, secret_of, 
 from gongfu.node.plan import HISTORY_USER
 from gongfu.node.ports import bind_probe
 from gongfu.store.history.backup import BackupError as HistoryBackupError
-from gongfu.store.history.backup import import_history
+from gongfu.store.history.backup import import_history, verify_history
 from gongfu.store.history.client import ClickHouseHistory
 from gongfu.store.history.engine import EngineError
 from gongfu.store.history.node import HistoryNode
@@ -62,6 +62,23 @@ def read_manifest(source: Path) -> Manifest:
             raise BackupError(f"{entry.path}: {error.strerror}") from None
         if not whole:
             raise BackupError(f"{entry.path} is not what was backed up: its size or SHA-256 differs")
+    return manifest
+
+
+def verify(source: Path) -> Manifest:
+    """Return the manifest of a backup after checking that nothing of it is missing or changed; needs no node.
+
+    Raises:
+        BackupError: it is not a backup, or damaged; names the file.
+    """
+    manifest = read_manifest(source)
+    if "history" in manifest.counts:
+        try:
+            rows = verify_history(source / HISTORY).rows
+        except HistoryBackupError as error:
+            raise BackupError(str(error)) from None
+        if dict(rows) != manifest.counts["history"]:
+            raise BackupError(f"the history in {source} has other row counts than {MANIFEST}")
     return manifest
 
 
@@ -112,7 +129,7 @@ def _close_to_others(root: Path) -> None:
 def _load_history(source: Path, directory: DataDirectory) -> dict[str, int]:
     """Restore the history with an engine of our own; every column is compared."""
     password = secret_of(directory.secrets / "history-password")
-    node = HistoryNode(directory.history, "127.0.0.1", 0, HISTORY_USER, password)
+    node = HistoryNode(directory.history, "127.0.0.1", 0, HISTORY_USER, password, upkeep=False)
     try:
         store = ClickHouseHistory(f"http://127.0.0.1:{node.port}", HISTORY_USER, password)
         return dict(import_history(store, source).rows)

@@ -95,11 +95,15 @@ def test_damaged_backup_is_refused_before_anything_is_written(node: Node, tmp_pa
     target = tmp_path / "backup"
     node.cli("backup", str(target))
     node.stop()
+    assert json.loads(node.cli("backup", "--verify", str(target), "--json"))["verified"] is True
     record = target / "records" / "records.sqlite"
     content = bytearray(record.read_bytes())
     content[len(content) // 2] ^= 1
     record.write_bytes(content)
     fresh = tmp_path / "fresh"
+    told = node.run_cli("backup", "--verify", str(target))
+    assert told.returncode == 1
+    assert "records.sqlite is not what was backed up" in told.stderr
     done = node.run_cli("restore", str(target), "--data-dir", str(fresh), "--json")
     assert done.returncode == 1
     assert "records.sqlite is not what was backed up" in json.loads(done.stderr)["error"]["message"]

@@ -1,7 +1,8 @@
 """Backup of the history: Parquet files and a manifest, taken while inserts go on, verified bit by bit.
 
-A backup holds every point that was acknowledged before it began, and maybe later ones. It works against any ClickHouse
-server, and the files are readable without Gongfu. The manifest is written last: a directory without it is no backup.
+A backup holds every point that was acknowledged before it began, and maybe later ones, and all versions of points that
+have several. Roll-ups are not in it: they are built again. It works against any ClickHouse server, and the files are
+readable without Gongfu. The manifest is written last: a directory without it is no backup.
 
 Names of points are in the records; their backup and the writer's position belong to the caller. Copy the position
 before the export: points after it are then inserted again from the block log, which changes nothing.
@@ -22,7 +23,8 @@ import numpy as np
 
 from gongfu.kernel.times import format_rfc3339
 from gongfu.store.history.native import decode_native
-from gongfu.store.history.schema import DATABASE, POINT_TABLES
+from gongfu.store.history.rollup_tables import CHANGED, DAYS
+from gongfu.store.history.schema import DATABASE, POINT_TABLES, versions_of
 from gongfu.store.history.types import HistoryError
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FILE_ROWS = 2_000_000
 _COLUMNS = ("series", "time", "value", "quality", "ingested")
-_SELECT = "series, time, value, quality, ingested"
+_BY_HAND = ("corrected_by", "reason", "manual")
+TABLES = (*POINT_TABLES, *(versions_of(table) for table in POINT_TABLES))
 # Parquet of the engine: lossless for every column; zstd keeps it near the size on disk.
 _PARQUET = {"output_format_parquet_compression_method": "zstd", "max_execution_time": 600}
 
@@ -83,7 +86,7 @@ def export_history(store: "ClickHouseHistory", directory: Path) -> Manifest:
     if any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty")
     files = {table: [_write(store, directory, table, n, low, high) for n, low, high in _pages(store, table)]
-             for table in POINT_TABLES}  # fmt: skip
+             for table in TABLES}  # fmt: skip
     manifest = Manifest(
         created=format_rfc3339(time.time_ns() // 1_000_000_000 * 1_000_000_000),
         engine=str(store.call(lambda client: client.command("SELECT version()"))),
@@ -140,22 +143,34 @@ def import_history(store: "ClickHouseHistory", directory: Path) -> Manifest:
         HistoryError: the history did not take it.
     """
     manifest = verify_history(directory)
-    for table in POINT_TABLES:
+    for table in TABLES:
         if _count(store, table):
             raise BackupError(f"the history is not empty: {table} has points")
     for table, files in manifest.files.items():
-        if table not in POINT_TABLES:
+        if table not in TABLES:
             raise BackupError(f"unknown table {table!r} in the backup")
         for file in files:
             data = (directory / file.name).read_bytes()
-            store.call(lambda client, t=table, d=data: client.raw_insert(f"{DATABASE}.{t}", _COLUMNS, d, fmt="Parquet"))
+            store.call(
+                lambda client, t=table, d=data: client.raw_insert(f"{DATABASE}.{t}", _names(t), d, fmt="Parquet")
+            )
         for file in files:
             found = _read(store, table, _Key(*file.first), _Key(*file.last))
-            if _sums(found) != file.crc32 or len(found["series"]) != file.rows:
+            if _sums(table, found) != file.crc32 or len(found["series"]) != file.rows:
                 raise BackupError(f"the history does not hold what {file.name} does")
         if _count(store, table) != manifest.rows[table]:
             raise BackupError(f"{table} holds another number of points than the backup")
+    # Roll-ups that were built meanwhile did not know all points.
+    statement = (
+        f"INSERT INTO {DATABASE}.{CHANGED} (series, day) SELECT DISTINCT series, toUInt16(toDate(time, 'UTC')) "  # noqa: S608
+        f"FROM {DATABASE}.point_double WHERE (SELECT count() FROM {DATABASE}.{DAYS}) > 0"
+    )
+    store.call(lambda client: client.command(statement))
     return manifest
+
+
+def _names(table: str) -> tuple[str, ...]:
+    return _COLUMNS if table in POINT_TABLES else (*_COLUMNS, *_BY_HAND)
 
 
 def _count(store: "ClickHouseHistory", table: str) -> int:
@@ -192,9 +207,14 @@ _LONG = {"max_execution_time": 600}
 def _range(table: str, low: _Key | None, high: _Key, *, include_low: bool = False) -> str:
     begin = f"(series, time) {'>=' if include_low else '>'} {low.sql()} AND " if low else ""
     return (
-        f"SELECT {_SELECT} FROM {DATABASE}.{table} FINAL "  # noqa: S608
-        f"WHERE {begin}(series, time) <= {high.sql()} ORDER BY series, time"
+        f"SELECT {', '.join(_selected(table))} FROM {DATABASE}.{table} FINAL "  # noqa: S608
+        f"WHERE {begin}(series, time) <= {high.sql()} ORDER BY series, time, ingested"
     )
+
+
+def _selected(table: str) -> list[str]:
+    texts = ("corrected_by", "reason")
+    return [f"CAST({name} AS String) AS {name}" if name in texts else name for name in _names(table)]
 
 
 def _write(
@@ -207,7 +227,7 @@ def _write(
     name = f"{table}-{number:05d}.parquet"
     _durable(directory / name, data)
     read = pq.read_table(io.BytesIO((directory / name).read_bytes()))
-    columns = {column: _plain(read.column(column)) for column in _COLUMNS}
+    columns = {column: _plain(read.column(column)) for column in _names(table)}
     first = (int(columns["series"][0]), int(columns["time"][0]))
     return BackupFile(
         name=name,
@@ -216,7 +236,7 @@ def _write(
         sha256=hashlib.sha256(data).hexdigest(),
         first=first,
         last=(int(columns["series"][-1]), int(columns["time"][-1])),
-        crc32=_sums(columns),
+        crc32=_sums(table, columns),
     )
 
 
@@ -240,10 +260,10 @@ def _read(store: "ClickHouseHistory", table: str, first: _Key, last: _Key) -> di
     return dict(columns)
 
 
-def _sums(columns: dict[str, Any]) -> dict[str, int]:
+def _sums(table: str, columns: dict[str, Any]) -> dict[str, int]:
     """Return the CRC-32 of each column's values, whatever way they came."""
     sums: dict[str, int] = {}
-    for name in _COLUMNS:
+    for name in _names(table):
         values: np.ndarray[Any, Any] | Sequence[str] = columns[name]
         if isinstance(values, np.ndarray):
             sums[name] = zlib.crc32(np.ascontiguousarray(values).tobytes())

@@ -29,8 +29,19 @@ class HistoryNode:
         *,
         limits: EngineLimits | None = None,
         keep: Keep | None = None,
+        upkeep: bool = True,
     ) -> None:
-        """Open the directory, start to serve and to look after it; port 0 takes a free one. ``keep`` is for ever.
+        """Open the directory, start to serve and to look after it; port 0 takes a free one.
+
+        Args:
+            directory: the directory.
+            host: address to serve on.
+            port: port.
+            user: name of the one user.
+            password: its password.
+            limits: bounds of the engine.
+            keep: how long points and roll-ups are kept; default is for ever.
+            upkeep: False builds no roll-ups and removes nothing, for a restore.
 
         Raises:
             DirectoryInUse: another process owns the directory.
@@ -48,7 +59,8 @@ class HistoryNode:
         )
         self._thread.start()
         self._upkeep = Upkeep(self._engine, self._server.count, keep or Keep())
-        self._upkeep.start()
+        if upkeep:
+            self._upkeep.start()
 
     @property
     def port(self) -> int:

@@ -34,7 +34,8 @@ class Upkeep:
     def stop(self, seconds: float) -> None:
         """Begin nothing new and wait for what runs, so long at most."""
         self._stop.set()
-        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def _run(self, statement: str) -> str:
         return self._engine.run(statement, "TabSeparated", settings=_SETTINGS).data.decode()

@@ -54,7 +54,8 @@ def versions_of_point(value_type: ValueType, series: int, time: int) -> str:
         "SELECT value, quality, ingested, corrected_by, reason FROM ("
         f"SELECT value, quality, ingested, '' AS corrected_by, '' AS reason, 0 AS manual FROM {DATABASE}.{table} FINAL "
         f"WHERE {where} UNION ALL "
-        "SELECT value, quality, ingested, toString(corrected_by) AS corrected_by, toString(reason) AS reason, manual "
+        "SELECT value, quality, ingested, "
+        "CAST(corrected_by AS String) AS corrected_by, CAST(reason AS String) AS reason, manual "
         f"FROM {DATABASE}.{versions_of(table)} FINAL WHERE {where}"
         ") ORDER BY ingested, manual DESC LIMIT 1 BY ingested"
     )

@@ -30,8 +30,10 @@ async def _fill(served: ServedHistory) -> None:
         batch(ValueType.BOOLEAN, [22] * n, times, random.integers(0, 2, n).tolist()),
         batch(ValueType.STRING, [23] * 4, times[:4], ["中文", "", "a\0b\n'", "x" * 100_000]),
     ])  # fmt: skip
-    # A correction: only the later value is in the backup.
+    # Corrections: all versions are in the backup.
     await store.insert([batch(ValueType.INT64, [21], times[:1], [42], ingested=T0 + 10**9)])
+    text = batch(ValueType.STRING, [23], times[1:2], ["改正"]).columns
+    await store.correct(ValueType.STRING, text, corrected_by="某人", reason="读错", ingested=T0 + 2 * 10**9)
     await store.close()
 
 
@@ -57,13 +59,21 @@ async def test_round_trip_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         store = source.store()
         await asyncio.to_thread(export_history, store, tmp_path / "backup")
         manifest = verify_history(tmp_path / "backup")
-        assert manifest.rows == {"point_double": 5000, "point_int64": 5000, "point_boolean": 5000, "point_text": 4}
+        assert manifest.rows == {
+            "point_double": 5000, "point_int64": 5000, "point_boolean": 5000, "point_text": 4,
+            "point_double_versions": 0, "point_int64_versions": 2, "point_boolean_versions": 0,
+            "point_text_versions": 2,
+        }  # fmt: skip
         assert [file.rows for file in manifest.files["point_double"]] == [1500, 1500, 1500, 500]
         restored = target.store()
         await asyncio.to_thread(import_history, restored, tmp_path / "backup")
         assert await _all(target) == await _all(source)
         corrected = await restored.query(ValueType.INT64, [21], 0, MAX_NS, limit=10**6)
         assert 42 in [value for _, _, value, _ in rows(corrected)]
+        texts = await store.query(ValueType.STRING, [23], 0, MAX_NS)
+        moment = next(t for _, t, value, _ in rows(texts) if value == "改正")
+        versions = await restored.versions(ValueType.STRING, 23, moment)
+        assert [(one.value, one.corrected_by) for one in versions] == [("", ""), ("改正", "某人")]
         with pytest.raises(BackupError, match="not empty"):
             await asyncio.to_thread(import_history, restored, tmp_path / "backup")
         with pytest.raises(FileExistsError):
