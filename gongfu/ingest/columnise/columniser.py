@@ -251,8 +251,9 @@ class Columniser:
         lane = table.lane
         if lane is None:
             lane = table.lane = self._accumulator.lane(writer.tenant, table.partition)
-        block = lane.block
+        block, last = lane.block, self._last_stamp
         if not write_by_plan(plan, document, time or self._stamp(received), Quality.GOOD, block):
+            self._last_stamp = last
             return False
         self.points_in += len(document)
         block.known.append((writer, done, len(document)))

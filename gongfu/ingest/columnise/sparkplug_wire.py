@@ -30,7 +30,7 @@ _VALUES = {0x69: (8, "<f8"), 0x65: (4, "<f4"), 0x70: (1, "u1")}
 _TIME_SIZE = 6
 _TIME_WEIGHTS = np.array([1 << 7 * at for at in range(_TIME_SIZE)], dtype=np.int64)
 # Layouts are shared by all payloads that have them; beyond so many none is made.
-MAX_LAYOUTS = 2000
+MAX_LAYOUTS = 5000
 
 
 class _OtherLayout(Exception):
@@ -131,14 +131,15 @@ class _Places:
         self._offset = places[0]
         steps = {after - before for before, after in pairwise(places)} or {self._type.itemsize}
         self._stride = steps.pop() if len(steps) == 1 else 0
-        self._picked = (
-            np.array(places, dtype=np.intp)[:, None] + np.arange(self._type.itemsize, dtype=np.intp)
-        ).reshape(-1)
+        self._picked: NDArray[np.intp] | None = None
+        if not self._stride:
+            every = np.array(places, dtype=np.intp)[:, None] + np.arange(self._type.itemsize, dtype=np.intp)
+            self._picked = every.reshape(-1)
 
     def take(self, data: bytes, rows: NDArray[np.uint8]) -> NDArray[Any]:
         """Return ``[k, n]`` of the type."""
         k, size = rows.shape
-        if self._stride:
+        if self._picked is None:
             return np.ndarray((k, self.n), self._type, data, self._offset, (size, self._stride))
         return rows.take(self._picked, axis=1).view(self._type)
 

@@ -144,3 +144,11 @@ def test_model_and_columniser_walk_the_quick_way_too() -> None:
         finally:
             Accumulator.written = original  # type: ignore[method-assign]
     assert seen == [0, 1, 1]
+
+
+def test_a_payload_that_fits_no_plan_is_stamped_once() -> None:
+    """A name ``values`` has a plan; an object of form B has the same names, and the time of arrival is still its own."""
+    documents = [([{"values": 0.5}], False), ({"values": 1.5}, False), ({"values": {"a": 2.5}}, False)]
+    with tempfile.TemporaryDirectory() as directory:
+        _, stored = asyncio.run(run(Path(directory), documents, False))
+    assert [(name, time) for _, name, time, _, _ in stored if name == "a"] == [("a", NOW + 3 * 10**6)]
