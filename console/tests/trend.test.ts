@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { axesFor } from '../src/trend/axes'
-import { aligned, appendLatest, differing, drawn, emptyLine, gapLimit, lineOf, medianStep, mergeTail, trimmed, type Line } from '../src/trend/columns'
+import { aligned, appendLatest, differing, drawn, emptyLine, gapLimit, lineOf, medianStep, mergeTail, trimmed, type Line, withoutSilence } from '../src/trend/columns'
 import { aggregateOf, unitOf } from '../src/trend/aggregates'
 import { moved, queryToState, resolveRange, stateToQuery, stepFor, zoomed } from '../src/trend/range'
 
@@ -121,6 +121,17 @@ describe('what is shown of each interval', () => {
   })
   it('has the unit of the result', () => {
     expect([undefined, 'avg', 'count', 'PercentGood', 'DurationGood', 'Total2'].map((how) => unitOf(aggregateOf(how), 'K'))).toEqual(['K', 'K', '', '%', 'ms', 'K.s'])
+  })
+})
+
+describe('a silence under calculated intervals', () => {
+  const line = lineOf(column([0, 10, 20, 30, 40, 50, 60, 70, 80], [1, 2, 3, 4, 5, 6, 7, 8, 9]))
+  it('is not drawn', () => {
+    expect(withoutSilence(line, [0, 10, 70, 80], 10).values).toEqual([1, 2, null, null, null, null, null, 8, 9])
+  })
+  it('is none when values come seldom', () => {
+    expect(withoutSilence(line, [0, 30, 60, 80], 10).values).toEqual(line.values)
+    expect(withoutSilence(line, [], 10).values).toEqual(line.values)
   })
 })
 

@@ -12,6 +12,11 @@ export function aggregateOf(text: unknown): TrendAggregate | undefined {
   return AGGREGATES.find((name) => name === text)
 }
 
+/** Aggregates of OPC UA give a value for every interval, also where nothing came in. */
+export function fillsSilence(aggregate: TrendAggregate | undefined): boolean {
+  return aggregate !== undefined && /^[A-Z]/.test(aggregate)
+}
+
 /** Unit of the result: durations are milliseconds, counts have none. */
 export function unitOf(aggregate: TrendAggregate | undefined, unit: string): string {
   if (!aggregate) return unit

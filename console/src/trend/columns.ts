@@ -110,6 +110,27 @@ export function gapLimit(times: readonly number[], bucketMs: number | null): num
   return Math.max((median ?? 0) * GAP_FACTOR, (bucketMs ?? 0) * 2.5)
 }
 
+/**
+ * The line of intervals without those that lie in a silence: values came in at `arrivals` (starts of the intervals
+ * that have any). What is calculated across a silence is not drawn as if it had been measured.
+ */
+export function withoutSilence(line: Line, arrivals: readonly number[], bucketMs: number): Line {
+  const limit = gapLimit(arrivals, bucketMs)
+  if (limit === null) return line
+  const silences = arrivals.flatMap((time, index) => {
+    const next = arrivals[index + 1]
+    return next !== undefined && next - time > limit ? [[time, next] as const] : []
+  })
+  let at = 0
+  const values = line.values.map((value, index) => {
+    const time = line.times[index]!
+    while (at < silences.length && silences[at]![1] <= time) at += 1
+    const silence = silences[at]
+    return silence && time > silence[0] && time < silence[1] ? null : value
+  })
+  return { ...line, values }
+}
+
 /** Points by how they are drawn. `null` breaks the line; bad values are never part of it. */
 export interface Drawn {
   times: number[]

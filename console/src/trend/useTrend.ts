@@ -7,8 +7,8 @@ import { asProblem } from '@/components/load'
 import type { ProblemError } from '@/api/http'
 import { now } from '@/live/clock'
 import { useAlarmChanges, useLatest } from '@/live/stream'
-import { unitOf } from './aggregates'
-import { appendLatest, differing, emptyLine, lineOf, medianStep, mergeTail, trimmed, type Line } from './columns'
+import { fillsSilence, unitOf } from './aggregates'
+import { appendLatest, differing, emptyLine, lineOf, medianStep, mergeTail, toMs, trimmed, withoutSilence, type Line } from './columns'
 import { resolveRange, stepFor, type TrendState, type Window } from './range'
 
 const RAW_UP_TO_MS = 15 * 60_000
@@ -16,7 +16,8 @@ const TAIL_OVERLAP_MS = 5_000
 const TAIL_EVERY_MS = 2_000
 const TAIL_AT_MOST_MS = 30_000
 
-export type TrendPoint = Pick<SeriesColumns, 'series' | 'asset_path' | 'name' | 'type' | 'unit'>
+/** `unit` is that of what is shown, `sourceUnit` that of the point. */
+export type TrendPoint = Pick<SeriesColumns, 'series' | 'asset_path' | 'name' | 'type' | 'unit'> & { sourceUnit: string }
 
 export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
   const points = shallowRef<TrendPoint[]>([])
@@ -48,6 +49,18 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
     const answer = await api.series.query({ series: series.value, ...body }, signal)
     truncated.value = answer.truncated
     return answer.series
+  }
+
+  /** The lines of an answer; where aggregates fill a silence it stays one. */
+  async function linesOf(answer: readonly SeriesColumns[], asked: Omit<SeriesQuery, 'series'>, signal?: AbortSignal): Promise<Map<number, Line>> {
+    const found = new Map(answer.map((columns) => [columns.series, lineOf(columns)]))
+    const step = asked.step
+    if (!fillsSilence(state.value.aggregate) || !step) return found
+    const counts = await api.series.query({ series: series.value, ...asked, aggregate: 'count', quality: 'all' }, signal)
+    for (const { series: id, times } of counts.series) {
+      found.set(id, withoutSilence(found.get(id) ?? emptyLine(), times.map(toMs), step * 1000))
+    }
+    return found
   }
 
   function body(from: number, to: number, step: number | null): Omit<SeriesQuery, 'series'> {
@@ -83,15 +96,18 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
       const chosen = state.value.aggregate
       let step: number | null = chosen || length > RAW_UP_TO_MS ? stepFor(range, pixels.value) : null
       // A little more to the left, so that the lines enter the picture from its edge.
-      let answer = await query(body(range.from - length * 0.02, range.to, step), stop.signal)
+      let asked = body(range.from - length * 0.02, range.to, step)
+      let answer = await query(asked, stop.signal)
       if (step !== null && !chosen && answer.every((columns) => sparse(lineOf(columns), step ?? 0))) {
         step = null
-        answer = await query(body(range.from - length * 0.02, range.to, null), stop.signal)
+        asked = body(range.from - length * 0.02, range.to, null)
+        answer = await query(asked, stop.signal)
       }
+      const drawn = await linesOf(answer, asked, stop.signal)
       if (mine !== turn) return
       bucketS.value = step
-      points.value = answer.map(({ series: id, asset_path, name, type, unit }) => ({ series: id, asset_path, name, type, unit: unitOf(chosen, unit) }))
-      lines.value = new Map(answer.map((columns) => [columns.series, lineOf(columns)]))
+      points.value = answer.map(({ series: id, asset_path, name, type, unit }) => ({ series: id, asset_path, name, type, unit: unitOf(chosen, unit), sourceUnit: unit }))
+      lines.value = drawn
       loaded.value = range
       error.value = null
       corrected.value = new Map()
@@ -162,13 +178,11 @@ export function useTrend(state: Ref<TrendState>, pixels: Ref<number>) {
         const bucketMs = (bucketS.value ?? 0) * 1000
         const oldest = Math.max(range.from, Math.min(...ends) - TAIL_OVERLAP_MS - bucketMs)
         const from = bucketMs ? Math.floor(oldest / bucketMs) * bucketMs : oldest
-        const answer = await query(body(from, range.to, bucketS.value))
+        const asked = body(from, range.to, bucketS.value)
+        const newer = await linesOf(await query(asked), asked)
         if (mine !== turn) return
         const next = new Map(lines.value)
-        for (const columns of answer) {
-          const merged = mergeTail(next.get(columns.series) ?? emptyLine(), lineOf(columns))
-          next.set(columns.series, trimmed(merged, range.from))
-        }
+        for (const [id, line] of newer) next.set(id, trimmed(mergeTail(next.get(id) ?? emptyLine(), line), range.from))
         lines.value = next
       }
       loaded.value = range
