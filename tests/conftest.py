@@ -1,5 +1,6 @@
 pytest_plugins = [
     "tests.fixtures.nats",
+    "tests.fixtures.nats_cluster",
     "tests.fixtures.node",
     "tests.fixtures.telemetry",
     "tests.fixtures.postgres",

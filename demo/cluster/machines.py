@@ -16,7 +16,7 @@ from demo.cluster.engines import HISTORY_USER, greets, history_nodes, nats_serve
 from demo.cluster.kept import EngineSpec, Kept
 from demo.node import Ports, free_port
 
-READY_S = 60.0
+READY_S = 180.0
 PARTITIONS = 4
 
 

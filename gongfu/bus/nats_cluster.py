@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from gongfu.bus.server import render_server_config
 
@@ -33,7 +34,8 @@ def render_cluster_config(
     Raises:
         ValueError: the token is empty.
     """
-    urls = ", ".join(json.dumps(f"nats://route:{token}@{route}") for route in routes)
+    password = quote(token, safe="")
+    urls = ", ".join(json.dumps(f"nats://route:{password}@{route}") for route in routes)
     return (
         render_server_config(port=port, store_dir=store_dir, token=token, host=host, name=name)
         + f"""\
