@@ -117,7 +117,7 @@ class Dialogue:
     def expect(self, packet_id: int) -> list[Any]:
         """Return a new entry in the connection's order of acknowledgements."""
         entry: list[Any] = [packet_id.to_bytes(2, "big"), None]
-        self.connection.order.append(entry)
+        self.connection.ordered.append(entry)
         self.connection.pending += 1
         return entry
 
