@@ -11,6 +11,8 @@ from pathlib import Path
 
 def prepare() -> str:
     """Do it and return the JSON line."""
+    from sqlalchemy.exc import IntegrityError
+
     from gongfu.node.runtime import load_runtime
     from gongfu.registry.sessions import ensure_cli_token
     from gongfu.registry.users import ensure_first_admin
@@ -21,7 +23,10 @@ def prepare() -> str:
     engine = open_records(runtime.records_url)
     try:
         migrate(engine)
-        password = ensure_first_admin(engine)
+        try:
+            password = ensure_first_admin(engine)
+        except IntegrityError:
+            password = None  # another machine of the cluster was first
         ensure_cli_token(Path(runtime.data_dir), engine)
     finally:
         engine.dispose()

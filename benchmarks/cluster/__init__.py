@@ -1,0 +1,1 @@
+"""What a cluster loses and how long it stands still when something is killed."""
