@@ -1,6 +1,8 @@
 """A forwarder in a process of its own: ``python -m tests.system.link_program <port of the site> <position file>``."""
 
 import asyncio
+import logging
+import os
 import sys
 from pathlib import Path
 
@@ -18,4 +20,6 @@ async def _run() -> None:
 
 
 if __name__ == "__main__":
+    if os.environ.get("LINK_LOG"):
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s")
     asyncio.run(_run())

@@ -1,6 +1,7 @@
 # ruff: noqa: E501 -- one query a line
 """Users' SQL over three history nodes gives what one node with the same points gives."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,11 +13,15 @@ from clickhouse_connect.driver.external import ExternalData
 
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.points import ValueType
+from gongfu.store.history import schema
+from gongfu.store.history.backup import BackupError
 from gongfu.store.history.client import ClickHouseHistory
+from gongfu.store.history.deployment import deployed
 from gongfu.store.history.directory import PointInfo
 from gongfu.store.history.query import problem_of
 from gongfu.store.history.sandbox import rewrite
 from gongfu.store.history.sharded import ShardedHistory
+from gongfu.store.history.sharded_backup import export_nodes, import_nodes
 from gongfu.store.history.sql_tables import PointSource, SqlTables
 from gongfu.store.history.types import Aggregate, Batch, HistoryError, Order, ShardUnavailable, SqlLimits, SqlResult
 from tests.contract.history.points import T0, batch, rows
@@ -349,3 +354,48 @@ async def test_external_tables_come_with_a_query_and_go_with_it(nodes: Nodes) ->
         )
     with pytest.raises(HistoryError):
         ask("SELECT * FROM t", {}, None)
+
+
+@pytest.mark.parametrize("alp", [True, False])
+async def test_the_engine_reads_the_statements_of_a_cluster(nodes: Nodes, alp: bool) -> None:
+    for statement in deployed(schema.statements(alp=alp), "main"):
+        tree = nodes.one.call(lambda client, s=statement: client.raw_query(f"EXPLAIN AST {s}", fmt="TSV"))
+        assert b"Create" in tree
+    with pytest.raises(HistoryError):
+        nodes.one.call(
+            lambda client: client.raw_query("EXPLAIN AST CREATE TABLE t ON CLUSTER () ENGINE = Log", fmt="TSV")
+        )
+
+
+async def test_a_backup_of_all_nodes_comes_back(
+    nodes: Nodes, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    manifests = await asyncio.to_thread(export_nodes, nodes.several, tmp_path / "b")
+    assert sum(manifest.rows["point_text"] for manifest in manifests) == 3
+    fresh = [ServedHistory(tmp_path_factory.mktemp("fresh")) for _ in range(3)]
+    for one in fresh:
+        one.start()
+    restored = ShardedHistory([one.store() for one in fresh])
+    try:
+        with pytest.raises(BackupError, match="3 history nodes"):
+            import_nodes(ShardedHistory(restored.shards[:2]), tmp_path / "b")
+        await asyncio.to_thread(import_nodes, restored, tmp_path / "b")
+        expected = await nodes.several.query(ValueType.DOUBLE, list(SERIES), T0, T0 + 9999 * SECOND)
+        found = await restored.query(ValueType.DOUBLE, list(SERIES), T0, T0 + 9999 * SECOND)
+        assert rows(found) == rows(expected)
+        (tmp_path / "b" / "nodes.json").unlink()
+        with pytest.raises(BackupError, match="no complete backup"):
+            import_nodes(restored, tmp_path / "b")
+    finally:
+        await restored.close()
+        for one in fresh:
+            one.kill()
+
+
+async def test_corrections_and_versions_are_the_owners(nodes: Nodes) -> None:
+    columns = batch(ValueType.DOUBLE, [4, 5], [T0 + SECOND // 2] * 2, [1.5, 2.5]).columns
+    assert await nodes.several.correct(ValueType.DOUBLE, columns, corrected_by="me", reason="a test") == 2
+    assert await nodes.several.correct(ValueType.DOUBLE, columns, corrected_by="me", reason="a test") == 0
+    for series, value in ((4, 1.5), (5, 2.5)):
+        versions = await nodes.several.versions(ValueType.DOUBLE, series, T0 + SECOND // 2)
+        assert [(one.value, one.corrected_by) for one in versions] == [(value, "me")]

@@ -119,7 +119,7 @@ class Link(RuleBasedStateMachine):
 
 
 TestLink = Link.TestCase
-TestLink.settings = settings(max_examples=50, stateful_step_count=30)
+TestLink.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 
 
 def test_a_window_is_bounded_and_one_message_always_fits() -> None:
@@ -136,6 +136,7 @@ def test_a_window_is_bounded_and_one_message_always_fits() -> None:
     assert not window.confirm(2, 3)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**63), st.text(max_size=30))
 def test_a_position_is_kept(tmp_path_factory: pytest.TempPathFactory, sequence: int, created: str) -> None:
     file = PositionFile(tmp_path_factory.mktemp("link") / "p.json")

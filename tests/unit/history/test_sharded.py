@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlglot
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
@@ -60,6 +61,7 @@ class Kept:
             )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.lists(st.integers(1, 40), max_size=30), max_size=4), st.booleans())
 async def test_each_point_goes_to_its_owner_once(count: int, parts: list[list[int]], text: bool) -> None:
     kept = [Kept() for _ in range(count)]
@@ -113,6 +115,7 @@ def test_records_need_no_parts() -> None:
 TYPES = st.sampled_from(["UInt8", "AggregateFunction(avg, Float64)"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=20), TYPES), max_size=6), st.binary(max_size=40))
 def test_heads_are_read_and_rows_left_alone(columns: list[tuple[str, str]], rows: bytes) -> None:
     def text(value: str) -> bytes:
@@ -128,6 +131,7 @@ def test_heads_are_read_and_rows_left_alone(columns: list[tuple[str, str]], rows
             read_row_binary(head[:-1])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with contextlib.suppress(RowBinaryError):
@@ -148,6 +152,7 @@ def _form(tables: list[tuple[str, bytes]], boundary: str) -> bytes:
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(NAMES, st.binary(max_size=60).filter(lambda data: b"--bound" not in data), min_size=1, max_size=4)
 )
@@ -161,6 +166,7 @@ def test_tables_of_a_form_are_found(tables: dict[str, bytes]) -> None:
     assert rest == {"query": "SELECT 1"}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_form_is_read_or_refused(body: bytes) -> None:
     for data in (body, b"--b\r\n" + body, _form([("t", body)], "b")[: len(body)]):
@@ -181,7 +187,7 @@ def test_tables_of_a_cluster_come_from_the_one_template(alp: bool) -> None:
     assert deployed(template) == template
     made = deployed(template, "main")
     parsed = [sqlglot.parse_one(statement, dialect="clickhouse") for statement in made]
-    assert all(type(tree) is sqlglot.exp.Create for tree in parsed)
+    assert all(type(tree) is exp.Create for tree in parsed)
     assert all("ON CLUSTER 'main'" in statement for statement in made)
     for table in schema.POINT_TABLES:
         local = next(s for s in made if s.startswith(f"CREATE TABLE IF NOT EXISTS gongfu.{table}_shard "))
