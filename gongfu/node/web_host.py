@@ -32,6 +32,7 @@ from gongfu.reason.rules import api as rules_api
 from gongfu.reason.rules.service import RuleService
 from gongfu.reason.status import Worker
 from gongfu.registry.api import assets, devices, events, points, session, users
+from gongfu.registry.device_directory import DeviceDirectory
 from gongfu.registry.device_secrets import load_device_key
 from gongfu.registry.point_directory import RegistryPoints
 from gongfu.registry.service import Registry, open_registry
@@ -131,7 +132,7 @@ def open_web_host(
         announce=lambda change: publisher.publish("registry", change),
     )
     state = NodeState(subjects, clock)
-    presence = Presence(bus, subjects, state.doors)
+    presence = Presence(bus, subjects, state.doors, DeviceDirectory(engine), clock, state.workers)
     live = NodeLive(bus, subjects, presence, state.workers)
     telemetry = HttpTelemetry(runtime, bus, subjects, engine, counters, clock, device_key)
     worker = Worker(bus, subjects, state.workers)
@@ -152,7 +153,7 @@ def open_web_host(
     routes = [
         *session.routes(registry, secure=bool(runtime.web.tls_certificate)),
         *users.routes(registry),
-        *assets.routes(registry),
+        *assets.routes(registry, live),
         *devices.routes(registry, live),
         *points.routes(registry, live),
         *events.routes(registry),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from gongfu.reason.latest import answer_latest
 from gongfu.reason.partition import PartitionRun
+from gongfu.reason.seen import AssetsOfSeries, SeenAnswer, SeenRequest, answer_seen
 from gongfu.reason.status import LatestAnswer, LatestItem, LatestRequest, ReasonState, merge_states
 
 
@@ -24,6 +25,10 @@ class Shares:
         if len(answers) == 1:
             return answers[0]
         return LatestAnswer(newest(item for answer in answers for item in answer.items))
+
+    def seen(self, request: SeenRequest, assets: AssetsOfSeries) -> SeenAnswer:
+        """Return which assets sent something lately; blocks."""
+        return answer_seen(request, [run.pipeline.twins for run in list(self.runs.values())], assets)
 
     def state(self) -> ReasonState:
         """Return what rules and models do."""

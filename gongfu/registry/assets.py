@@ -20,7 +20,8 @@ _ATTRIBUTES_BYTES = 65_536
 
 
 class AssetDocument(msgspec.Struct, frozen=True):
-    """An asset; ``children`` and ``points`` are the numbers directly below it."""
+    """An asset; ``children`` and ``points`` are the numbers directly below it. ``online``: one of its own points had a
+    value within the last two minutes, whatever connection it came through."""
 
     id: int
     name: str
@@ -31,6 +32,7 @@ class AssetDocument(msgspec.Struct, frozen=True):
     children: int
     points: int
     created_at: str
+    online: bool = False
 
 
 class NewAsset(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

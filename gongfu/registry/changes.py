@@ -8,7 +8,7 @@ import msgspec
 Change = Literal["created", "updated", "deleted", "secret", "quota"]
 
 
-class RegistryChange(msgspec.Struct, frozen=True, kw_only=True):
+class RegistryChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Document of ``evt.registry``.
 
     Attributes:

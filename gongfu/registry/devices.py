@@ -20,8 +20,8 @@ from gongfu.store.records.engine import reading, writing
 _MAX_FILTERS = 100
 # How many devices one page looks at when it must leave some out (?online=false among a million).
 _SCAN = 2000
-# Below this many online devices the database gets their ids; above, pages of names are filtered here.
-_IDS_IN_QUERY = 20_000
+# Up to so many devices that are online (or are not) the database gets their ids; above, pages of names are filtered.
+IDS_IN_QUERY = 20_000
 
 
 class DeviceDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +100,7 @@ class Devices:
         search: str = "",
         online: bool | None = None,
         connected: Collection[int] = (),
+        offline: Collection[int] | None = None,
     ) -> tuple[list[DeviceDocument], str | None]:
         """Return devices after a name, in order of name, and the name after which the next page starts.
 
@@ -109,9 +110,12 @@ class Devices:
             limit: greatest number.
             search: text in the name, see ``text_search``.
             online: True for connected ones only, False for the others only.
-            connected: ids of all connected devices.
+            connected: ids of all devices that are online.
+            offline: ids of all others, if they are few.
         """
-        ids = connected if online and len(connected) <= _IDS_IN_QUERY else None
+        ids = connected if online and len(connected) <= IDS_IN_QUERY else None
+        if online is False and offline is not None:
+            ids = offline
         found: list[Any] = []
         with reading(self._engine) as connection:
             while len(found) <= limit:

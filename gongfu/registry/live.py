@@ -41,7 +41,20 @@ class Live(Protocol):
     """Live state of the node. Answers are empty, not errors, while a part of the node does not answer."""
 
     def online(self) -> Collection[int]:
-        """Return the ids of all devices that are connected now."""
+        """Return the ids of all devices that are online: connected, or with values through another connection."""
+        ...
+
+    def offline(self, tenant: int, limit: int) -> Collection[int] | None:
+        """Return the ids of a tenant's devices that are not online; None when they are more than ``limit``, or when
+        nobody knows yet."""
+        ...
+
+    def counts(self, tenant: int) -> tuple[int, int] | None:
+        """Return how many devices a tenant has and how many are online; None when nobody knows yet."""
+        ...
+
+    def asset_is_live(self, asset: int) -> bool:
+        """Return whether an asset sent a value within the last two minutes."""
         ...
 
     async def connections(self, devices: Sequence[int]) -> dict[int, Connected]:

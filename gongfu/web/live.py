@@ -34,8 +34,20 @@ class NodeLive:
         self._presence = presence
 
     def online(self) -> Collection[int]:
-        """Return the ids of all devices that are connected now."""
+        """Return the ids of all devices that are online."""
         return self._presence.online()
+
+    def offline(self, tenant: int, limit: int) -> Collection[int] | None:
+        """Return the ids of a tenant's devices that are not online, see ``Live``."""
+        return self._presence.offline(tenant, limit)
+
+    def counts(self, tenant: int) -> tuple[int, int] | None:
+        """Return how many devices a tenant has and how many are online, see ``Live``."""
+        return self._presence.counts(tenant)
+
+    def asset_is_live(self, asset: int) -> bool:
+        """Return whether an asset sent a value within the last two minutes."""
+        return self._presence.asset_is_live(asset)
 
     async def connections(self, devices: Sequence[int]) -> dict[int, Connected]:
         """Return the connections of some devices."""

@@ -3,20 +3,30 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from numpy.typing import NDArray
 
 from gongfu.bus.connection import subscribe
 from gongfu.bus.gather import gather
+from gongfu.kernel.idset import MAX_ID, IdSet, unpack_flags
 from gongfu.kernel.subjects import Subjects
-from gongfu.kernel.times import format_rfc3339
+from gongfu.kernel.times import SECOND, Clock, SystemClock, format_rfc3339
+from gongfu.registry.device_directory import DeviceDirectory
 from gongfu.registry.live import Connected, Usage
 
 _RESYNC_S = 30.0
+_STEP_S = 0.5
+_SEEN_S = 2.0
+# Ids in one answer, as the front doors and the worker send them.
+_RANGE = 2_000_000
+# A device whose asset sent a value within this is online, whatever connection it came through.
+ONLINE_WINDOW_S = 120.0
 _GATHER_S = 0.25
 
 log = logging.getLogger(__name__)
@@ -32,13 +42,29 @@ def time_text(value: Any) -> str | None:
 class Presence:
     """Ids of connected devices. Events keep it right; a full look every 30 s repairs what a lost event broke."""
 
-    def __init__(self, bus: Client, subjects: Subjects, doors: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        bus: Client,
+        subjects: Subjects,
+        doors: Callable[[], int],
+        directory: DeviceDirectory | None = None,
+        clock: Clock | None = None,
+        workers: Callable[[], int] = lambda: 1,
+    ) -> None:
+        """Follow the front doors and, with a ``directory``, the latest values too."""
         self._bus = bus
         self._subjects = subjects
         self._doors = doors
-        self._online: set[int] = set()
+        self._clock = clock or SystemClock()
+        self._workers = workers
+        self.directory = directory
+        self._connected = IdSet()
+        # Devices whose asset sent something within the window, through whatever connection.
+        self._live = IdSet()
+        self._seen_assets = IdSet()
+        self._reload = self._read = self._unknown = False
         # By front door: a device may have connections at two of them.
-        self._at: dict[str, set[int]] = {}
+        self._at: dict[str, IdSet] = {}
         # What changed while a full look was under way, by device and front door: events are newer than the answer.
         self._changed: dict[tuple[int, str], bool] = {}
         self._task: asyncio.Task[None] | None = None
@@ -47,6 +73,7 @@ class Presence:
     async def start(self) -> None:
         """Begin to follow."""
         self._subscription = await subscribe(self._bus, self._subjects.event("device"), self._take)
+        self._registry = await subscribe(self._bus, self._subjects.event("registry"), self._registry_changed)
         self._task = asyncio.create_task(self._run(), name="presence")
 
     async def stop(self) -> None:
@@ -56,10 +83,35 @@ class Presence:
         if self._task is not None:
             await self._task
             await self._subscription.unsubscribe()
+            await self._registry.unsubscribe()
 
-    def online(self) -> Collection[int]:
-        """Return the ids of all devices that are connected now."""
-        return self._online
+    def online(self) -> IdSet:
+        """Return the ids of all devices that are online: connected, or with values of their asset in the last
+        ``ONLINE_WINDOW_S`` through another connection, such as a gateway's."""
+        return self._connected | self._live if self._live.bound else self._connected
+
+    def offline(self, tenant: int, limit: int) -> list[int] | None:
+        """Return the ids of a tenant's devices that are not online; None when they are more than ``limit`` or when
+        nobody knows yet. Blocks on the records."""
+        directory = self.directory
+        if directory is None or not self._read:
+            return None
+        directory.refresh()  # those that were added a moment ago are not online
+        mine = directory.tenant == tenant
+        found = np.flatnonzero(mine & ~self.online().flags(len(mine)))
+        return found.tolist() if len(found) <= limit else None
+
+    def asset_is_live(self, asset: int) -> bool:
+        """Return whether an asset sent something within the window."""
+        return asset in self._seen_assets
+
+    def counts(self, tenant: int) -> tuple[int, int] | None:
+        """Return how many devices a tenant has and how many are online; None before all were read once."""
+        directory = self.directory
+        if directory is None or not self._read:
+            return None
+        mine = directory.tenant == tenant
+        return int(np.count_nonzero(mine)), int(np.count_nonzero(mine & self.online().flags(len(mine))))
 
     async def connections(self, devices: Sequence[int]) -> dict[int, Connected]:
         """Return the connections of some devices."""
@@ -84,29 +136,81 @@ class Presence:
         return msgspec.convert({**total, "delayed_ms": waited}, Usage)
 
     async def resync(self) -> None:
-        """Look at all connections."""
+        """Look at all connections, and at what sent values lately."""
+        await self._look_at_connections()
+        if self.directory is not None:
+            await asyncio.to_thread(self.directory.reload if self._reload else self.directory.refresh)
+            self._reload, self._read = False, True
+            await self._look_at_values(self.directory)
+
+    async def _look_at_connections(self) -> None:
         self._changed.clear()
-        doors = self._doors()
-        answers = await self._answers(None)
-        if len(answers) < max(doors, 1):
-            return
-        at: dict[str, set[int]] = {}
-        for answer in answers:
-            at[str(answer.get("door", ""))] = {int(item["device"]) for item in answer.get("items", ())}
+        at: dict[str, NDArray[np.bool_]] = {}
+        low = highest = 0
+        while low <= highest:
+            answers = await gather(self._bus, self._subjects.service("online"), {"low": low}, _GATHER_S, self._doors())
+            if len(answers) < max(self._doors(), 1):
+                return
+            for answer in answers:
+                flags = unpack_flags(str(answer["flags"]), _RANGE)
+                door = str(answer.get("door", ""))
+                at[door] = np.concatenate([at[door], flags]) if door in at else flags
+                highest = max(highest, min(int(answer["highest"]), MAX_ID))
+            low += _RANGE
+        sets = {door: IdSet.of_flags(_cut(flags)) for door, flags in at.items()}
         for (device, door), connected in self._changed.items():
-            here = at.setdefault(door, set())
+            here = sets.setdefault(door, IdSet())
             (here.add if connected else here.discard)(device)
-        self._at = at
-        self._online = set[int]().union(*at.values())
+        self._at = sets
+        online = IdSet()
+        for here in sets.values():
+            online = online | here
+        self._connected = online
+
+    async def _look_at_values(self, directory: DeviceDirectory) -> None:
+        since = self._clock.now_ns() - int(ONLINE_WINDOW_S * SECOND)
+        parts: list[NDArray[np.bool_]] = []
+        low = highest = 0
+        while low <= highest:
+            body = {"since": since, "low": low}
+            answers = await gather(self._bus, self._subjects.service("seen"), body, _SEEN_S, self._workers())
+            if not answers:
+                return  # what was seen last stands until the worker is back
+            part = np.zeros(_RANGE, dtype=np.bool_)
+            for answer in answers:
+                part |= unpack_flags(str(answer["flags"]), _RANGE)
+                highest = max(highest, min(int(answer["highest"]), MAX_ID))
+            parts.append(part)
+            low += _RANGE
+        seen = _cut(np.concatenate(parts))
+        self._seen_assets = IdSet.of_flags(seen)
+        known = directory.asset < len(seen)
+        live = np.zeros(len(directory.asset), dtype=np.bool_)
+        live[known] = seen[directory.asset[known]]
+        live &= directory.tenant != 0
+        self._live = IdSet.of_flags(live)
+
+    async def _registry_changed(self, message: Msg) -> None:
+        with contextlib.suppress(msgspec.MsgspecError, KeyError, TypeError):
+            change = msgspec.json.decode(message.data)
+            if change["kind"] == "device" and change["change"] in ("updated", "deleted"):
+                self._reload = True
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = 0.0
         while not self._stopping.is_set():
             try:
-                await self.resync()
+                if loop.time() >= due:
+                    due = loop.time() + _RESYNC_S
+                    await self.resync()
+                elif self._unknown and self.directory is not None:
+                    self._unknown = False
+                    await asyncio.to_thread(self.directory.refresh)
             except Exception:
                 log.exception("connections were not read")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _RESYNC_S)
+                await asyncio.wait_for(self._stopping.wait(), _STEP_S)
 
     async def _take(self, message: Msg) -> None:
         try:
@@ -116,12 +220,14 @@ class Presence:
             log.warning("unreadable event on %s", message.subject)
             return
         self._changed[device, door] = connected
-        here = self._at.setdefault(door, set())
+        # A device that was added since the directory was read.
+        self._unknown = self._unknown or (self.directory is not None and device >= len(self.directory.tenant))
+        here = self._at.setdefault(door, IdSet())
         (here.add if connected else here.discard)(device)
         if connected:
-            self._online.add(device)
+            self._connected.add(device)
         elif not any(device in others for others in self._at.values()):
-            self._online.discard(device)
+            self._connected.discard(device)
 
     async def _ask(self, devices: list[int]) -> list[Connected]:
         return [
@@ -140,3 +246,9 @@ class Presence:
         subject = self._subjects.service("connections")
         answers = await gather(self._bus, subject, {"devices": devices}, _GATHER_S, self._doors())
         return [answer for answer in answers if isinstance(answer, dict)]
+
+
+def _cut(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the flags up to the last that is true."""
+    some = np.flatnonzero(flags)
+    return flags[: int(some[-1]) + 1].copy() if len(some) else flags[:0].copy()

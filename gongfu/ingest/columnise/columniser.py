@@ -454,7 +454,7 @@ class _RegistryChange(msgspec.Struct):
     kind: str
     change: str
     id: int = 0
-    moved: bool = True
+    moved: bool = False
 
 
 def _give_all(dones: list[Done | None], receipt: Receipt) -> None:

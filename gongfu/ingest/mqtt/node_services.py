@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -21,6 +22,7 @@ from gongfu.ingest.mqtt.codec.topics import is_topic_name
 from gongfu.ingest.mqtt.front_door import FrontDoor
 from gongfu.ingest.mqtt.server.connection import Connection
 from gongfu.kernel.errors import invalid
+from gongfu.kernel.idset import pack_flags
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import format_rfc3339
 from gongfu.registry.changes import RegistryChange
@@ -45,6 +47,16 @@ class ConnectionsRequest(msgspec.Struct, frozen=True):
     """Body of ``svc.connections``: device ids, or None for all."""
 
     devices: list[int] | None = None
+
+
+# Devices of one answer of ``svc.online``: their flags fit into one message.
+ONLINE_RANGE = 2_000_000
+
+
+class OnlineRequest(msgspec.Struct, frozen=True):
+    """Body of ``svc.online``: which of the ``ONLINE_RANGE`` devices with ids from ``low`` on are connected here."""
+
+    low: int = 0
 
 
 class UsageRequest(msgspec.Struct, frozen=True):
@@ -91,6 +103,7 @@ class NodeServices:
             await subscribe(bus, subjects.event("registry"), self._registry_changed),
             await serve(bus, subjects.door("publish"), self._publish, PublishRequest, _DOORS),
             await serve(bus, subjects.service("connections"), self._connections, ConnectionsRequest),
+            await serve(bus, subjects.service("online"), self._online_of, OnlineRequest),
             await serve(bus, subjects.service("usage"), self._usage, UsageRequest),
         ]
 
@@ -163,6 +176,13 @@ class NodeServices:
             if wanted is None or (connection.writer is not None and connection.writer.device in wanted)
         ]
         return {"door": self._name, "items": items, "total": len(clients)}
+
+    async def _online_of(self, request: OnlineRequest) -> dict[str, Any]:
+        ids = np.fromiter(self._online, dtype=np.int64, count=len(self._online))
+        inside = ids[(ids >= request.low) & (ids < request.low + ONLINE_RANGE)]
+        flags = np.zeros(ONLINE_RANGE, dtype=np.bool_)
+        flags[inside - request.low] = True
+        return {"door": self._name, "flags": pack_flags(flags), "highest": int(ids.max(initial=0))}
 
     async def _usage(self, request: UsageRequest) -> dict[str, Any]:
         admission = self._door.context.admission

@@ -33,6 +33,7 @@ from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.compiler import Compiler
 from gongfu.reason.partition import HISTORY_S, PartitionRun, Surroundings
 from gongfu.reason.pipeline import ReasonPipeline
+from gongfu.reason.seen import AssetsOfSeries, SeenAnswer, SeenRequest
 from gongfu.reason.shares import Shares
 from gongfu.reason.status import LatestAnswer, LatestRequest, ReasonState
 from gongfu.store.history.writer import HistoryWriter
@@ -109,6 +110,11 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     async def state(_: object) -> ReasonState:
         return shares.state()
 
+    assets = AssetsOfSeries(engine)
+
+    async def seen(request: SeenRequest) -> SeenAnswer:
+        return await asyncio.to_thread(shares.seen, request, assets)
+
     def gauges() -> dict[str, float]:
         of_writer = writer.gauges
         return {**shares.gauges(), **of_writer, "history_seconds": of_writer["history_lag_seconds"]}
@@ -139,6 +145,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
             ends.append(await shares.runs[partition].start())
     await serve(bus, subjects.service("latest"), latest, LatestRequest)
     await serve(bus, subjects.service("reason"), state)
+    await serve(bus, subjects.service("seen"), seen, SeenRequest)
     metrics = MetricsPublisher(bus, subjects, name, counters, gauges)
     metrics.start()
     # What is alive now stays alive: full collections need not look at it again.

@@ -7,6 +7,7 @@ import msgspec
 from gongfu.kernel.permissions import Action
 from gongfu.registry.api.query import flag_of, number_of, search_of
 from gongfu.registry.assets import AssetDocument, AssetPatch, NewAsset
+from gongfu.registry.live import Live
 from gongfu.registry.service import Registry
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
@@ -19,7 +20,7 @@ class AssetPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def routes(registry: Registry) -> list[Route]:
+def routes(registry: Registry, live: Live | None = None) -> list[Route]:
     """Return the operations."""
     assets = registry.assets
 
@@ -36,11 +37,15 @@ def routes(registry: Registry) -> list[Route]:
                 path=call.query.get("path"),
             )
 
-        rows = await asyncio.to_thread(page)
+        rows = [with_live(row) for row in await asyncio.to_thread(page)]
         return Page(rows[:limit], encode_cursor(rows[limit - 1].path) if len(rows) > limit else None)
 
+    def with_live(document: AssetDocument) -> AssetDocument:
+        online = live is not None and live.asset_is_live(document.id)
+        return msgspec.structs.replace(document, online=True) if online else document
+
     async def get(call: Call) -> AssetDocument:
-        return await asyncio.to_thread(assets.get, call.subject, call.integer("id"))
+        return with_live(await asyncio.to_thread(assets.get, call.subject, call.integer("id")))
 
     async def create(call: Call) -> AssetDocument:
         return await asyncio.to_thread(assets.create, call.subject, call.body)
@@ -53,7 +58,10 @@ def routes(registry: Registry) -> list[Route]:
         await asyncio.to_thread(assets.delete, call.subject, call.integer("id"), force=force)
 
     read, write = Action.READ, Action.ASSET_WRITE
-    listing = "List assets (?search, ?parent=id or 0 for roots, ?path, ?limit, ?cursor)"
+    listing = (
+        "List assets (?search: text, ^prefix or attributes.name=value, ?parent=id or 0 for roots, ?path, ?limit, "
+        "?cursor)"
+    )
     return [
         Route("GET", "/assets", read, list_assets, listing, None, AssetPage),
         Route("POST", "/assets", write, create, "Add an asset", NewAsset, AssetDocument, 201),

@@ -11,7 +11,7 @@ from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action
 from gongfu.registry.api.query import flag_of, search_of
 from gongfu.registry.device_import import ImportAnswer
-from gongfu.registry.devices import DeviceDocument, DevicePatch, DeviceWithSecret, NewDevice
+from gongfu.registry.devices import IDS_IN_QUERY, DeviceDocument, DevicePatch, DeviceWithSecret, NewDevice
 from gongfu.registry.live import Live, Usage
 from gongfu.registry.service import Registry
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
@@ -91,14 +91,17 @@ def routes(registry: Registry, live: Live) -> list[Route]:
         return result
 
     async def list_devices(call: Call) -> Page:
+        online = flag_of(call, "online")
+
         def page() -> tuple[list[DeviceDocument], str | None]:
             return devices.page(
                 call.subject,
                 cursor_of(call, str),
                 limit_of(call),
                 search=search_of(call),
-                online=flag_of(call, "online"),
+                online=online,
                 connected=live.online(),
+                offline=live.offline(call.subject.tenant, IDS_IN_QUERY) if online is False else None,
             )
 
         documents, key = await asyncio.to_thread(page)
@@ -146,7 +149,7 @@ def routes(registry: Registry, live: Live) -> list[Route]:
         return Sent(await live.send(call.subject.tenant, topic, payload))
 
     read, write = Action.READ, Action.DEVICE_WRITE
-    listing = "List devices (?search, ?online=true|false, ?limit, ?cursor)"
+    listing = "List devices (?search: text, ^prefix or attributes.name=value, ?online=true|false, ?limit, ?cursor)"
     return [
         Route("GET", "/devices", read, list_devices, listing, None, DevicePage),
         Route("POST", "/devices", write, create, "Add a device", NewDevice, DeviceWithSecret, 201),

@@ -173,6 +173,10 @@ class Twins:
         else:
             self._text[series] = text
 
+    def seen_since(self, since: int) -> NDArray[np.bool_]:
+        """Return ``bool[n]`` by series id: whether its latest value arrived at ``since`` (UTC ns) or later."""
+        return (self._ingested[: self._used] >= since) & (self._type[: self._used] != 0)
+
     def gather(self, series: NDArray[np.int64]) -> "LatestColumns":
         """Return the latest values of some series, ascending, in columns; those without a value are left out."""
         found = np.sort(series[(series >= 0) & (series < self._used)])
