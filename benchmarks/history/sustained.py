@@ -2,8 +2,8 @@
 
     python -m benchmarks.history.sustained [--rate 1000000] [--seconds 60] [--series 20000]
 
-Messages of 20 points (one source time each), in the order of their devices, as a front door gives them. The cost of making
-the load is left out. After the load it waits for the merges that the load has left.
+Messages of 20 points (one source time each), in the order of their devices, as a front door gives them. The cost of
+making the load is left out. After the load it waits for the merges that the load has left.
 """
 
 import argparse
