@@ -1,5 +1,7 @@
 """What a front door knows of one device: its quota, what it sends now, why it waits."""
 
+import math
+
 from gongfu.ingest.admission.limiter import Limiter
 from gongfu.ingest.types import Writer
 
@@ -7,6 +9,12 @@ WINDOW_S = 1.0
 DEVICE_QUOTA = "device_quota"
 TENANT_QUOTA = "tenant_quota"
 FAIR_SHARE = "fair_share"
+
+
+# Shared by all that never had to wait: an account is small, there may be a million.
+_NO_DELAY: dict[str, float] = {}
+_NO_DELAY_MS: dict[str, int] = {}
+_NO_RATES = (0.0, 0.0, 0.0)
 
 
 class Group:
@@ -72,13 +80,13 @@ class Account:
         self.shut = 0.0
         self.over_since: float | None = None
         self.points = self.messages = self.bytes = 0
-        self.delayed: dict[str, float] = {}
-        self.delayed_ms: dict[str, int] = {}
+        self.delayed = _NO_DELAY
+        self.delayed_ms = _NO_DELAY_MS
         self.waiting = 0
         self.held_bytes = 0
         self.stopped = False
         self._window = (now, 0, 0, 0)
-        self._rates = (0.0, 0.0, 0.0)
+        self._rates = _NO_RATES
 
     def take(self, points: int, messages: int, size: int, now: float) -> None:
         """Charge what was read."""
@@ -86,8 +94,10 @@ class Account:
         self.messages += messages
         self.bytes += size
         if self.counts:
-            self.limiter.take(points, messages, size, now)
-            self.group.limiter.take(points, messages, size, now)
+            if self.limiter.limited:
+                self.limiter.take(points, messages, size, now)
+            if self.group.limiter.limited:
+                self.group.limiter.take(points, messages, size, now)
 
     def roll(self, now: float) -> None:
         """Begin a new second of the rates when the last is over."""
@@ -121,6 +131,22 @@ class Account:
         if self.over_since is not None and self.limiter.rested(now) and self.group.limiter.rested(now):
             self.over_since = None
 
+    def waited(self, reason: str, seconds: float) -> None:
+        """Count for how long a connection had to wait."""
+        if self.delayed is _NO_DELAY:
+            self.delayed, self.delayed_ms = {}, {}
+        self.delayed[reason] = self.delayed.get(reason, 0.0) + seconds
+
+    def take_delays(self) -> dict[str, int]:
+        """Return the whole milliseconds that were counted since the last call, by reason."""
+        whole: dict[str, int] = {}
+        for reason, seconds in self.delayed.items():
+            if milliseconds := int(seconds * 1000):
+                whole[reason] = milliseconds
+                self.delayed[reason] -= milliseconds / 1000
+                self.delayed_ms[reason] = self.delayed_ms.get(reason, 0) + milliseconds
+        return whole
+
     def sheds(self, reason: str) -> bool:
         """Return whether the policy of a quota is to refuse."""
         return (self.limiter if reason == DEVICE_QUOTA else self.group.limiter).sheds
@@ -130,7 +156,10 @@ class Account:
         if not self.counts:
             return most
         # Of the first messages nothing is known: one at a time.
-        points = self.points / self.messages if self.messages else float("inf")
-        size = self.bytes / self.messages if self.messages else float("inf")
-        left = min(self.limiter.messages_left(now, points, size), self.group.limiter.messages_left(now, points, size))
-        return max(1, int(min(left, most)))
+        points = self.points / self.messages if self.messages else math.inf
+        size = self.bytes / self.messages if self.messages else math.inf
+        left: float = most
+        for limiter in (self.limiter, self.group.limiter):
+            if limiter.limited:
+                left = min(left, limiter.messages_left(now, points, size))
+        return max(1, int(left))

@@ -5,7 +5,7 @@ from typing import Any
 
 from gongfu.ingest.admission.account import Account, Group
 from gongfu.ingest.admission.limiter import Limiter
-from gongfu.ingest.admission.quota import NO_OVERRIDE, Defaults, Override
+from gongfu.ingest.admission.quota import NO_OVERRIDE, Defaults, Override, Quota
 from gongfu.ingest.types import Writer
 
 # Key of an override: (tenant, device), device 0 for the tenant itself.
@@ -13,6 +13,10 @@ QuotaKey = tuple[int, int]
 
 
 _LEAST_WINDOW = 16
+
+
+# Of all devices without a limit.
+UNLIMITED = Limiter(Quota(), 0.0)
 
 
 class Admission:
@@ -118,7 +122,11 @@ class Admission:
     def _renew_device(self, account: Account) -> None:
         writer = account.writer
         override = self._overrides.get((writer.tenant, writer.device), NO_OVERRIDE)
-        account.limiter.change(override.on(self.defaults.device), self._now())
+        quota = override.on(self.defaults.device)
+        if account.limiter is UNLIMITED:
+            account.limiter = _limiter(quota, self._now())
+        else:
+            account.limiter.change(quota, self._now())
         account.counts = account.limiter.limited or account.group.limiter.limited
 
     def _open(self, writer: Writer) -> Account:
@@ -129,7 +137,7 @@ class Admission:
             group = self._groups[writer.tenant] = Group(writer.tenant, Limiter(quota, now))
         group.accounts += 1
         override = self._overrides.get((writer.tenant, writer.device), NO_OVERRIDE)
-        return Account(writer, Limiter(override.on(self.defaults.device), now), group, now)
+        return Account(writer, _limiter(override.on(self.defaults.device), now), group, now)
 
     def _close(self, account: Account) -> None:
         # The group stays: its bucket is the tenant's, and there are few tenants.
@@ -150,3 +158,7 @@ class Admission:
             "connections_delayed": account.waiting,
             "delayed_ms": dict(account.delayed_ms),
         }
+
+
+def _limiter(quota: Quota, now: float) -> Limiter:
+    return Limiter(quota, now) if quota.limited else UNLIMITED

@@ -28,13 +28,17 @@ class TokenBucket:
             self._at = now
         return self._level
 
-    def take(self, amount: float, now: float) -> None:
-        """Take tokens, into debt if need be."""
+    def take(self, amount: float, now: float) -> float:
+        """Take tokens, into debt if need be; return the seconds until there is a whole token, as ``wait`` does."""
         self._level = self.level(now) - amount
+        return self.wait(now)
 
     def wait(self, now: float) -> float:
         """Return the seconds until there is a whole token, 0 when there is."""
-        missing = min(1.0, self.burst) - self.level(now)
+        level = self.level(now)
+        if level >= 1.0:
+            return 0.0
+        missing = min(1.0, self.burst) - level
         # Rounding may leave it a hair short when the time has come.
         return missing / self.rate if missing > 1e-9 * (1.0 + self.rate) else 0.0
 

@@ -11,21 +11,17 @@ class Limiter:
 
     Attributes:
         quota: the figures in force.
+        limited: there is any limit.
         shut: time (monotonic seconds) before which nothing more is to be read; 0 without a limit.
     """
 
-    __slots__ = ("_buckets", "quota", "shut")
+    __slots__ = ("_active", "_bytes", "_messages", "_points", "limited", "quota", "shut")
 
     def __init__(self, quota: Quota, now: float) -> None:
-        self.quota = quota
-        self.shut = 0.0
-        self._buckets: tuple[TokenBucket | None, TokenBucket | None, TokenBucket | None] = (None, None, None)
+        self._points: TokenBucket | None = None
+        self._messages: TokenBucket | None = None
+        self._bytes: TokenBucket | None = None
         self.change(quota, now)
-
-    @property
-    def limited(self) -> bool:
-        """Whether there is any limit."""
-        return self._buckets != (None, None, None)
 
     @property
     def sheds(self) -> bool:
@@ -35,43 +31,47 @@ class Limiter:
     def change(self, quota: Quota, now: float) -> None:
         """Set other figures; debts of rates that stay limited are kept."""
         self.quota = quota
-        rates = (quota.points, quota.messages, quota.bytes)
-        points, messages, size = (
-            _changed(bucket, rate, quota.burst_s, now) for bucket, rate in zip(self._buckets, rates, strict=True)
-        )
-        self._buckets = (points, messages, size)
-        self._shut(now)
+        self._points = _changed(self._points, quota.points, quota.burst_s, now)
+        self._messages = _changed(self._messages, quota.messages, quota.burst_s, now)
+        self._bytes = _changed(self._bytes, quota.bytes, quota.burst_s, now)
+        self._active = [bucket for bucket in (self._points, self._messages, self._bytes) if bucket is not None]
+        self.limited = bool(self._active)
+        wait = self.wait(now)
+        self.shut = now + wait if wait > 0 else 0.0
 
     def take(self, points: float, messages: float, size: float, now: float) -> None:
         """Charge what was read."""
-        for bucket, amount in zip(self._buckets, (points, messages, size), strict=True):
-            if bucket is not None:
-                bucket.take(amount, now)
-        self._shut(now)
+        wait = 0.0
+        if self._points is not None:
+            wait = self._points.take(points, now)
+        if self._messages is not None:
+            wait = max(wait, self._messages.take(messages, now))
+        if self._bytes is not None:
+            wait = max(wait, self._bytes.take(size, now))
+        self.shut = now + wait if wait > 0.0 else 0.0
 
     def wait(self, now: float) -> float:
         """Return the seconds until something may be read again, 0 when it may now."""
-        return max((bucket.wait(now) for bucket in self._buckets if bucket is not None), default=0.0)
+        return max((bucket.wait(now) for bucket in self._active), default=0.0)
 
     def messages_left(self, now: float, points_a_message: float, bytes_a_message: float) -> float:
         """Return how many messages of the given size fit into the tokens there are; infinite without a limit."""
         left = math.inf
-        for bucket, size in zip(self._buckets, (points_a_message, 1.0, bytes_a_message), strict=True):
-            if bucket is not None:
-                left = min(left, bucket.level(now) / max(size, 1.0))
+        if self._points is not None:
+            left = self._points.level(now) / max(points_a_message, 1.0)
+        if self._messages is not None:
+            left = min(left, self._messages.level(now))
+        if self._bytes is not None:
+            left = min(left, self._bytes.level(now) / max(bytes_a_message, 1.0))
         return left
 
     def rested(self, now: float) -> bool:
         """Return whether at least half of each burst is there."""
-        return all(bucket is None or bucket.level(now) >= bucket.burst / 2 for bucket in self._buckets)
+        return all(bucket.level(now) >= bucket.burst / 2 for bucket in self._active)
 
     def full(self, now: float) -> bool:
         """Return whether a new limiter would be the same."""
-        return all(bucket is None or bucket.full(now) for bucket in self._buckets)
-
-    def _shut(self, now: float) -> None:
-        wait = self.wait(now)
-        self.shut = now + wait if wait > 0 else 0.0
+        return all(bucket.full(now) for bucket in self._active)
 
 
 def _changed(bucket: TokenBucket | None, rate: float, burst_s: float, now: float) -> TokenBucket | None:

@@ -257,21 +257,14 @@ class FairReader:
     # --- figures and pacing --------------------------------------------------------------------------------------
 
     def _account_delay(self, connection: "Connection", account: Account, now: float) -> None:
-        reason = connection.delay_reason
-        account.delayed[reason] = account.delayed.get(reason, 0.0) + now - connection.delayed_since
+        account.waited(connection.delay_reason, now - connection.delayed_since)
         connection.delayed_since = now
         connection.delay_reason = account.over_quota(now) or FAIR_SHARE
         self._delayed.add(account)
 
     def _note(self) -> None:
         for account in self._delayed:
-            whole: dict[str, int] = {}
-            for reason, seconds in account.delayed.items():
-                if milliseconds := int(seconds * 1000):
-                    whole[reason] = milliseconds
-                    account.delayed[reason] -= milliseconds / 1000
-                    account.delayed_ms[reason] = account.delayed_ms.get(reason, 0) + milliseconds
-            if whole:
+            if whole := account.take_delays():
                 self._intake.delayed(account.writer, whole)
         self._delayed.clear()
 
