@@ -230,6 +230,10 @@ class PartitionLeases:
             except JetStreamError as error:
                 logger.debug("leases: %s", error)
                 self._view.excuse(loop.time())
+            except Exception:
+                # Whatever it is, leases must go on being looked at.
+                logger.exception("leases could not be looked at")
+                self._view.excuse(loop.time())
 
     async def _beat(self) -> None:
         await self._registers.put(_MEMBER, _token(self._me), msgspec.json.encode({"name": self._me}), None)
@@ -303,6 +307,8 @@ class PartitionLeases:
                 self._begin(self._lose(lease))
         except JetStreamError as error:
             logger.debug("lease of partition %d: %s", lease.partition, error)
+        except Exception:
+            logger.exception("the lease of partition %d could not be renewed", lease.partition)
 
     async def _lose(self, lease: Lease) -> None:
         if self.held.get(lease.partition) is not lease:
