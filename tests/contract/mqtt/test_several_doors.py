@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
+from gongfu.bus.connection import open_bus
+from gongfu.bus.gather import gather
+from gongfu.bus.requests import request
 from gongfu.ingest.mqtt.codec.packets import MQTT_3_1_1, MQTT_5, Acknowledgement, Publish, Will
 from gongfu.ingest.mqtt.codec.reasons import PacketType, Reason
+from gongfu.kernel.subjects import Subjects
 from tests.contract.mqtt.conftest import Door, until
+from tests.contract.mqtt.foreign import Aiomqtt, Client, Gmqtt, Mosquitto, Options, Paho, missing
 from tests.contract.mqtt.raw_client import RawClient
 from tests.contract.mqtt.several import Doors, several_doors
 from tests.fixtures.nats import NatsServer
@@ -429,3 +434,61 @@ async def test_storm_of_reconnects_at_other_doors(doors: Doors) -> None:
         assert {present(client) for client in clients} == {turn > 0}
         for client in clients:
             client.vanish()
+
+
+@both
+@pytest.mark.parametrize("kind", [Paho, Aiomqtt, Gmqtt, Mosquitto])
+async def test_foreign_clients_wander_among_doors(doors: Doors, kind: type[Client], version: int) -> None:
+    if missing(kind):
+        pytest.fail(missing(kind))
+    name = f"{kind.name}-{version}"
+    topic = f"foreign/{name}/中文"
+    reader = kind(doors[0], Options(version, name, expiry=600))
+    await reader.connect()
+    await reader.subscribe(topic, 2)
+    await reader.disconnect()
+    sender = kind(doors[1], Options(version, f"{name}-sender"))
+    await sender.connect()
+    for n in range(6):
+        await sender.publish(topic, b"%d" % n, 1 + n % 2)
+    await sender.disconnect()
+    reader = kind(doors[2], Options(version, name, expiry=600, clean=False))
+    await reader.connect()
+    if kind is Mosquitto:  # connects when it subscribes
+        await reader.subscribe(topic, 2)
+    # Some hand QoS 2 on only when it is complete: in order within a QoS.
+    assert sorted(m.payload for m in await reader.messages(6)) == [b"%d" % n for n in range(6)]
+    await reader.disconnect()
+
+
+async def test_a_session_with_much_that_waits_travels_in_parts(doors: Doors) -> None:
+    client = await kept(doors[0], MQTT_5, "much").connect()
+    await client.subscribe("much", 1)
+    await client.disconnect()
+    sender = await doors[1].client(MQTT_5, "sender of much").connect()
+    payload = b"x" * 200_000
+    for n in range(12):
+        await sender.publish("much", b"%d " % n + payload, 1)
+    client = await kept(doors[2], MQTT_5, "much").connect()
+    assert [m.payload for m in await client.messages(12)] == [b"%d " % n + payload for n in range(12)]
+    await client.disconnect()
+    await sender.disconnect()
+
+
+async def test_a_message_from_inside_the_node_reaches_every_door(doors: Doors) -> None:
+    bus = await open_bus(doors.server.address, "test")
+    readers = [await door.client(MQTT_5, f"inside {n}").connect() for n, door in enumerate(doors.doors)]
+    for reader in readers:
+        await reader.subscribe("inside", 1)
+    for qos in (0, 1):
+        body = {"tenant": 1, "topic": "inside", "payload": "eA==", "qos": qos}
+        answer = await request(bus, Subjects("test").door("publish"), body)
+        assert answer == {"delivered": True, "subscribers": 3}
+        for reader in readers:
+            assert (await reader.message()).payload == b"x"
+    answers = await gather(bus, Subjects("test").service("connections"), {"devices": [1]}, 10.0, 3)
+    found = {item["client_id"] for answer in answers for item in answer["items"]}
+    assert found >= {"inside 0", "inside 1", "inside 2"}
+    for reader in readers:
+        await reader.disconnect()
+    await bus.close()
