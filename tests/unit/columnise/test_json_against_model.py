@@ -147,7 +147,7 @@ def test_model_and_columniser_walk_the_quick_way_too() -> None:
 
 
 def test_a_payload_that_fits_no_plan_is_stamped_once() -> None:
-    """A name ``values`` has a plan; an object of form B has the same names, and the time of arrival is still its own."""
+    """A name ``values`` has a plan; an object of form B has the same name, and still its own time of arrival."""
     documents = [([{"values": 0.5}], False), ({"values": 1.5}, False), ({"values": {"a": 2.5}}, False)]
     with tempfile.TemporaryDirectory() as directory:
         _, stored = asyncio.run(run(Path(directory), documents, False))
