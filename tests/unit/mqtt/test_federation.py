@@ -93,3 +93,80 @@ TestFederated = Federated.TestCase
 TestFederated.settings = settings(
     max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+def wanderer(net: Net) -> Client:
+    client = Client(net, "wanderer")
+    client.connect(net.doors["door-1"])
+    net.run(1)
+    return client
+
+
+def test_a_message_taken_before_a_crash_is_not_taken_again() -> None:
+    net = Net(3)
+    client = wanderer(net)
+    first, second = net.doors["door-1"], net.doors["door-2"]
+    second.publish("t", b"once", 2, lambda: None)
+    second.step()
+    second.disk.commit()
+    second.step()
+    net.deliver(("door-2", "door-1"))
+    first.disk.commit()  # it has the message; its acknowledgement does not get out
+    first.crash()
+    net.forward(0.25)
+    first.start()
+    net.run(3)
+    client.connect(net.doors["door-3"])
+    net.run(3)
+    client.read()
+    assert client.got == [b"once"]
+    assert not second.federation.peers["door-1"].kept
+
+
+def test_messages_published_while_a_session_moves_come_once_and_in_order() -> None:
+    net = Net(3)
+    client = wanderer(net)
+    publishers = list(net.doors.values())
+    client.connect(net.doors["door-2"])
+    net.doors["door-2"].step()
+    sent: dict[str, list[bytes]] = {door.name: [] for door in publishers}
+    for n in range(60):  # one message at each front door between all steps of the hand-over
+        for door in publishers:
+            payload = f"{door.name} {n}".encode()
+            sent[door.name].append(payload)
+            door.publish("t", payload, 2, lambda: None)
+            door.disk.commit()
+            door.step()
+        busy = [place for place, wire in net.wires.items() if wire]
+        if busy:
+            net.deliver(busy[n % len(busy)])
+    net.run(3)
+    for _ in range(3):  # as far as the receive maximum lets
+        client.read()
+        net.run(0.5)
+    for name, payloads in sent.items():
+        assert [p for p in client.got if p.startswith(name.encode())] == payloads
+    assert client.key in net.doors["door-2"].broker.sessions
+    assert client.key not in net.doors["door-1"].broker.sessions
+
+
+def test_of_two_connections_at_the_same_time_one_is_left() -> None:
+    net = Net(3)
+    client, rival = wanderer(net), Client(net, "wanderer")
+    rival.connect(net.doors["door-3"])
+    client.connect(net.doors["door-2"])
+    for door in net.doors.values():
+        door.step()
+    net.run(5)
+    assert client.online is not rival.online
+    winner = client if client.online else rival
+    assert [door for door in net.doors.values() if client.key in door.broker.sessions] == [winner.door]
+
+
+def test_an_idle_topic_costs_no_message() -> None:
+    net = Net(3)
+    wanderer(net)
+    for door in net.doors.values():
+        door.publish("nobody", b"x", 1, lambda: None)
+        door.step()
+    assert not any(net.wires.values())

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 # Questions without answer; more connections than that wait for their turn.
 MAX_JOINS = 2048
-# How long a front door that is down or silent is waited for, and any other.
+# How long a front door that is down is waited for, and one that is only slow: NATS tells at once who is not there.
 PATIENCE_S = 2.0
-LONG_PATIENCE_S = 10.0
+LONG_PATIENCE_S = 8.0
 PART_BYTES = 256 * 1024
 MAX_UNASKED = 200_000
 MAX_CLOSED = 10_000
@@ -514,7 +514,7 @@ class HandOver:
             if now - join.since < PATIENCE_S:
                 continue
             for peer in list(join.waiting):
-                if now - join.since > LONG_PATIENCE_S or not peer.up or now - peer.heard > PATIENCE_S:
+                if now - join.since > LONG_PATIENCE_S or not peer.up:
                     self._federation.counters.add("handover_timeouts")
                     self._remember(peer, join)
                     self._heard(join, peer)
