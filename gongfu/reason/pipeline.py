@@ -7,24 +7,22 @@ from their cause, so nothing happens twice.
 
 import asyncio
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 
-from gongfu.bus.blocklog import LogUnavailableError
 from gongfu.bus.ownership import Ownership, OwnershipLostError, Sole
-from gongfu.kernel.block import Block, Columns, encode_block
+from gongfu.kernel.block import Block
 from gongfu.kernel.counters import Counters
-from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import Clock
 from gongfu.reason.alarms.ledger import AlarmLedger
 from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.compiler import Compiled, Compiler, Program
 from gongfu.reason.models.runner import BindingStatus, ModelRunner
+from gongfu.reason.outputs import Log, ModelOutputs
 from gongfu.reason.rules.engine import RuleEngine, series_in
 from gongfu.reason.rules.transitions import Transition
 from gongfu.reason.status import BindingState, RuleState
@@ -33,21 +31,10 @@ from gongfu.store.twins.latest import Twins
 
 logger = logging.getLogger(__name__)
 
-OUTSTANDING_BLOCKS = 64
 # State up to this is copied for a checkpoint, so that nothing waits; beyond it, memory counts more.
 COPY_BYTES = 128 * 1024 * 1024
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _FORMAT = 1
-
-
-class Log(Protocol):
-    """Where model outputs go: the block log."""
-
-    def append(
-        self, partition: int, payload: bytes, since: float | None = None, message_id: str = ""
-    ) -> "asyncio.Future[int]":
-        """Append a block; the future ends when it is durable."""
-        ...
 
 
 class ReasonPipeline:
@@ -85,7 +72,6 @@ class ReasonPipeline:
         """
         self._compiler = compiler
         self._ledger = ledger
-        self._log = log
         self._checkpoints = checkpoints
         self._counters = counters
         self._clock = clock
@@ -101,7 +87,7 @@ class ReasonPipeline:
         # By output series: the partition its blocks belong to, where it is not that of the inputs.
         self._elsewhere: Mapping[int, int] = {}
         self._known: NDArray[np.bool_] = np.zeros(1, dtype=np.bool_)
-        self._outputs: set[asyncio.Task[None]] = set()
+        self._outputs = ModelOutputs(log, counters, self._ownership)
         self._lock = asyncio.Lock()
         self._sound = True
         self._closed = False
@@ -215,10 +201,7 @@ class ReasonPipeline:
         transitions = self.engine.evaluate(block)
         outputs = self.runner.run(block)
         if outputs is not None:
-            # The ingest time of the cause: a replay then makes the same bytes.
-            for target, columns in _by_partition(outputs, partition, self._elsewhere):
-                payload = encode_block(Block(block.tenant, block.ingested, {ValueType.DOUBLE: columns}))
-                await self._publish(target, payload, f"model.{partition}.{sequence}.{zlib.crc32(payload)}")
+            await self._outputs.publish(block, partition, sequence, outputs, self._elsewhere)
         await self._commit(transitions)
         self._counters.add("reason_points", len(block))
 
@@ -328,39 +311,12 @@ class ReasonPipeline:
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
 
-    async def _publish(self, partition: int, payload: bytes, message_id: str) -> None:
-        while len(self._outputs) >= OUTSTANDING_BLOCKS:
-            await asyncio.wait(self._outputs, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(self._append(partition, payload, message_id))
-        self._outputs.add(task)
-        task.add_done_callback(self._outputs.discard)
-
-    async def _append(self, partition: int, payload: bytes, message_id: str) -> None:
-        attempt = 0
-        while True:
-            try:
-                await self._ownership.valid()
-                await self._log.append(partition, payload, message_id=message_id)
-            except OwnershipLostError:
-                return  # the new owner makes the same block
-            except LogUnavailableError as error:
-                self._counters.add("model_retries")
-                if error.reason == "too_large":
-                    logger.error("a model's output block is too large (%d bytes) and is lost", len(payload))
-                    return
-                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
-                attempt += 1
-            else:
-                self._counters.add("model_blocks")
-                return
-
     async def checkpoint(self) -> bool:
         """Write a checkpoint if anything changed; return whether one was written."""
         async with self._lock:
             if not self._dirty or not self._sound:
                 return False
-            if self._outputs:
-                await asyncio.wait(self._outputs)
+            await self._outputs.settle()
             large = self.twins.nbytes + self.engine.nbytes > COPY_BYTES
             arrays, document = self._snapshot(copy=not large)
             self._dirty = False
@@ -438,17 +394,3 @@ def _compiled(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> Comp
         return None
     columns = {name.removeprefix("rules."): column for name, column in arrays.items() if name.startswith("rules.")}
     return Compiled.read(document["program"], lambda rule: series_in(columns, rule))
-
-
-def _by_partition(outputs: Columns, partition: int, elsewhere: Mapping[int, int]) -> list[tuple[int, Columns]]:
-    """Cut outputs by the partition their series belong to."""
-    if not elsewhere:
-        return [(partition, outputs)]
-    targets = np.array([elsewhere.get(series, partition) for series in outputs.series.tolist()])
-    values = np.asarray(outputs.values)
-    found: list[tuple[int, Columns]] = []
-    for target in np.unique(targets).tolist():
-        rows = np.flatnonzero(targets == target)
-        columns = Columns(outputs.series[rows], outputs.times[rows], outputs.qualities[rows], values[rows])
-        found.append((target, columns))
-    return found
