@@ -19,7 +19,7 @@ import numpy as np
 from gongfu.kernel.block import Columns
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import SECOND
-from gongfu.store.history import schema, statements
+from gongfu.store.history import rolled_aggregates, schema, statements
 from gongfu.store.history.deployment import INSERT_SETTINGS, RECORD_SETTINGS, deployed
 from gongfu.store.history.insertion import Insertion, check_correction
 from gongfu.store.history.native import NativeColumn, encode_native
@@ -246,6 +246,11 @@ class ClickHouseHistory:
         statement = statements.aggregates(
             value_type, series, time_from, time_to, how=how, step=step, order=order, limit=limit, good_only=good_only
         )
+        level = rolled_aggregates.level_for(value_type, series, time_from, time_to, how, step)
+        if level is not None and good_only and (ranges := await self.rolled(level, series, time_from, time_to)):
+            parts = {one: rolled_aggregates.split(ranges.get(one, ()), time_from, time_to, level) for one in series}
+            if max(len(holes) for _, holes in parts.values()) <= rolled_aggregates.MAX_HOLES:
+                statement = rolled_aggregates.aggregates(parts, level, how=how, step=step, order=order, limit=limit)
         return samples_of(result, await self._read(statement), limit, result)
 
     async def latest(self, value_type: ValueType, series: Sequence[int]) -> Samples:
