@@ -35,7 +35,9 @@ class Kept:
 
 
 def load(connection: sqlite3.Connection, door: int = 0) -> Kept:
-    """Return all that the journal of a front door keeps, by its index. Messages that no delivery needs, left by a crash, are deleted.
+    """Return all that the journal of a front door keeps, by its index.
+
+    Messages that no delivery needs, left by a crash, are deleted.
 
     ``retained`` and ``cleared`` come with the version of the topic; ``forwards`` as (door, ordinal, item) in order;
     ``seen`` as (sender, target, ordinal); ``interest`` as (door, tenant, share, filter, online, kept).
