@@ -1,6 +1,6 @@
 """Latest values as the worker serves them (``svc.latest``)."""
 
-import math
+import numpy as np
 
 from gongfu.kernel.errors import invalid
 from gongfu.reason.status import MAX_LATEST, LatestAnswer, LatestItem, LatestRequest
@@ -15,12 +15,7 @@ def answer_latest(twins: Twins, request: LatestRequest) -> LatestAnswer:
     """
     if len(request.series) > MAX_LATEST:
         raise invalid(f"at most {MAX_LATEST} series")
-    items: list[LatestItem] = []
-    for series in request.series:
-        latest = twins.get(series)
-        if latest is not None:
-            value = latest.value
-            if isinstance(value, float) and not math.isfinite(value):
-                value = None
-            items.append(LatestItem(series, value, latest.quality, latest.time, latest.ingested))
-    return LatestAnswer(items)
+    found = twins.gather(np.array(request.series, dtype=np.int64))
+    columns = (found.series, found.qualities, found.times, found.ingested)
+    series, qualities, times, ingested = (column.tolist() for column in columns)
+    return LatestAnswer(list(map(LatestItem, series, found.values(), qualities, times, ingested)))
