@@ -139,7 +139,7 @@ def no_faults(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @given(sessions())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_together_equals_one_by_one(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         together = asyncio.run(run(Path(one), steps, True))
