@@ -72,8 +72,11 @@ def plan(statement: str, rows: int, names: list[str] | None = None) -> Plan:
     """
     tree = _without_ctes(sqlglot.parse_one(statement, dialect="clickhouse"))
     parts = _Parts()
-    final = _central(tree, parts, names, rows + 1)
-    return Plan(tuple(parts.statements), generate(final))
+    try:
+        final = generate(_central(tree, parts, names, rows + 1))
+    except RecursionError:
+        raise cannot_merge("it is nested too deeply") from None
+    return Plan(tuple(parts.statements), final)
 
 
 def needs_names(statement: str) -> bool:
@@ -135,7 +138,9 @@ def _central(query: exp.Expr, parts: _Parts, names: list[str] | None, cap: int |
         return copy
     if isinstance(query, exp.SetOperation):
         if spread is not None:
-            return exp.select("*").from_(parts.add(query))
+            if cap is None:
+                return exp.select("*").from_(parts.add(query))
+            return exp.select("*").from_(parts.add(exp.select("*").from_(exp.Subquery(this=query.copy())).limit(cap)))
         copy = query.copy()
         copy.set("this", _central(query.this, parts, names, None))
         copy.set("expression", _central(query.expression, parts, None, None))
@@ -159,10 +164,9 @@ def _finished(select: exp.Select, parts: _Parts, cap: int | None) -> exp.Expr | 
     if distinct is not None and distinct.args.get("on"):
         return None
     simple = limit is None or (
-        isinstance(limit.expression, exp.Literal)
-        and not any(value for name, value in limit.args.items() if name != "expression")
+        _is_count(limit.expression) and not any(value for name, value in limit.args.items() if name != "expression")
     )
-    if not simple or (offset is not None and not isinstance(offset.expression, exp.Literal)):
+    if not simple or (offset is not None and not _is_count(offset.expression)):
         return None
     part = select.copy()
     hidden: list[str] = []
@@ -204,6 +208,10 @@ def _finished(select: exp.Select, parts: _Parts, cap: int | None) -> exp.Expr | 
         if value is not None:
             final.set(name, value.copy())
     return final
+
+
+def _is_count(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdecimal()
 
 
 def _aggregated(select: exp.Select, parts: _Parts, names: list[str] | None) -> exp.Expr | None:

@@ -194,9 +194,9 @@ class Sources:
         kind = str(join.args.get("kind") or "").upper()
         name = join.this.alias_or_name
         if left.sharded and right.sharded:
-            # The rows of a series meet on their node, whatever the kind of the join.
-            together = self._on_series(join, right.keys, name)
-            self._keys[name] = right.keys
+            # The rows of a series meet on their node. A side without a match has series 0 on every node: no key.
+            together = side in ("", "LEFT") and self._on_series(join, right.keys, name)
+            self._keys[name] = right.keys if side == "" else frozenset()
             return Spread(sharded=True) if together else None
         if left.sharded:
             return Spread(sharded=True) if kind in _ROW_BY_ROW.get(side, ()) else None

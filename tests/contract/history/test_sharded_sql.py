@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from clickhouse_connect.driver.external import ExternalData
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.points import ValueType
@@ -200,6 +202,25 @@ SELECT asset, sum(DISTINCT value) FROM points GROUP BY asset ORDER BY asset
 SELECT count() FILTER (WHERE value > 3) FROM points
 SELECT arrayMap(x -> x + 1, [count()]) FROM points
 SELECT quantilesExact(0.1, 0.9)(value) FROM points
+SELECT y.series AS s, count() AS n FROM points AS x LEFT JOIN (SELECT series, value FROM points WHERE value > 6) AS y ON x.series = y.series AND x.value = y.value GROUP BY y.series ORDER BY s
+SELECT x.series AS s, count() AS n FROM points AS x LEFT JOIN (SELECT series, value FROM points WHERE value > 6) AS y ON x.series = y.series AND x.value = y.value GROUP BY x.series ORDER BY s
+SELECT count() FROM points AS x FULL JOIN points_int64 AS y ON x.series = y.series
+SELECT s.series AS s, count() AS n FROM series AS s JOIN points AS p ON s.asset = p.asset GROUP BY s.series ORDER BY s
+SELECT a.path AS series, count() AS n FROM points AS p JOIN assets AS a ON startsWith(p.asset, 'plant') GROUP BY series ORDER BY series
+SELECT series, value FROM points ORDER BY value DESC, time, series LIMIT 3 WITH TIES
+SELECT value FROM points WHERE value > 5 UNION ALL SELECT value FROM points WHERE value <= 5
+SELECT series + 1 AS series, max(value) AS m FROM points GROUP BY series ORDER BY series
+SELECT toString(series) AS series, count() AS n FROM points GROUP BY series ORDER BY series
+SELECT DISTINCT asset, count() AS n FROM points GROUP BY asset ORDER BY n
+SELECT DISTINCT length(asset) AS l FROM points GROUP BY series, asset ORDER BY l
+SELECT asset FROM points GROUP BY asset ORDER BY max(value) DESC, asset LIMIT 1 OFFSET 1
+SELECT a.asset, a.n FROM (SELECT asset, count() AS n FROM points GROUP BY asset) AS a WHERE a.n > (SELECT avg(n) FROM (SELECT asset, count() AS n FROM points GROUP BY asset)) ORDER BY a.asset
+SELECT asset, point, max(value) AS m FROM points GROUP BY asset, point ORDER BY asset, point
+SELECT quality >= 64 AS bad, count() AS n, min(time) FROM points GROUP BY bad ORDER BY bad
+SELECT count() AS count FROM points WHERE asset LIKE 'plant/%' AND point IN ('p1', 'p2')
+SELECT max(value) AS high, min(value) AS low FROM points
+SELECT min(value) AS low, low * 2 AS twice, low + twice AS sum FROM points
+SELECT sum(value) / count() AS a, avg(value) AS b, a = b FROM points WHERE series = 1
 SELECT covarPop(value, quality), corr(value, toFloat64(quality)) FROM points
 SELECT arrayJoin([1, 2]) AS k, count() FROM points GROUP BY k ORDER BY k
 SELECT series, k FROM points ARRAY JOIN [1, 2] AS k ORDER BY series, time, k LIMIT 3
@@ -229,6 +250,40 @@ async def test_three_nodes_answer_what_one_does(nodes: Nodes, query: str) -> Non
         )
     else:
         assert len(found.rows) == len(expected.rows)
+
+
+KEYS = ["asset", "unit", "series", "point", "toStartOfMinute(time)", "quality >= 64", "length(point) % 2"]
+SUMS = ["count()", "sum(value)", "avg(value)", "min(time)", "max(value)", "uniqExact(point)", "argMax(value, time)",
+        "countIf(value > 3)", "max(value) - min(value)", "quantileExact(0.9)(value)", "stddevPop(value)"]  # fmt: skip
+WHERES = ["1", "value > 3", "quality < 64", "asset = 'plant/a'", "series IN (1, 2, 5)", "time > '2023-11-14 22:20:00'"]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    keys=st.lists(st.sampled_from(KEYS), max_size=3, unique=True),
+    sums=st.lists(st.sampled_from(SUMS), min_size=1, max_size=3, unique=True),
+    where=st.sampled_from(WHERES),
+    having=st.sampled_from(["", "count() > 20", "s0 > 3"]),
+    limit=st.integers(1, 40),
+    descending=st.booleans(),
+)
+async def test_any_grouping_is_that_of_one_node(
+    nodes: Nodes, keys: list[str], sums: list[str], where: str, having: str, limit: int, descending: bool
+) -> None:
+    columns = [f"{key} AS k{i}" for i, key in enumerate(keys)] + [f"{one} AS s{i}" for i, one in enumerate(sums)]
+    names = [f"k{i}" for i in range(len(keys))]
+    query = f"SELECT {', '.join(columns)} FROM points WHERE {where}"
+    if keys:
+        query += f" GROUP BY {', '.join(names)}"
+    if having and (having != "s0 > 3" or sums[0] != "min(time)"):
+        query += f" HAVING {having}"
+    if keys:
+        query += " ORDER BY " + ", ".join(f"{name} DESC" if descending else name for name in names)
+    limits = SqlLimits(rows=50)
+    expected = await nodes.ask(nodes.one, f"{query} LIMIT {limit}", limits)
+    found = await nodes.ask(nodes.several, f"{query} LIMIT {limit}", limits)
+    assert found.columns == expected.columns
+    assert _close(found.rows, expected.rows), (found.rows, expected.rows)
 
 
 async def test_a_tenant_sees_its_own_points_on_every_node(nodes: Nodes) -> None:
@@ -344,13 +399,12 @@ async def test_external_tables_come_with_a_query_and_go_with_it(nodes: Nodes) ->
     external = ExternalData(file_name="t", data=b"1\t\xe5\xbc\x80\n2\tb\n", fmt="TSV", structure="n UInt8, s String")
     external.add_file(file_name="empty", data=b"", fmt="RowBinary", structure="x Float64")
 
-    def ask(query: str, settings: dict[str, int], data: ExternalData | None) -> bytes:
-        return nodes.one.call(lambda client: client.raw_query(query, settings=settings, fmt="TSV", external_data=data))
+    def ask(query: str, bounds: dict[str, int], data: ExternalData | None) -> bytes:
+        return nodes.one.call(lambda client: client.raw_query(query, settings=bounds, fmt="TSV", external_data=data))
 
-    for settings in ({}, {"readonly": 1}):
+    for bounds in ({}, {"readonly": 1}):
         assert (
-            ask("SELECT sum(n), max(s), (SELECT count() FROM empty) FROM t", settings, external)
-            == "3\t开\t0\n".encode()
+            ask("SELECT sum(n), max(s), (SELECT count() FROM empty) FROM t", bounds, external) == "3\t开\t0\n".encode()
         )
     with pytest.raises(HistoryError):
         ask("SELECT * FROM t", {}, None)
