@@ -1,0 +1,1 @@
+"""A million devices on one node."""
