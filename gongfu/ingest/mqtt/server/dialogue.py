@@ -244,7 +244,8 @@ class Dialogue:
                 reasons.append(subscription.qos)
                 made.append((subscription, broker.subscribe(session, subscription)))
         answer = encode(Suback(packet.packet_id, reasons), connection.version)
-        peers = None if self.context.peers is None else self.context.peers.federation
+        neighbours = self.context.peers
+        peers = None if neighbours is None or not neighbours.active else neighbours.federation
 
         def retained() -> list[Delivery]:
             return [delivery for item, known in made for delivery in broker.retained_for(session, item, known)]
