@@ -77,7 +77,7 @@ def _measured(node: Node, caller: Caller, path: str, body: dict[str, Any], reque
     raw = json.dumps(body).encode()
     caller.post(path, raw)
     before = _cpu(node)
-    took = []
+    took, content = [], b""
     for _ in range(requests):
         begin = time.perf_counter()
         content = caller.post(path, raw)
@@ -168,7 +168,6 @@ def _run(node: Node, options: argparse.Namespace) -> dict[str, Any]:
         return {name: _measured(node, caller, *read, options.requests) for name, read in reads.items()}
 
     report: dict[str, Any] = {"requests": options.requests, "without load": all_reads()}
-    print(json.dumps(report, indent=1, ensure_ascii=False), flush=True)
     report["export of a month (259,200 points)"] = _export(caller, points["month"], end)
     report["with load"] = _loaded(node, api, options, all_reads)
     return report
