@@ -33,7 +33,7 @@ def empty(empty_url: str) -> Iterator[Engine]:
 def import_all_tables() -> None:
     """Import every module that defines tables: tables.py and records.py of all nouns."""
     for module in pkgutil.walk_packages(gongfu.__path__, "gongfu."):
-        if module.name.rpartition(".")[2] in ("tables", "records"):
+        if module.name.rpartition(".")[2] in ("tables", "records", "fences"):
             importlib.import_module(module.name)
 
 
