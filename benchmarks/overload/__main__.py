@@ -141,7 +141,12 @@ class Bench:
             Row(f"{name}: ordinary p99", p99, "ms"),
             Row(f"{name}: ordinary p99, flooded : idle", p99 / base, "x", 2.0),
             Row(f"{name}: measuring client late, p99", _percentile(ordinary["lag_ms"], 99), "ms"),
-            Row(f"{name}: ordinary messages without PUBACK", ordinary["sent"] - ordinary["acknowledged"], "messages", 0.0),
+            Row(
+                f"{name}: ordinary messages without PUBACK",
+                ordinary["sent"] - ordinary["acknowledged"],
+                "messages",
+                0.0,
+            ),
             Row(f"{name}: flooder's points shed and counted", shed, "points"),
             Row(f"{name}: flooder's points neither stored nor counted", abs(sent - kept - shed), "points", 0.0),
             Row(f"{name}: flooder's connections delayed", delayed / 1000.0, "connection-seconds"),
@@ -155,7 +160,15 @@ class Bench:
     def _flood(self, rate: float, seconds: float, how: dict[str, Any]) -> Flood:
         options = self._options
         return Flood(
-            "127.0.0.1", self._node.ports.mqtt, FLOODER, self._secret, options.connections, seconds, rate, points=POINTS, **how
+            "127.0.0.1",
+            self._node.ports.mqtt,
+            FLOODER,
+            self._secret,
+            options.connections,
+            seconds,
+            rate,
+            points=POINTS,
+            **how,
         )
 
     def _ordinary(self, seconds: float, flood: Flood | None) -> tuple[dict[str, Any], dict[str, Any] | None]:

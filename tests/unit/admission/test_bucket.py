@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongfu.ingest.admission.bucket import TokenBucket
@@ -16,6 +16,7 @@ BURSTS = st.floats(0.5, 1e6)
 STEPS = st.lists(st.tuples(st.floats(0.0, 10.0), st.floats(0.0, 1e4)), max_size=50)
 
 
+@settings(deadline=None)
 @given(RATES, BURSTS, STEPS)
 def test_a_caller_that_waits_when_told_never_gets_more_than_rate_and_burst(
     rate: float, burst: float, steps: list[tuple[float, float]]
@@ -30,6 +31,7 @@ def test_a_caller_that_waits_when_told_never_gets_more_than_rate_and_burst(
             assert taken <= (rate * (now - 100.0) + burst + last) * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(RATES, BURSTS, st.lists(st.floats(0.01, 1e4), min_size=1, max_size=50))
 def test_a_caller_that_comes_as_soon_as_it_may_gets_the_rate(rate: float, burst: float, amounts: list[float]) -> None:
     now, taken = 0.0, 0.0
@@ -64,6 +66,7 @@ class _Spent:
     size: float = 0.0
 
 
+@settings(deadline=None)
 @given(
     st.builds(Quota, *[st.one_of(st.just(0.0), st.floats(1.0, 1e5))] * 3, st.floats(0.1, 60.0)),
     st.lists(

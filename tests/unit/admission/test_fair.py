@@ -11,6 +11,7 @@ from gongfu.ingest.admission.fair import FairQueue
 QUANTUM = 100.0
 
 
+@settings(deadline=None)
 @given(
     st.integers(2, 6),
     st.lists(st.floats(1.0, 1000.0), min_size=2, max_size=6),
@@ -34,6 +35,7 @@ def test_between_always_busy_devices_is_a_quantum_and_one_payload_at_most(
         assert max(amounts) - min(amounts) <= QUANTUM + max(costs) + 1e-6
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.floats(1.0, 400.0), st.floats(1.0, 400.0))
 def test_a_tenant_with_many_devices_gets_no_more_than_one_with_few(many: int, one: float, other: float) -> None:
     queue: FairQueue[tuple[int, int]] = FairQueue(QUANTUM)
