@@ -27,8 +27,11 @@ def main() -> int:
     options = parser.parse_args()
     rows = [Row("load average before the start", os.getloadavg()[0], "processes")]
     with tempfile.TemporaryDirectory(prefix="gongfu-bench-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        # PostgreSQL runs as another user when this is root, and must get to its directory.
+        Path(folder).chmod(0o711)
         if options.leader_kills:
             rows += _leader(Path(folder) / "leader", options.leader_kills)
+        print(table(rows), flush=True)
         if not options.no_cluster:
             rows += _cluster(Path(folder) / "cluster", options.kinds)
     print(table(rows))
