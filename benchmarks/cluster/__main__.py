@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +27,8 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--no-cluster", action="store_true", help="only the leader of the block log")
     options = parser.parse_args()
+    # Ended by a signal, it must still end what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     rows = [Row("load average before the start", os.getloadavg()[0], "processes")]
     with tempfile.TemporaryDirectory(prefix="gongfu-bench-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         # PostgreSQL runs as another user when this is root, and must get to its directory.
