@@ -31,8 +31,8 @@ OF_ASSETS = "WHERE series IN (SELECT series FROM series WHERE {})"
 
 @dataclass(frozen=True)
 class Options:
-    """What to run: seconds of each phase, ordinary devices, their messages a second together, connections of the flooder,
-    how many times the capacity it wants to send."""
+    """What to run: seconds of each phase, ordinary devices, their messages a second together, connections of the
+    flooder, how many times the capacity it wants to send, front doors."""
 
     seconds: float
     devices: int

@@ -1,9 +1,9 @@
-"""The flooding device: a process with several connections of one device that wants to send many times what the node can
-take, and writes whatever the sockets accept. It is as cheap as it can be: messages are made once and sent again and again
-(they carry no time of their own, so each is stored with its time of arrival).
+"""The flooding device: a process with several connections of one device that wants to send many times what the node
+can take, and writes whatever the sockets accept. It is as cheap as it can be: messages are made once and sent again and
+again (they carry no time of their own, so each is stored with its time of arrival).
 
-Reads one JSON document (``Flood``) from standard input, writes ``connected``, floods when a line arrives, and writes one
-JSON document (``Flooded``) when all is answered.
+Reads one JSON document (``Flood``) from standard input, writes ``connected``, floods when a line arrives, and writes
+one JSON document (``Flooded``) when all is answered.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The ordinary devices: a process that publishes at a steady rate, one message after the other, and times each PUBACK.
 
-Reads one JSON document (``Load``, ``messages_per_s`` above 0) from standard input, writes ``connected``, publishes when a
-line arrives, and writes one JSON document (``Ordinary``) at its end.
+Reads one JSON document (``Load``, ``messages_per_s`` above 0) from standard input, writes ``connected``, publishes when
+a line arrives, and writes one JSON document (``Ordinary``) at its end.
 """
 
 import asyncio

@@ -1,7 +1,5 @@
 """Deficit round robin: nobody is lost, and of two that always wait neither is far ahead."""
 
-from collections import Counter
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -21,7 +19,7 @@ def test_between_always_busy_devices_is_a_quantum_and_one_payload_at_most(
     devices: int, costs: list[float], turns: int
 ) -> None:
     queue: FairQueue[int] = FairQueue(QUANTUM)
-    served: Counter[int] = Counter()
+    served = dict.fromkeys(range(devices), 0.0)
     for device in range(devices):
         queue.add(1, device, device)
     for number in range(turns):
