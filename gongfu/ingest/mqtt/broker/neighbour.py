@@ -23,6 +23,11 @@ class Neighbour(Protocol):
         """True when no more messages can be kept for it: what must not be lost has to be refused."""
         ...
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest message it can be given."""
+        ...
+
     def send(self, tenant: int, message: "Message", direct: bool, groups: Sequence[GroupKey], durable: bool) -> bool:
         """Give it a message; return whether that went into the journal here.
 

@@ -56,7 +56,7 @@ class Router:
         if not message.qos or not self.several:
             return False
         matched = self.tenant(tenant).trie.match(message.topic)
-        return any(kept and door.full for door, kept in matched.doors.items())
+        return any(kept and (door.full or message.size > door.largest) for door, kept in matched.doors.items())
 
     def publish(
         self, tenant: int, message: Message, publisher: Session | None, done: Callable[[], None] | None = None

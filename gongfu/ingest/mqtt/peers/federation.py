@@ -47,6 +47,8 @@ HELLO_S = 1.0
 FENCE_S = 2.0
 FORGET_S = 60.0
 INTEREST_ROWS = 1000
+# Messages between front doors, when the bus does not tell its own bound.
+LARGEST = 8 * 1024 * 1024
 
 Callback = Callable[[], None]
 
@@ -71,6 +73,7 @@ class Federation:
 
     Attributes:
         now: seconds of a clock that does not jump; set before each call.
+        largest: bytes of the largest message that can go to another front door.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Federation:
         self.counters = counters
         self.now = now
         self.wake = wake
+        self.largest = LARGEST
         self.peers: dict[str, Peer] = {}
         self.handover = HandOver(self, broker)
         self._post = post
@@ -184,8 +188,7 @@ class Federation:
             item = encode_item(Keep([row]))
             for peer in self.peers.values():
                 if peer.up:
-                    peer.link.queue(item)
-            self.wake()
+                    peer.queue(item)
 
     # --- fences --------------------------------------------------------------------------------------------------
 

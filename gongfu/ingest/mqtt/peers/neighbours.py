@@ -25,6 +25,8 @@ GREET_S = 2.0
 # How long a front door waits at its start for those that are to be on its machine.
 MEET_S = 3.0
 LEAVE_S = 1.0
+# Of the largest NATS message: the envelope, a frame begun before, topics and properties.
+LEAST_SPARE = 64 * 1024
 
 
 class Neighbours:
@@ -64,6 +66,7 @@ class Neighbours:
         self._sender: asyncio.Task[None] | None = None
         self._subscriptions: list[Subscription] = []
         self.federation = Federation(name, broker, counters, self._post, self._wake, former, self._loop.time())
+        self.federation.largest = max(bus.max_payload - LEAST_SPARE, 0)
         self.federation.restore(kept)
         for item in self._expected:
             self.federation.peer(item)

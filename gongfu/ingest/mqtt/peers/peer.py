@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Bytes of messages kept in the journal for a front door that does not take them; beyond it publishers are refused.
 KEPT_BYTES = 64 * 1024 * 1024
+# What an item may have beside its message.
+HEAD_ROOM = 32 * 1024
 
 
 class Peer:
@@ -49,6 +51,11 @@ class Peer:
     def full(self) -> bool:
         """True when no more messages can be kept for it."""
         return self._kept_bytes > KEPT_BYTES
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest message it can be given."""
+        return self._federation.largest
 
     @property
     def idle(self) -> bool:
@@ -88,8 +95,7 @@ class Peer:
     def _send_kept(self, place: tuple[str, int]) -> None:
         item = self.kept.get(place)
         if item is not None and self.up:
-            self.link.queue(item, partial(self._taken, place))
-            self._federation.wake()
+            self.queue(item, partial(self._taken, place))
 
     def _taken(self, place: tuple[str, int]) -> None:
         item = self.kept.pop(place, None)
@@ -113,7 +119,14 @@ class Peer:
 
     def say(self, item: Item, acknowledged: "partial[None] | None" = None) -> None:
         """Queue an item."""
-        self.link.queue(encode_item(item), acknowledged)
+        self.queue(encode_item(item), acknowledged)
+
+    def queue(self, item: bytes, acknowledged: "partial[None] | None" = None) -> None:
+        """Queue an encoded item; one that NATS would not carry is counted and left out, or nothing would follow it."""
+        if len(item) > self._federation.largest + HEAD_ROOM:
+            self._federation.counters.add("messages_dropped.door_too_large")
+            return
+        self.link.queue(item, acknowledged)
         self._federation.wake()
 
     def answer(self, serial: int, superseded: bool) -> None:
