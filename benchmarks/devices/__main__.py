@@ -27,7 +27,7 @@ from gongfu.kernel.points import ValueType
 from gongfu.store.twins.latest import Twins
 
 RESULT = Path(__file__).parent / "last.json"
-BATCH = 5000
+BATCH = 2000
 READS = 200
 SEARCHES = (
     "zzzzqq", "SN0012", "meter-00099", "attributes.line=3", 'attributes.line=3 attributes.site="site 14"', "site 14",

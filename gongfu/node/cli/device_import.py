@@ -18,7 +18,8 @@ from gongfu.node.cli.output import print_json
 
 # Lines of one request: one transaction of the node.
 BATCH_LINES = 5000
-BATCH_BYTES = 4_000_000
+# Below the greatest body the API takes (1 MiB).
+BATCH_BYTES = 900_000
 _SHOWN_ERRORS = 20
 
 
@@ -112,12 +113,12 @@ def _value(cell: str) -> Any:
 def _batches(lines: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
     """Yield batches with the number of their first line."""
     batch: list[bytes] = []
-    size, first, number = 0, 1, 0
+    size, first = 0, 1
     for number, line in enumerate(lines, 1):
-        batch.append(line)
-        size += len(line)
-        if len(batch) >= BATCH_LINES or size >= BATCH_BYTES:
+        if batch and (len(batch) >= BATCH_LINES or size + len(line) >= BATCH_BYTES):
             yield first, batch
-            batch, size, first = [], 0, number + 1
+            batch, size, first = [], 0, number
+        batch.append(line)
+        size += len(line) + 1
     if batch:
         yield first, batch
