@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ SLOT_WAIT_SECONDS = 20.0
 IDLE_SECONDS = 300.0
 DEFAULT_QUERY_SECONDS = 60
 _HEAD_BYTES = 65536
+# Rows of other tables (versions, marks of changed days, records) are not points.
+_INTO_POINTS = re.compile(r"\bpoint_(?:double|int64|boolean|text)`?\s*(?:\(|\Z)")
 
 
 class _Refused(Exception):
@@ -190,7 +193,8 @@ class _Handler(BaseHTTPRequestHandler):
                     if data != descriptor:
                         os.close(data)
             self.server.count("inserts")
-            self.server.count("points_inserted", answer.rows)
+            if _INTO_POINTS.search(statement.sql):
+                self.server.count("points_inserted", answer.rows)
         else:
             if size > len(head):
                 statement = protocol.read_statement(url, headers, os.pread(descriptor, size, 0))
