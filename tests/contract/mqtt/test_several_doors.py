@@ -403,9 +403,11 @@ async def test_more_and_fewer_doors_between_starts_lose_no_session(tmp_path: Pat
     (tmp_path / "nats").mkdir()
     server = NatsServer(tmp_path / "nats")
     server.start()
+    running: list[Door] = []
     try:
         for turn, count in enumerate((1, 3, 2, 1)):
             doors = Doors(tmp_path, server, count)
+            running = doors.doors
             doors.start()
             for name in range(turn):
                 client = await kept(doors[name % count], MQTT_5, f"client {name}").connect()
@@ -422,6 +424,9 @@ async def test_more_and_fewer_doors_between_starts_lose_no_session(tmp_path: Pat
             for door in reversed(doors.doors):
                 door.kill()
     finally:
+        for door in running:
+            if door.process is not None:
+                door.kill()
         server.kill()
 
 
