@@ -82,9 +82,8 @@ class SeriesReader:
 
     async def read(self, time_from: int, time_to: int, limit: int, order: Order = Order.ASCENDING) -> tuple[Run, bool]:
         """Return at most ``limit`` values of a range, ascending, and whether there are more."""
-        known = {} if self._as_of is None else {"as_of": self._as_of}
         samples = await self._store.query(
-            self._type, [self._series], time_from, time_to, order=order, limit=limit, **known
+            self._type, [self._series], time_from, time_to, order=order, limit=limit, as_of=self._as_of
         )
         return run_of(samples, order), samples.truncated
 

@@ -46,8 +46,10 @@ def test_migrated_schema_is_the_schema_of_the_code(empty: Engine) -> None:
             "compare_server_default": True,
             "target_metadata": metadata,
             # Indexes for search that a database has if it can (0004_search).
-            "include_name": lambda name, kind, _: not (
-                kind == "table" and name.partition("_text")[0] in ("asset", "device", "search") and "_text" in name
+            "include_name": lambda name, kind, _: (
+                not (
+                    kind == "table" and name.partition("_text")[0] in ("asset", "device", "search") and "_text" in name
+                )
             ),
             "include_object": lambda item, name, kind, *_: not (kind == "index" and name.endswith("_trigram")),
         }
