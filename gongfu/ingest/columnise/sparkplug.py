@@ -267,9 +267,10 @@ class Metrics:
         """Append the metrics by the plan for their aliases; return False, with nothing appended, when there is none."""
         if not self._plain:
             return False
-        shape: tuple[Any, ...] = tuple([metric.alias for metric in self._metrics])
+        # A name counts more than an alias beside it, as in ``_define``.
+        shape: tuple[Any, ...] = tuple([metric.name or metric.alias for metric in self._metrics])
         if not all(shape):
-            shape = tuple([metric.name for metric in self._metrics])
+            shape = ()
         self._shape = shape
         plan = self._birth.plans.get(shape)
         if plan is None or plan.table is not table:
