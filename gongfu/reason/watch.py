@@ -26,7 +26,7 @@ COUNT_S = 10.0
 _SETTLE_S = 0.1
 _POLL_S = 0.02
 # A checkpoint may take this share of the time.
-_CHECKPOINT_SHARE = 0.05
+_CHECKPOINT_SHARE = 0.02
 
 
 class _Kind(msgspec.Struct):

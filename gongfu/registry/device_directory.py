@@ -1,5 +1,7 @@
 """Tenant and asset of every device in arrays by device id: 8 bytes a device, for counts and filters over all."""
 
+from itertools import chain
+
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, select
@@ -43,7 +45,8 @@ class DeviceDirectory:
             with reading(self._engine) as connection:
                 rows = connection.execute(query.order_by(device.c.id).limit(_PAGE)).all()
             if rows:
-                table = np.array(rows, dtype=np.int64)
+                # Not np.array(rows): NumPy asks every row for attributes it does not have, 15 us each.
+                table = np.fromiter(chain.from_iterable(rows), np.int64, 3 * len(rows)).reshape(-1, 3)
                 after = int(table[-1, 0])
                 tenant, asset = _longer(tenant, after + 1), _longer(asset, after + 1)
                 tenant[table[:, 0]], asset[table[:, 0]] = table[:, 1], table[:, 2]
