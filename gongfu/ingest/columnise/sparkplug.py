@@ -269,8 +269,8 @@ class Metrics:
             return False
         # A name counts more than an alias beside it, as in ``_define``.
         shape: tuple[Any, ...] = tuple([metric.name or metric.alias for metric in self._metrics])
-        if not all(shape):
-            shape = ()
+        # A data type that is given counts more than the birth's.
+        shape = (*shape, *[metric.datatype for metric in self._metrics]) if all(shape) else ()
         self._shape = shape
         plan = self._birth.plans.get(shape)
         if plan is None or plan.table is not table:
