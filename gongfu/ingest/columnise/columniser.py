@@ -164,6 +164,10 @@ class Columniser:
             self._counters.add(f"delayed_ms.{reason}", n)
         self._drops.add(writer, DELAYED, milliseconds, "")
 
+    def follow_deaths(self, follow: Callable[[Writer, str], None]) -> None:
+        """Call ``follow`` with the sender and the path below its asset of what died; before the first payload."""
+        self._reader.on_death = follow
+
     @property
     def log_available(self) -> bool:
         """False while the block log refuses blocks or does not answer."""

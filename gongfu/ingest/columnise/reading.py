@@ -12,7 +12,7 @@ from gongfu.ingest.columnise.limits import TelemetryLimits
 from gongfu.ingest.columnise.ndjson import read_ndjson
 from gongfu.ingest.columnise.reasons import Reason, Reject
 from gongfu.ingest.columnise.snapshot import Snapshot
-from gongfu.ingest.types import Form
+from gongfu.ingest.types import Form, Writer
 from gongfu.kernel.times import SECOND
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class PayloadReader:
     def __init__(self, limits: TelemetryLimits) -> None:
         self._limits = limits
         self._sparkplug: SparkplugReader | None = None
+        # See SparkplugReader.
+        self.on_death: Callable[[Writer, str], None] | None = None
 
     def read(self, job: Job, stamp: Callable[[], int]) -> None:
         """Fill ``job.elements``; what cannot be read is rejected.
@@ -81,6 +83,7 @@ class PayloadReader:
         from gongfu.ingest.columnise.sparkplug import SparkplugReader
 
         self._sparkplug = SparkplugReader(self._limits.max_points_per_payload)
+        self._sparkplug.on_death = self.on_death
         return self._sparkplug
 
 

@@ -138,6 +138,7 @@ class SparkplugReader:
 
     Attributes:
         templates: those of the present birth by device and topic, for payloads of known layout.
+        on_death: called with the sender and the asset below its own that died, with all below that.
     """
 
     def __init__(self, max_points: int) -> None:
@@ -146,6 +147,7 @@ class SparkplugReader:
         self._births = BirthRegister()
         self._topics: dict[str, tuple[str, str, str] | None] = {}
         self.templates: dict[tuple[int, str], Templates] = {}
+        self.on_death: Callable[[Writer, str], None] | None = None
 
     def forget(self, device: int) -> None:
         """Forget the births of a device that is no more."""
@@ -176,6 +178,8 @@ class SparkplugReader:
         kind, edge, child = parts
         if kind in _DEATHS:
             self._births.died(writer, edge, child)
+            if self.on_death is not None:
+                self.on_death(writer, child)
             return []
         birth = None if kind in _BIRTHS else self._births.find(writer, child)
         message = self._parse(payload, reject)
@@ -269,8 +273,8 @@ class Metrics:
             return False
         # A name counts more than an alias beside it, as in ``_define``.
         shape: tuple[Any, ...] = tuple([metric.name or metric.alias for metric in self._metrics])
-        # A data type that is given counts more than the birth's.
-        shape = (*shape, *[metric.datatype for metric in self._metrics]) if all(shape) else ()
+        if not all(shape):
+            shape = ()
         self._shape = shape
         plan = self._birth.plans.get(shape)
         if plan is None or plan.table is not table:

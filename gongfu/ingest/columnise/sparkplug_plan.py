@@ -77,11 +77,13 @@ class SparkplugPlan:
 
     Attributes:
         table: the points it was made for; when another table has taken its place, the plan is void.
+        datatypes: data type of each metric.
         groups: its columns.
     """
 
     def __init__(self, names: list[str], datatypes: list[int], table: PointTable) -> None:
         self.table = table
+        self.datatypes = datatypes
         groups: dict[tuple[int, ValueType], tuple[list[int], list[int]]] = {}
         for position, (name, datatype) in enumerate(zip(names, datatypes, strict=True)):
             series = table.names[name]
@@ -102,6 +104,11 @@ class SparkplugPlan:
             horizon: latest time that is taken, UTC ns.
             block: where to append.
         """
+        given = [metric.datatype for metric in metrics]
+        if given != self.datatypes and any(
+            mine not in (0, known) for mine, known in zip(given, self.datatypes, strict=True)
+        ):
+            return False
         times = [metric.timestamp for metric in metrics]
         first = times[0] or timestamp
         same = times.count(times[0]) == len(times)
