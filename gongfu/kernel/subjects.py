@@ -18,7 +18,7 @@ class Subjects:
         return f"blk-{self.node}-{partition}"
 
     def event(self, kind: str) -> str:
-        """Events of a kind (core NATS): ``alarm``, ``device``, ``registry``, ``rule``."""
+        """Events of a kind (core NATS): ``alarm``, ``death``, ``device``, ``registry``, ``rule``."""
         return f"gf.{self.node}.evt.{kind}"
 
     def metrics(self, role: str) -> str:

@@ -197,6 +197,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "telemetry.max_points_per_payload": (1, 10_000_000),
     "telemetry.max_assets_per_device": (1, 100_000_000),
     "telemetry.max_points_per_device": (1, 100_000_000),
+    "telemetry.online_seconds": (1, 30 * 86_400),
     **{
         f"quotas.{whose}_{what}_per_second": (0, 1e12)
         for whose in ("device", "tenant")

@@ -44,6 +44,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     max_points_per_payload: int = 100_000
     max_assets_per_device: int = 10_000
     max_points_per_device: int = 100_000
+    online_seconds: float = 120.0
 
 
 class QuotaSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from gongfu.reason.rules import api as rules_api
 from gongfu.reason.rules.service import RuleService
 from gongfu.reason.status import Worker
 from gongfu.registry.api import assets, devices, events, points, session, users
+from gongfu.registry.asset_directory import AssetDirectory
 from gongfu.registry.device_directory import DeviceDirectory
 from gongfu.registry.device_secrets import load_device_key
 from gongfu.registry.point_directory import RegistryPoints
@@ -132,7 +133,16 @@ def open_web_host(
         announce=lambda change: publisher.publish("registry", change),
     )
     state = NodeState(subjects, clock)
-    presence = Presence(bus, subjects, state.doors, DeviceDirectory(engine), clock, state.workers)
+    presence = Presence(
+        bus,
+        subjects,
+        state.doors,
+        DeviceDirectory(engine),
+        clock,
+        state.workers,
+        assets=AssetDirectory(engine),
+        online_seconds=runtime.telemetry.online_seconds,
+    )
     live = NodeLive(bus, subjects, presence, state.workers)
     telemetry = HttpTelemetry(runtime, bus, subjects, engine, counters, clock, device_key)
     worker = Worker(bus, subjects, state.workers)

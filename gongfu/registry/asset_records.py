@@ -1,6 +1,6 @@
 """Rows of assets. A subtree is a range of paths, because names sort by code point (``name_text``)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, or_, select, text, update
@@ -53,18 +53,26 @@ def page(
     search: str = "",
     parent: int | None = None,
     path: str | None = None,
+    ids: Collection[int] | None = None,
 ) -> Sequence[Any]:
-    """Return assets in order of path; ``parent`` 0 means the roots, ``path`` an exact path."""
+    """Return assets in order of path; ``parent`` 0 means the roots, ``path`` an exact path, ``ids`` the only ones to
+    consider (at most 30,000)."""
     query = _ASSET.where(asset.c.tenant_id == tenant_id).order_by(asset.c.path).limit(limit)
     if after is not None:
         query = query.where(asset.c.path > after)
-    if search:
-        hits = asset_hits(connection, tenant_id, search)
-        if hits is None:
+    if search or ids is not None:
+        hits = asset_hits(connection, tenant_id, search) if search else None
+        if search and hits is None:
             query = query.where(asset_matches(connection, search))
-        else:
+        if ids is not None:
+            hits = set(ids) if hits is None else set(ids).intersection(hits)
+        if hits is not None:
             # Sorted here: the database would rather walk the paths of the tenant in order.
-            paths = select(asset.c.path, asset.c.id).where(asset.c.id.in_(hits))
+            paths = select(asset.c.path, asset.c.id).where(asset.c.id.in_(hits), asset.c.tenant_id + 0 == tenant_id)
+            if search and ids is not None:
+                paths = paths.where(asset_matches(connection, search))
+            if path is not None:
+                paths = paths.where(asset.c.path == path)
             if parent is not None:
                 paths = paths.where(asset.c.parent_id == parent if parent else asset.c.parent_id.is_(None))
             found = sorted(tuple(row) for row in connection.execute(paths) if after is None or row.path > after)

@@ -1,6 +1,6 @@
 """Assets: a tree of things, each with one path in its tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock, format_rfc3339
 from gongfu.registry import asset_records, audit
 from gongfu.registry.changes import Announce, RegistryChange
+from gongfu.registry.live import IDS_IN_QUERY, SCAN
 from gongfu.registry.names import PATH_LIMIT, RowId, check_name, check_path
 from gongfu.store.records.engine import reading, writing
 
@@ -20,8 +21,8 @@ _ATTRIBUTES_BYTES = 65_536
 
 
 class AssetDocument(msgspec.Struct, frozen=True):
-    """An asset; ``children`` and ``points`` are the numbers directly below it. ``online``: one of its own points had a
-    value within the last two minutes, whatever connection it came through."""
+    """An asset; ``children`` and ``points`` are the numbers directly below it. ``online``: a device of
+    it is connected, or one of its own points had a value lately, whatever connection it came through."""
 
     id: int
     name: str
@@ -88,6 +89,9 @@ class Assets:
         search: str = "",
         parent: int | None = None,
         path: str | None = None,
+        online: bool | None = None,
+        alive: Collection[int] = (),
+        offline: Collection[int] | None = None,
     ) -> list[AssetDocument]:
         """Return up to ``limit`` assets after a path, in order of path.
 
@@ -98,10 +102,23 @@ class Assets:
             search: text in the path, see ``text_search``.
             parent: id of the parent, 0 for the roots.
             path: the exact path.
+            online: True for those that are online only, False for the others only.
+            alive: ids of all assets that are online.
+            offline: ids of all others, if they are few.
         """
+        ids = alive if online and len(alive) <= IDS_IN_QUERY else offline if online is False else None
+        step = limit if online is None or ids is not None else max(limit, SCAN)
+        found: list[Any] = []
         with reading(self._engine) as connection:
-            rows = asset_records.page(connection, subject.tenant, after, limit, search=search, parent=parent, path=path)
-        return [_document(row) for row in rows]
+            while len(found) < limit:
+                rows = asset_records.page(
+                    connection, subject.tenant, after, step, search=search, parent=parent, path=path, ids=ids
+                )
+                found += [row for row in rows if online is None or (row.id in alive) == online]
+                if len(rows) < step:
+                    break
+                after = rows[-1].path
+        return [_document(row) for row in found[:limit]]
 
     def get(self, subject: Subject, key: int) -> AssetDocument:
         """Return an asset.

@@ -13,15 +13,12 @@ from gongfu.kernel.times import Clock, format_rfc3339
 from gongfu.registry import asset_records, audit, device_records, device_secrets, drop_records, quota_records
 from gongfu.registry.assets import check_attributes
 from gongfu.registry.changes import Announce, Change, RegistryChange
+from gongfu.registry.live import IDS_IN_QUERY, SCAN
 from gongfu.registry.names import check_device_name, check_filter, check_path
 from gongfu.registry.quotas import QuotaDocument, QuotaPatch, change_quota, check_quota, quota_document
 from gongfu.store.records.engine import reading, writing
 
 _MAX_FILTERS = 100
-# How many devices one page looks at when it must leave some out (?online=false among a million).
-_SCAN = 2000
-# Up to so many devices that are online (or are not) the database gets their ids; above, pages of names are filtered.
-IDS_IN_QUERY = 20_000
 
 
 class DeviceDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +116,7 @@ class Devices:
         found: list[Any] = []
         with reading(self._engine) as connection:
             while len(found) <= limit:
-                step = limit + 1 if online is None or ids is not None else _SCAN
+                step = limit + 1 if online is None or ids is not None else SCAN
                 rows = device_records.page(connection, subject.tenant, after, step, search=search, ids=ids)
                 found += [row for row in rows if online is None or (row.id in connected) == online]
                 if len(rows) < step:

@@ -5,6 +5,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+# Up to so many devices or assets that are online (or are not) the database gets their ids; above, pages are filtered.
+IDS_IN_QUERY = 20_000
+# How many rows one page looks at when it must leave some out (?online=false among a million).
+SCAN = 2000
+
 
 class Connected(msgspec.Struct, frozen=True):
     """A live connection of a device; ``connected_at`` is RFC 3339 UTC."""
@@ -53,8 +58,12 @@ class Live(Protocol):
         """Return how many devices a tenant has and how many are online; None when nobody knows yet."""
         ...
 
-    def asset_is_live(self, asset: int) -> bool:
-        """Return whether an asset sent a value within the last two minutes."""
+    def online_assets(self) -> Collection[int]:
+        """Return the ids of all assets that are online: of a connected device, or with values of their own lately."""
+        ...
+
+    def offline_assets(self, tenant: int, limit: int) -> Collection[int] | None:
+        """Return the ids of a tenant's assets that are not online; None as with ``offline``."""
         ...
 
     async def connections(self, devices: Sequence[int]) -> dict[int, Connected]:

@@ -45,9 +45,13 @@ class NodeLive:
         """Return how many devices a tenant has and how many are online, see ``Live``."""
         return self._presence.counts(tenant)
 
-    def asset_is_live(self, asset: int) -> bool:
-        """Return whether an asset sent a value within the last two minutes."""
-        return self._presence.asset_is_live(asset)
+    def online_assets(self) -> Collection[int]:
+        """Return the ids of all assets that are online."""
+        return self._presence.online_assets()
+
+    def offline_assets(self, tenant: int, limit: int) -> Collection[int] | None:
+        """Return the ids of a tenant's assets that are not online, see ``Live``."""
+        return self._presence.offline_assets(tenant, limit)
 
     async def connections(self, devices: Sequence[int]) -> dict[int, Connected]:
         """Return the connections of some devices."""

@@ -21,6 +21,7 @@ from gongfu.ingest.mqtt.codec.packets import MQTT_5
 from gongfu.ingest.mqtt.codec.topics import is_topic_name
 from gongfu.ingest.mqtt.front_door import FrontDoor
 from gongfu.ingest.mqtt.server.connection import Connection
+from gongfu.ingest.types import Writer
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.idset import pack_flags
 from gongfu.kernel.subjects import Subjects
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 EVENT_SECONDS = 0.05
 _DOORS = "doors"
+# Paths have at most 1,000 characters: an event fits into a message.
+_PATHS = 200
 
 
 class PublishRequest(msgspec.Struct, frozen=True):
@@ -91,6 +94,7 @@ class NodeServices:
         self._forget = forget
         self._online: dict[int, int] = {}
         self._changes: dict[int, dict[str, Any]] = {}
+        self._deaths: dict[int, set[str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,6 +139,14 @@ class NodeServices:
             "online": online,
             "time": format_rfc3339(self._door.context.now_ns()),
         }
+        self._events_wait()
+
+    def died(self, writer: Writer, child: str) -> None:
+        """Announce that an asset below that of a sender has died, with all below it."""
+        self._deaths.setdefault(writer.tenant, set()).add(f"{writer.asset_path}/{child}")
+        self._events_wait()
+
+    def _events_wait(self) -> None:
         if self._timer is None:
             self._timer = self._door.context.loop.call_later(EVENT_SECONDS, self._events_due)
 
@@ -146,10 +158,17 @@ class NodeServices:
 
     async def _send_events(self) -> None:
         changes, self._changes = self._changes, {}
+        deaths, self._deaths = self._deaths, {}
         subject = self._subjects.event("device")
         with contextlib.suppress(NatsError, OSError):  # the web host looks at all connections now and then
             for change in changes.values():
                 await self._bus.publish(subject, msgspec.json.encode(change))
+            subject = self._subjects.event("death")
+            for tenant, paths in deaths.items():
+                ordered = sorted(paths)
+                for start in range(0, len(ordered), _PATHS):
+                    event = {"tenant": tenant, "paths": ordered[start : start + _PATHS]}
+                    await self._bus.publish(subject, msgspec.json.encode(event))
 
     # --- requests ------------------------------------------------------------------------------------------------
 

@@ -105,6 +105,7 @@ async def _serve(runtime: Runtime, name: str) -> None:
         clock,
     )
     services = NodeServices(bus, subjects, door, authenticator.forget, name)
+    intake.follow_deaths(services.died)
     quotas = QuotaBook(bus, subjects, engine, executor, door.context.admission, door.context.fair.changed)
     await quotas.start()
     await services.start()

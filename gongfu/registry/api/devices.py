@@ -11,8 +11,8 @@ from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action
 from gongfu.registry.api.query import flag_of, search_of
 from gongfu.registry.device_import import ImportAnswer
-from gongfu.registry.devices import IDS_IN_QUERY, DeviceDocument, DevicePatch, DeviceWithSecret, NewDevice
-from gongfu.registry.live import Live, Usage
+from gongfu.registry.devices import DeviceDocument, DevicePatch, DeviceWithSecret, NewDevice
+from gongfu.registry.live import IDS_IN_QUERY, Live, Usage
 from gongfu.registry.service import Registry
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
