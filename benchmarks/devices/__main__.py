@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from benchmarks.devices.edges import wave
 from benchmarks.devices.gateways import Gateways, Plan
 from benchmarks.ingest.processes import cpu_by_name, usage
 from benchmarks.ingest.report import Row, table, write
@@ -28,6 +29,7 @@ from gongfu.store.twins.latest import Twins
 
 RESULT = Path(__file__).parent / "last.json"
 BATCH = 2000
+PARTS = ("load", "reads", "deaths", "restart")
 READS = 200
 SEARCHES = (
     "zzzzqq", "SN0012", "meter-00099", "attributes.line=3", 'attributes.line=3 attributes.site="site 14"', "site 14",
@@ -43,6 +45,9 @@ class Options:
     points: int
     gateways: int
     seconds: float
+    edges: int
+    children: int
+    parts: frozenset[str]
 
 
 def main() -> int:
@@ -61,8 +66,19 @@ def _options() -> Options:
     parser.add_argument("--points", type=int, default=10)
     parser.add_argument("--gateways", type=int, default=400)
     parser.add_argument("--seconds", type=float, default=90.0, help="duration of each load")
+    parser.add_argument("--edges", type=int, default=5000, help="edge nodes that are killed (14,000 at most)")
+    parser.add_argument("--children", type=int, default=19, help="children of each edge node")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what to do after first contact")
     given = parser.parse_args()
-    return Options(given.devices, given.points, given.gateways, given.seconds)
+    return Options(
+        given.devices,
+        given.points,
+        given.gateways,
+        given.seconds,
+        min(given.edges, 14_000),
+        given.children,
+        frozenset(given.parts),
+    )
 
 
 def _say(text: str) -> None:
@@ -101,12 +117,23 @@ def _measure(root: Path, options: Options) -> list[Row]:
                 rows.append(Row(f"RSS beyond idle, {name}", (size - before.get(name, 0.0)) / 1e6, "MB"))
             beyond = sum(after.values()) - sum(before.values())
             rows.append(Row("RSS beyond idle, all processes", beyond / options.devices, "B/device", 2048.0))
-            rows += _load(node, gateways, "1 point a device every 30 s", 1, 30.0, options, 10.0)
-            rows += _load(node, gateways, f"{options.points} points a device every 60 s", options.points, 60.0, options)
-            rows += _reads(node, options)
-        _say("restart")
-        node.stop()
-        rows.append(Row("start to ready, all devices", node.start(), "s", 5.0))
+            if "load" in options.parts:
+                rows += _loads(node, gateways, options)
+            if "reads" in options.parts:
+                rows += _reads(node, options)
+        if "deaths" in options.parts:
+            with _client(node) as client:
+                rows += wave(node, lambda lines: _post(client, lines), _say, options.edges, options.children)
+        if "restart" in options.parts:
+            _say("restart")
+            node.stop()
+            rows.append(Row("start to ready, all devices", node.start(), "s", 5.0))
+    return rows
+
+
+def _loads(node: NodeProcess, gateways: Gateways, options: Options) -> list[Row]:
+    rows = _load(node, gateways, "1 point a device every 30 s", 1, 30.0, options, 10.0)
+    rows += _load(node, gateways, f"{options.points} points a device every 60 s", options.points, 60.0, options)
     return rows
 
 
@@ -117,10 +144,9 @@ def _import(node: NodeProcess, options: Options) -> list[Row]:
     """Add the gateways, and the devices below their assets."""
     _say(f"{options.devices} devices are imported")
     points = {f"p{number}": "double" for number in range(options.points)}
-    headers = {"Authorization": f"Bearer {node.token()}"}
     spent = 0.0
-    with httpx.Client(base_url=node.url, headers=headers, timeout=120.0, trust_env=False) as client:
-        lines = [{"name": f"gw-{number:03d}"} for number in range(options.gateways)]
+    with _client(node) as client:
+        lines: list[dict[str, object]] = [{"name": f"gw-{number:03d}"} for number in range(options.gateways)]
         answer = _post(client, lines)
         _secrets[:] = [(item["name"], item["secret"]) for item in answer["secrets"]]
         for start in range(0, options.devices, BATCH):
@@ -131,9 +157,16 @@ def _import(node: NodeProcess, options: Options) -> list[Row]:
             began = time.monotonic()
             answer = _post(client, batch)
             spent += time.monotonic() - began
+            if start % 100_000 == 0 and start:
+                _say(f"  {start} are in")
             if answer["created"] != len(batch):
                 raise RuntimeError(f"import: {answer['errors'][:3]}")
     return [Row("bulk registration", options.devices / spent, "devices/s", 20_000.0, "higher")]
+
+
+def _client(node: NodeProcess) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {node.token()}"}
+    return httpx.Client(base_url=node.url, headers=headers, timeout=120.0, trust_env=False)
 
 
 def _device(number: int, gateways: int, points: dict[str, str]) -> dict[str, object]:
