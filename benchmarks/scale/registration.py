@@ -6,7 +6,7 @@ import httpx
 
 from demo.node import NodeProcess
 
-BATCH = 20_000
+BATCH = 4_000
 
 
 def register(node: NodeProcess, count: int, prefix: str) -> list[tuple[str, str]]:

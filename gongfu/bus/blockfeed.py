@@ -147,8 +147,9 @@ class BlockFeed:
                 for sequence, data in await reader.next_batch(_CATCH_UP_S):
                     await tap.consumer.take(self._partition, sequence, _decode(data), data)
                     tap.next = sequence + 1
+            # In the same step as the comparison: what the shared reader gives while this one closes must be queued.
+            tap.expected = tap.next
+            tap.joined = True
+            self._joined.set()
         finally:
             await reader.close()
-        tap.expected = tap.next
-        tap.joined = True
-        self._joined.set()

@@ -75,7 +75,7 @@ class Account:
         self.group = group
         self.counts = limiter.limited or group.limiter.limited
         self.users = 0
-        self.turn = now
+        self.turn = -math.inf
         self.credit = 0.0
         self.shut = 0.0
         self.over_since: float | None = None

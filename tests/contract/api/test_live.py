@@ -158,6 +158,11 @@ async def test_connected_devices_are_online(web: Web, roles: Client, viewer: htt
     await eventually(listed)
     items = (await viewer.get("/v1/devices?search=^online-&online=false")).json()["items"]
     assert [item["name"] for item in items] == ["online-0", "online-2"]
+    for flag, wanted in (("true", ["online-1"]), ("false", ["online-0", "online-2"])):
+        for more in ("&search=^online-", "&parent=0&search=online-", "&parent=0&limit=1000"):
+            items = (await viewer.get(f"/v1/assets?online={flag}{more}")).json()["items"]
+            assert [item["path"] for item in items if item["path"].startswith("online-")] == wanted
+            assert all(item["online"] == (flag == "true") for item in items)
     shown = (await viewer.get(f"/v1/devices/{made[1]['id']}")).json()
     assert shown["online"] is True
     assert (shown["client_id"], shown["address"], shown["protocol"]) == ("c1", "192.0.2.9:5000", "MQTT 5")

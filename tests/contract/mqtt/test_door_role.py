@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 
 from gongfu.bus.connection import open_bus, subscribe
 from gongfu.bus.requests import request
-from gongfu.ingest.mqtt.codec.packets import MQTT_3_1_1, MQTT_5, Acknowledgement, Publish
+from gongfu.ingest.mqtt.codec.packets import MQTT_3_1_1, MQTT_5, Acknowledgement, Publish, Will
 from gongfu.ingest.mqtt.codec.reasons import Reason
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.subjects import Subjects
@@ -169,6 +169,24 @@ async def test_devices_coming_and_going_are_events(role: Role, bus: Client) -> N
         (role.device, 1, False),
     ]
     assert events[0]["time"].endswith("Z")
+
+
+async def test_sparkplug_deaths_are_events_sent_or_as_wills(role: Role, bus: Client) -> None:
+    paths: list[str] = []
+
+    async def take(message: Msg) -> None:
+        event = json.loads(message.data)
+        assert event["tenant"] == 1
+        paths.extend(event["paths"])
+
+    await subscribe(bus, SUBJECTS.event("death"), take)
+    await bus.flush()
+    will = Will("spBv1.0/line 4/NDEATH/edge", b"", 1)
+    client = await role.client(MQTT_3_1_1).connect(will=will)
+    assert await client.publish("spBv1.0/line 4/DDEATH/edge/pump", b"", 1) == 0
+    await soon(lambda: paths == ["a/line 4/edge/pump"])
+    await client.close()
+    await soon(lambda: paths[1:] == ["a/line 4/edge"])
 
 
 async def test_connections_are_listed(role: Role, bus: Client) -> None:

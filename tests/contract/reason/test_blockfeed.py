@@ -8,6 +8,8 @@ from nats.aio.client import Client
 from gongfu.bus import blockfeed
 from gongfu.bus.blockfeed import BlockFeed
 from gongfu.bus.blocklog import BlockLog
+from gongfu.bus.blockreader import BlockReader
+from gongfu.bus.ending import end_tasks
 from gongfu.kernel.block import Block
 from gongfu.kernel.counters import Counters
 from tests.system.worker_bench import SUBJECTS, block_of, open_log
@@ -72,8 +74,33 @@ async def test_a_slow_consumer_holds_nobody_up_and_catches_up(bus: Client, monke
     for consumer in (fast, slow, late):
         await until_got(consumer, 211)
         assert consumer.got == list(range(consumer.begin + 1, 212))
-    feed.cancel()
-    await asyncio.gather(feed, return_exceptions=True)
+    await end_tasks([feed])
+    await log.close()
+
+
+async def test_blocks_that_come_while_a_consumer_joins_again_are_not_passed_over(
+    bus: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A takeover: the history is behind the checkpoint, catches up by itself, and a block comes as it joins."""
+    log, front, behind = await open_log(bus), Consumer("front", position=20), Consumer("behind")
+    await fill(log, 20)
+    close = BlockReader.close
+
+    async def slow_close(reader: BlockReader) -> None:
+        # As long as it takes to remove the consumer of a busy server: meanwhile the shared reader goes on.
+        if behind.got and len(front.got) < 3:
+            await fill(log, 3)
+            await until_got(front, 23)
+        await close(reader)
+
+    monkeypatch.setattr(BlockReader, "close", slow_close)
+    feed = asyncio.create_task(BlockFeed(bus, SUBJECTS, 0, Counters(), [front, behind]).run())
+    await until_got(behind, 20)
+    await until_got(front, 23)
+    await fill(log, 1)
+    await until_got(behind, 24)
+    assert behind.got == list(range(1, 25))
+    await end_tasks([feed])
     await log.close()
 
 

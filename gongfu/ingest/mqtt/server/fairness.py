@@ -37,6 +37,8 @@ SHUT_S = 0.1
 # Longest time for waiting connections in one turn of the event loop.
 TURN_S = 0.0005
 PAUSE_S = 0.001
+# While the intake is busy with others one of them is served this often, so that nobody waits for ever.
+LEAST_S = 0.01
 # Most time that is saved up for them.
 _ALLOWANCE_S = 0.002
 _LATER_S = 0.1e-6
@@ -80,7 +82,7 @@ class FairReader:
         self._ticking = False
         self._tick_due = self._noted_at = 0.0
         self._served_at = -_CALM_S
-        self._allowance = self._turn_at = 0.0
+        self._allowance = self._turn_at = self._least_at = 0.0
         intake.follow_commits(self._committed)
 
     @property
@@ -140,33 +142,44 @@ class FairReader:
             return
         began = time.perf_counter()
         free = self.pacer.share >= 1.0
-        if self._intake.saturated or self._intake.busy:
+        busy = self._intake.saturated or self._intake.busy
+        if busy:
             self._turn_at = began
+            if began - self._least_at >= LEAST_S and not self._intake.saturated:
+                self._least_at = began
+                if not self._serve_next():
+                    return
         else:
             gained = self.pacer.share * (began - self._turn_at)
             points = self._intake.points_in
             self._allowance = _ALLOWANCE_S if free else min(_ALLOWANCE_S, self._allowance + gained)
             self._turn_at = ended = began
             while self._allowance > 0 and ended - began < TURN_S:
-                connection = self._queue.take()
-                if connection is None:
+                if not self._serve_next():
                     return
-                try:
-                    self._serve(connection)
-                except Exception:
-                    logger.exception("a connection that had waited could not be served")
-                    connection.drop("error")
-                    self._leave(connection)
                 before, ended = ended, time.perf_counter()
                 self._allowance -= ended - before
             # Part of the work is done later, for many payloads together.
             self._allowance -= (self._intake.points_in - points) * _LATER_S
         if len(self._queue):
             self._scheduled = True
-            if free and self._allowance > 0:
+            if free and self._allowance > 0 and not busy:
                 self._loop.call_soon(self._turn)
             else:
                 self._loop.call_later(PAUSE_S, self._turn)
+
+    def _serve_next(self) -> bool:
+        """Serve whose turn it is; return whether there was one."""
+        connection = self._queue.take()
+        if connection is None:
+            return False
+        try:
+            self._serve(connection)
+        except Exception:
+            logger.exception("a connection that had waited could not be served")
+            connection.drop("error")
+            self._leave(connection)
+        return True
 
     def _serve(self, connection: "Connection") -> None:
         account = connection.account
