@@ -65,7 +65,7 @@ def _options() -> Options:
     parser.add_argument("--devices", type=int, default=1_000_000)
     parser.add_argument("--points", type=int, default=10)
     parser.add_argument("--gateways", type=int, default=400)
-    parser.add_argument("--seconds", type=float, default=90.0, help="duration of each load")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration of each load")
     parser.add_argument("--edges", type=int, default=5000, help="edge nodes that are killed (14,000 at most)")
     parser.add_argument("--children", type=int, default=19, help="children of each edge node")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what to do after first contact")
