@@ -64,6 +64,7 @@ def hold(edges: Edges) -> None:
         body = {edge_path(name, child): [{"ts": stamp, "values": {"p": 1.5}}] for child in range(edges.children)}
         payload = json.dumps(body).encode()
         made.sendall(publish_head("v1/gateway/telemetry", len(payload)) + b"\x00\x01" + payload)
+    for (name, _), made in zip(edges.nodes, held, strict=True):
         if made.recv(4)[:1] != b"\x40":
             raise RuntimeError(f"{name} was not acknowledged")
     print("held", flush=True)
