@@ -100,6 +100,7 @@ class _Append:
     future: "asyncio.Future[int]"
     began: float
     send_at: float
+    sent_at: float = 0.0
     expires: float = 0.0
     trouble: str = "timeout"
     headers: dict[str, str] = field(default_factory=dict[str, str])
@@ -136,6 +137,8 @@ class BlockLog:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._failing = False
+        # Subjects whose stream did not take a block: perhaps its leader is gone, and with it what was on the way.
+        self._stalled: set[str] = set()
         self._decode = msgspec.json.Decoder(_PublishAck).decode
 
     async def start(self) -> None:
@@ -232,7 +235,7 @@ class BlockLog:
             self._pending.pop(append.token, None)
             return
         now = asyncio.get_running_loop().time()
-        append.send_at = now + self._ack_timeout_s
+        append.sent_at, append.send_at = now, now + self._ack_timeout_s
         if not self._bus.is_connected:
             # Not into nats-py's own buffer: that would send stale copies of everything on reconnect.
             append.trouble = "disconnected"
@@ -268,8 +271,36 @@ class BlockLog:
             elif reconnected or now >= append.send_at:
                 self._counters.add(f"blocks_retried.{append.trouble}")
                 self._note_failing(append.trouble)
+                self._stalled.add(append.subject)
                 append.trouble = "timeout"
                 self._outbox.append(append)
+        if self._stalled:
+            self._probe(now)
+
+    def _probe(self, now: float) -> None:
+        """Send one block of each stalled stream again, the smallest: its acknowledgement tells that there is a leader.
+
+        A block that was on its way when the leader died is answered by nobody; waiting for its time-out would make the
+        pause longer than the election.
+        """
+        smallest: dict[str, _Append] = {}
+        for append in self._pending.values():
+            if append.subject in self._stalled:
+                known = smallest.get(append.subject)
+                if known is None or len(append.payload) < len(known.payload):
+                    smallest[append.subject] = append
+        self._stalled &= smallest.keys()
+        for append in smallest.values():
+            if append.sent_at <= now - REFUSED_RETRY_S and append not in self._outbox:
+                self._outbox.append(append)
+
+    def _resume(self, subject: str, now: float) -> None:
+        """The stream takes blocks again: send all others of it that may have been lost with the former leader."""
+        self._stalled.discard(subject)
+        for append in self._pending.values():
+            if append.subject == subject and append.sent_at <= now - REFUSED_RETRY_S:
+                append.send_at = now
+        self._wake.set()
 
     async def _acknowledged(self, message: Msg) -> None:
         append = self._pending.get(message.subject.rpartition(".")[2])
@@ -284,12 +315,15 @@ class BlockLog:
             no_responders = message.headers is not None and message.headers.get("Status") == _NO_RESPONDERS
             append.trouble = "no_responders" if no_responders else "refused"
             append.send_at = min(append.send_at, now + REFUSED_RETRY_S)
+            self._stalled.add(append.subject)
             if ack is not None and ack.error is not None:
                 self._note_failing(f"refused: {ack.error.get('description', 'error')}")
             return
         del self._pending[append.token]
         self._counters.add("blocks_duplicate" if ack.duplicate else "blocks_appended")
         self._latencies.append(now - append.began)
+        if append.subject in self._stalled:
+            self._resume(append.subject, now)
         if self._failing:
             self._failing = False
             logger.info("block log takes blocks again")

@@ -12,6 +12,7 @@ from pathlib import Path
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error
 
 from gongfu.bus.blocklog import BlockLog, BlockReader, LogUnavailableError, ensure_streams
@@ -263,6 +264,34 @@ async def test_append_fails_at_its_deadline_when_the_server_is_away(
     closed = log.append(0, b"y")
     with pytest.raises(LogUnavailableError, match="closed"):
         await closed
+
+
+async def test_a_block_on_its_way_when_the_leader_died_waits_no_longer_than_the_others(
+    bus: Client, counters: Counters
+) -> None:
+    """Only the refusal of a later block tells that the leader is gone; the time-out of the first would never come."""
+    log = BlockLog(bus, SUBJECTS, counters, deadline_s=600, ack_timeout_s=600)
+    await log.start()
+    swallowed = asyncio.Event()
+
+    async def swallow(_: Msg) -> None:
+        swallowed.set()
+
+    leader = await bus.subscribe(SUBJECTS.blocks(0), cb=swallow)
+    await bus.flush()
+    first = log.append(0, b"first")
+    await asyncio.wait_for(swallowed.wait(), 30)
+    await leader.unsubscribe()
+    await bus.flush()
+    second = log.append(0, b"second, and longer")
+    deadline = asyncio.get_running_loop().time() + 30
+    while log.available:
+        assert asyncio.get_running_loop().time() < deadline, "the second block was not refused"
+        await asyncio.sleep(0.01)
+    await ensure_streams(bus, SUBJECTS, 1, DAY_S, 1 << 30)
+    assert sorted(await asyncio.wait_for(asyncio.gather(first, second), 30)) == [1, 2]
+    assert {data for _, data in await read_all(bus)} == {b"first", b"second, and longer"}
+    await log.close()
 
 
 async def test_block_beyond_the_bound_of_the_server_fails_at_once(bus: Client, log: BlockLog) -> None:
