@@ -44,9 +44,9 @@ def _text(value: str) -> bytes:
 
 
 def _connect(name: str, secret: str) -> bytes:
-    """Return a CONNECT with credentials, a clean session and a will at QoS 1, keep alive one minute."""
+    """Return a CONNECT with credentials, a clean session and a will at QoS 1, keep alive ten minutes."""
     will = _text(f"spBv1.0/{GROUP}/NDEATH/{name}") + _text("")
-    body = b"\x00\x04MQTT\x04\xce\x00\x3c" + _text(name) + will + _text(name) + _text(secret)
+    body = b"\x00\x04MQTT\x04\xce\x02\x58" + _text(name) + will + _text(name) + _text(secret)
     return b"\x10" + varint(len(body)) + body
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func, select, tuple_
+from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gongfu.ingest.columnise.limits import MAX_NAME, MAX_PATH, TelemetryLimits
@@ -149,11 +149,16 @@ class _Pass:
         return paths
 
     def _load_assets(self, paths: Iterable[tuple[int, str]]) -> None:
-        key = tuple_(asset.c.tenant_id, asset.c.path)
-        for chunk in _chunks(key for key in paths if key not in self._ids):
-            query = select(asset.c.id, asset.c.tenant_id, asset.c.path).where(key.in_(chunk))
-            for row in self._connection.execute(query):
-                self._ids[row.tenant_id, row.path] = row.id
+        wanted: dict[int, list[str]] = {}
+        for tenant, path in paths:
+            if (tenant, path) not in self._ids:
+                wanted.setdefault(tenant, []).append(path)
+        # Not pairs of tenant and path: SQLite would walk all assets for them.
+        for tenant, some in wanted.items():
+            for chunk in _chunks(some):
+                query = select(asset.c.id, asset.c.path).where(asset.c.tenant_id == tenant, asset.c.path.in_(chunk))
+                for row in self._connection.execute(query):
+                    self._ids[tenant, row.path] = row.id
 
     def _make_assets(self, limits: TelemetryLimits, now: int, quotas: QuotaCounts) -> None:
         most = limits.max_assets_per_device
