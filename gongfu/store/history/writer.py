@@ -20,7 +20,7 @@ import numpy as np
 from gongfu.kernel.block import Block, BlockError, Columns, decode_block
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
-from gongfu.store.history.types import Batch, HistoryError, HistoryStore, HistoryUnavailable
+from gongfu.store.history.types import Batch, HistoryError, HistoryFull, HistoryStore, HistoryUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -289,7 +289,7 @@ class HistoryWriter:
                 await self._store.insert(batches)
                 break
             except HistoryUnavailable as error:
-                reason = "unavailable" if type(error) is HistoryUnavailable else "full"
+                reason = "full" if isinstance(error, HistoryFull) else "unavailable"
                 self._report(reason, error)
             except HistoryError as error:
                 # Our own statement with our own types was refused: wait for an operator rather than lose points.
