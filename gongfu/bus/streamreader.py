@@ -28,6 +28,9 @@ _SILENT_S = 2 * _HEARTBEAT_S + 1
 _WATCH_S = 0.5
 _RETRY_S = 0.1
 _INACTIVE_S = 60.0
+# A stream that ends before our position for so long was replaced. For a moment it may just look so: a follower has
+# given us a message that the leader, which tells where the stream ends, has committed but not yet applied.
+REPLACED_S = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +43,8 @@ class StreamReader:
     """Yields batches ``[(sequence, message)]`` in ascending order of sequence, without repeats.
 
     Messages that have left the stream before they were read are counted as ``<counted>_missed`` and logged; a position
-    beyond the end of the stream (it was replaced) is counted as ``<counted>_log_reset``, and reading begins at its
-    start.
+    that stays beyond the end of the stream (it was replaced) is counted as ``<counted>_log_reset``, and reading begins
+    at its start.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class StreamReader:
         self._open = 0
         self._heard = 0.0
         self._connection = -1
+        self._beyond_since: float | None = None
         self._started = False
 
     @property
@@ -133,7 +137,13 @@ class StreamReader:
     async def _create_consumer(self) -> None:
         state = await stream_state(self._bus, self._stream)
         begin = self._arrived[-1][0] + 1 if self._arrived else self._next
-        if begin > int(state["last_seq"]) + 1:
+        if begin <= int(state["last_seq"]) + 1:
+            self._beyond_since = None
+        else:
+            now = asyncio.get_running_loop().time()
+            self._beyond_since = now if self._beyond_since is None else self._beyond_since
+            if now - self._beyond_since < REPLACED_S:
+                raise JetStreamError(0, f"{self._stream} ends before position {begin}")
             self._counters.add(f"{self._counted}_log_reset")
             logger.error(
                 "position %d is beyond the end %d of %s: the log was replaced; reading from its start",

@@ -10,6 +10,7 @@ from gongfu.bus.blockfeed import BlockFeed
 from gongfu.bus.ending import end_tasks
 from gongfu.bus.jetstream import stream_state
 from gongfu.bus.ownership import OwnershipLostError
+from gongfu.bus.streamreader import REPLACED_S
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
@@ -23,6 +24,7 @@ CLOSE_S = 10.0
 # What is not in the history by then is in the block log, and the next owner takes it from there.
 HISTORY_S = 5.0
 SETTLE_S = 2.0
+_AGAIN_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,15 @@ class PartitionRun:
                 raise OwnershipLostError(f"partition {self.partition} is another worker's") from None
 
     async def _forget_replaced_log(self) -> None:
-        """Begin anew when the log ends before our positions: it was replaced."""
-        around = self._around
-        last = int((await stream_state(around.bus, around.subjects.blocks_stream(self.partition)))["last_seq"])
+        """Begin anew when the log ends before our positions, and goes on to: it was replaced."""
+        around, loop = self._around, asyncio.get_running_loop()
+        deadline = loop.time() + REPLACED_S
+        newest = max(consumer.position(self.partition) for consumer in (self.pipeline, around.writer))
+        while True:
+            last = int((await stream_state(around.bus, around.subjects.blocks_stream(self.partition)))["last_seq"])
+            if newest <= last or loop.time() >= deadline:
+                break
+            await asyncio.sleep(_AGAIN_S)
         for consumer in (self.pipeline, around.writer):
             position = consumer.position(self.partition)
             if position > last:

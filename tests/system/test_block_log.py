@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error
 
+from gongfu.bus import streamreader
 from gongfu.bus.blocklog import BlockLog, BlockReader, LogUnavailableError, ensure_streams
 from gongfu.bus.connection import open_bus
 from gongfu.bus.jetstream import call_api, stream_state
@@ -142,7 +143,10 @@ async def test_reading_begins_anywhere_and_partitions_are_apart(bus: Client, log
     assert await read_all(bus, 0, 301) == []
 
 
-async def test_gap_is_counted_and_a_replaced_log_is_noticed(bus: Client, log: BlockLog) -> None:
+async def test_gap_is_counted_and_a_replaced_log_is_noticed(
+    bus: Client, log: BlockLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamreader, "REPLACED_S", 0.2)
     await asyncio.gather(*[log.append(0, str(n).encode()) for n in range(20)])
     await call_api(bus, f"STREAM.PURGE.{SUBJECTS.blocks_stream(0)}", {"seq": 11})
     counters = Counters()
@@ -155,8 +159,23 @@ async def test_gap_is_counted_and_a_replaced_log_is_noticed(bus: Client, log: Bl
     await ensure_streams(bus, SUBJECTS, 1, DAY_S, 1 << 30)
     await log.append(0, b"new")
     reader = BlockReader(bus, SUBJECTS, 0, 21, counters)
-    assert await reader.next_batch(5) == [(1, b"new")]
+    assert await reader.next_batch(30) == [(1, b"new")]
     assert counters.snapshot()["blocks_log_reset"] == 1
+    await reader.close()
+
+
+async def test_a_stream_that_ends_before_the_position_for_a_moment_is_not_read_again(
+    bus: Client, log: BlockLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen in a cluster: a follower had delivered block 350 when the leader still said that the last one was 349."""
+    monkeypatch.setattr(streamreader, "REPLACED_S", 600.0)
+    counters = Counters()
+    await asyncio.gather(*(log.append(0, bytes([n])) for n in range(3)))
+    reader = BlockReader(bus, SUBJECTS, 0, 6, counters)
+    assert await reader.next_batch(0.5) == []
+    await asyncio.gather(*(log.append(0, bytes([n])) for n in range(4)))
+    assert [sequence for sequence, _ in await reader.next_batch(30)][:1] == [6]
+    assert "blocks_log_reset" not in counters.snapshot()
     await reader.close()
 
 
