@@ -109,7 +109,7 @@ class SparkplugPlan:
             mine not in (0, known) for mine, known in zip(given, self.datatypes, strict=True)
         ):
             return False
-        if any([metric.is_null for metric in metrics]):
+        if True in [metric.is_null for metric in metrics]:
             return False  # written in more bytes than usual
         times = [metric.timestamp for metric in metrics]
         first = times[0] or timestamp
