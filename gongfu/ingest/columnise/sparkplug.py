@@ -298,10 +298,15 @@ class Metrics:
             plans = self._birth.plans
             if len(plans) >= MAX_PLANS:
                 plans.clear()
-            plans[self._shape] = SparkplugPlan([row.name for row in rows], self._datatypes(), table)
+            names, datatypes = [row.name for row in rows], [self._define(metric)[1] for metric in self._metrics]
+            born = datatypes == [self._born(metric) for metric in self._metrics]
+            plans[self._shape] = SparkplugPlan(names, datatypes, table, born=born)
 
-    def _datatypes(self) -> list[int]:
-        return [self._define(metric)[1] for metric in self._metrics]
+    def _born(self, metric: Any) -> int:
+        """Return the data type that the birth gave, 0 without one."""
+        if metric.name:
+            return self._birth.types.get(metric.name, 0)
+        return self._birth.by_alias[metric.alias][1]
 
     def _define(self, metric: Any) -> tuple[str, int]:
         """Return name and data type of a metric, from itself or its birth; an empty name is an unknown alias."""

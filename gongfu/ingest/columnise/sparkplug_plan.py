@@ -78,12 +78,14 @@ class SparkplugPlan:
     Attributes:
         table: the points it was made for; when another table has taken its place, the plan is void.
         datatypes: data type of each metric.
+        born: they are those of the birth, so metrics may leave them out.
         groups: its columns.
     """
 
-    def __init__(self, names: list[str], datatypes: list[int], table: PointTable) -> None:
+    def __init__(self, names: list[str], datatypes: list[int], table: PointTable, *, born: bool) -> None:
         self.table = table
         self.datatypes = datatypes
+        self.born = born
         groups: dict[tuple[int, ValueType], tuple[list[int], list[int]]] = {}
         for position, (name, datatype) in enumerate(zip(names, datatypes, strict=True)):
             series = table.names[name]
@@ -105,9 +107,7 @@ class SparkplugPlan:
             block: where to append.
         """
         given = [metric.datatype for metric in metrics]
-        if given != self.datatypes and any(
-            mine not in (0, known) for mine, known in zip(given, self.datatypes, strict=True)
-        ):
+        if given != self.datatypes and not (self.born and self._may_be(given)):
             return False
         if True in [metric.is_null for metric in metrics]:
             return False  # written in more bytes than usual
@@ -138,3 +138,6 @@ class SparkplugPlan:
             else:
                 block.add_texts(group.value_type, group.series, stamps, qualities, column)
         return True
+
+    def _may_be(self, given: list[int]) -> bool:
+        return all(mine in (0, known) for mine, known in zip(given, self.datatypes, strict=True))
