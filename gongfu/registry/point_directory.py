@@ -13,6 +13,7 @@ from gongfu.store.records.engine import reading
 
 _CHUNK = 400
 _PAGE = 5000
+_MAX_SERIES = 2**32 - 1
 
 
 class RegistryPoints:
@@ -22,10 +23,10 @@ class RegistryPoints:
         self._engine = engine
 
     def by_series(self, tenant: int, series: Collection[int]) -> dict[int, PointInfo]:
-        """Return the tenant's points among some series."""
+        """Return the tenant's points among some series; numbers that no series can have are no points."""
         found: dict[int, PointInfo] = {}
         with reading(self._engine) as connection:
-            for chunk in _chunks(series):
+            for chunk in _chunks([key for key in series if 0 <= key <= _MAX_SERIES]):
                 for row in point_records.by_ids(connection, tenant, chunk):
                     found[row.id] = _info(row)
         return found

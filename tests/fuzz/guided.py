@@ -10,26 +10,29 @@ from pathlib import Path
 INPUT_S, MEMORY_MB = 10, 1500
 
 
-def seconds_asked_for(description: str) -> int:
-    """Return ``--seconds`` of the command line."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--seconds", type=int, default=30)
-    return parser.parse_args().seconds
-
-
-def run(target: Callable[[bytes], None], corpus: Iterable[bytes], seconds: int) -> None:
-    """Run for a time and leave the process: 0 when nothing was found.
+def run(target: Callable[[bytes], None], corpus: Iterable[bytes], description: str) -> None:
+    """Run for ``--seconds`` of the command line and leave the process: 0 when nothing was found.
 
     Args:
         target: called with inputs; raises when something is wrong.
         corpus: inputs to begin with.
-        seconds: how long.
+        description: what ``--help`` says.
     """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0, help="0 is another one every time")
+    given = parser.parse_args()
     import atheris
 
     with tempfile.TemporaryDirectory(prefix="gongfu-fuzz-") as folder:
         for number, data in enumerate(corpus):
             (Path(folder) / f"{number:04d}").write_bytes(data)
-        options = [f"-max_total_time={seconds}", f"-timeout={INPUT_S}", f"-rss_limit_mb={MEMORY_MB}", "-max_len=4096"]
+        options = [
+            f"-max_total_time={given.seconds}",
+            f"-seed={given.seed}",
+            f"-timeout={INPUT_S}",
+            f"-rss_limit_mb={MEMORY_MB}",
+            "-max_len=4096",
+        ]
         atheris.Setup([sys.argv[0], folder, *options, "-print_final_stats=1", "-verbosity=1"], target)
         atheris.Fuzz()

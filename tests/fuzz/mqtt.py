@@ -9,7 +9,7 @@ with atheris.instrument_imports(include=["gongfu"]):
     from gongfu.ingest.mqtt.codec.reasons import PacketError
     from gongfu.ingest.mqtt.codec.splitter import Splitter
 
-from tests.fuzz.guided import run, seconds_asked_for
+from tests.fuzz.guided import run
 from tests.fuzz.mqtt_seeds import packets
 
 LIMIT = 65_536
@@ -56,4 +56,4 @@ def corpus() -> list[bytes]:
 
 
 if __name__ == "__main__":
-    run(one, corpus(), seconds_asked_for(__doc__ or ""))
+    run(one, corpus(), __doc__ or "")

@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["gongfu"]):
 from gongfu.kernel.block import decode_block
 from gongfu.kernel.points import Series
 from tests.contract.telemetry.sparkplug_bytes import M, payload
-from tests.fuzz.guided import run, seconds_asked_for
+from tests.fuzz.guided import run
 
 WRITER = Writer(1, 1, "d1", 1, "a1")
 NOW = 1_790_000_000 * 10**9
@@ -92,4 +92,4 @@ def corpus() -> list[bytes]:
 
 
 if __name__ == "__main__":
-    run(one, corpus(), seconds_asked_for(__doc__ or ""))
+    run(one, corpus(), __doc__ or "")
