@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 import numpy as np
 from msgspec.structs import astuple
 from numpy.typing import NDArray
@@ -206,7 +205,7 @@ class Batch:
         shape: JsonShape = table.expected
         try:
             document = shape.decode(payload)
-        except msgspec.MsgspecError:
+        except ValueError:
             table.expected = None
             return False
         if shape.timed:

@@ -22,7 +22,7 @@ class JsonShape:
         count: number of names.
         timed: form B with ``ts`` and ``values``; else form A.
         decode: returns the document of a payload: the values, or an object with ``ts`` (int) and ``values``.
-            Raises ``msgspec.MsgspecError`` when it is another payload.
+            Raises ``ValueError`` when it is another payload, or no JSON or UTF-8 at all.
     """
 
     __slots__ = ("count", "decode", "timed")

@@ -196,3 +196,33 @@ def test_steady_payloads_go_through_the_batch() -> None:
     # The first makes points and a plan, the second (of JSON also the third) is written by it.
     assert taken.count("sparkplug") == 4
     assert taken.count("json") == 3
+
+
+def damaged(data: bytes) -> Iterator[bytes]:
+    """The bytes with one of them replaced, removed or doubled, and cut, at every place."""
+    for at in range(len(data)):
+        yield from (data[:at] + bytes([new]) + data[at + 1 :] for new in b'\x00\x7f\x80\xa6\xff"\\[{}:,')
+        yield data[:at] + data[at + 1 :]
+        yield data[: at + 1] + data[at:]
+        yield data[:at]
+
+
+@pytest.mark.parametrize("form", [Form.JSON, Form.SPARKPLUG])
+def test_damaged_payloads_of_a_known_layout(form: Form) -> None:
+    """Every damage has the same outcome as without layouts; nothing is raised, and every payload gets its receipt."""
+    good, topic = json.dumps({"ts": T, "values": {"a": 1.5, "温": 2}}, ensure_ascii=False).encode(), ""
+    steps: list[Step] = [(0, form, good, topic)] * 3
+    if form is Form.SPARKPLUG:
+        born = payload([M(kind, name=f"m{n}", alias=n) for n, kind in enumerate(KINDS, start=1)], timestamp=T)
+        metrics = [M(kind, kind == 11 or 1.5, alias=n, typed=False) for n, kind in enumerate(KINDS, start=1)]
+        good, topic = payload(metrics, timestamp=T), TOPIC.format("NDATA", 0)
+        steps = [(0, form, born, TOPIC.format("NBIRTH", 0)), *[(0, form, good, topic)] * 3]
+    for bad in damaged(good):
+        # Damage that makes other names makes other points; sound payloads make the layout expected again.
+        steps += [(0, form, bad, topic), (0, form, good, topic), (0, form, good, topic)]
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        together = asyncio.run(run(Path(one), steps, True))
+        with Unbatched():
+            apart = asyncio.run(run(Path(other), steps, False))
+    assert together[0] == apart[0]
+    assert together[1] == apart[1]

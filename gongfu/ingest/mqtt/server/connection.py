@@ -5,6 +5,7 @@ socket is not read meanwhile. Acknowledgements are written once a turn. A QoS 0 
 the short way through ``_slice``; everything else goes through the decoder and ``Dialogue``.
 """
 
+import logging
 from functools import partial
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ from gongfu.ingest.mqtt.server.dialogue import Dialogue
 from gongfu.ingest.mqtt.server.fairness import DIRECT_BYTES, PACKET_BYTES, SLICE_BYTES, SLICE_PACKETS
 from gongfu.ingest.mqtt.server.refusing import refuse_slice
 from gongfu.ingest.types import Receipt, Writer
+
+logger = logging.getLogger(__name__)
 
 FIRST_CONNECT = PacketType.CONNECT << 4
 # Above it a client that does not read its acknowledgements is not read either.
@@ -121,6 +124,13 @@ class Connection(ClientSocket):
         except PacketError as error:
             self.cost = 0
             self.dialogue.malformed(error)
+            return False
+        except Exception:
+            # A fault of ours: without an end of the connection the client would wait for ever.
+            logger.exception("a packet could not be handled")
+            self._context.counters.add("errors")
+            self.cost = 0
+            self.drop("error")
             return False
         finally:
             self._dirty = dirty
