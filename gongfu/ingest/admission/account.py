@@ -36,6 +36,7 @@ class Account:
         limiter, group: its own quota, and its tenant's.
         counts: there is a limit of points, messages or bytes to be charged.
         users: number of connections.
+        rolls_at: when ``roll`` has something to do.
         turn, credit: the moment (as the event loop tells it) and what may still be read directly in it.
         shut: time before which everything of this device waits for its turn.
         over_since: since when it is over quota without a pause, None when it is not.
@@ -61,6 +62,7 @@ class Account:
         "messages",
         "over_since",
         "points",
+        "rolls_at",
         "shut",
         "stopped",
         "turn",
@@ -86,6 +88,7 @@ class Account:
         self.held_bytes = 0
         self.stopped = False
         self._window = (now, 0, 0, 0)
+        self.rolls_at = now + WINDOW_S
         self._rates = _NO_RATES
 
     def take(self, points: int, messages: int, size: int, now: float) -> None:
@@ -110,6 +113,7 @@ class Account:
                 (self.bytes - size) / passed,
             )
             self._window = (now, self.points, self.messages, self.bytes)
+            self.rolls_at = now + WINDOW_S
 
     def rates(self, now: float) -> tuple[float, float, float]:
         """Return points, messages and bytes per second of the last second or so."""

@@ -14,6 +14,7 @@ from gongfu.ingest.mqtt.codec.reasons import Reason
 from gongfu.ingest.mqtt.server.context import DoorContext
 from gongfu.ingest.mqtt.server.dialogue import Dialogue
 from gongfu.ingest.mqtt.server.publishing import Route
+from gongfu.ingest.mqtt.server.unacknowledged import Unacknowledged
 from gongfu.ingest.types import Writer
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ WRITE_HIGH = 256 * 1024
 MAX_PENDING = 8192
 FLUSH_BYTES = 64 * 1024
 # An empty deque takes 760 bytes; most of a million connections are idle.
-NO_ORDER: deque[list[Any]] = deque(maxlen=0)
+NO_ORDER: deque[Unacknowledged] = deque(maxlen=0)
 NO_TRIE: SubscriptionTrie[Session] = SubscriptionTrie()
 
 
@@ -37,7 +38,7 @@ class ClientSocket(asyncio.Protocol):
     Attributes:
         dialogue: what has been agreed with the client.
         routes: topic bytes to what they mean for this client, filled by the dialogue.
-        order: pending acknowledgements in the order of their PUBLISH packets, each [packet id, packet or None].
+        order: pending acknowledgements in the order of their PUBLISH packets, as ``Unacknowledged``.
         account: what the device may send and has sent, from CONNECT on.
         queued: waits in line (``FairReader``) and is not read.
         delayed_since, delay_reason: loop time since when it waits, and why.
@@ -100,7 +101,7 @@ class ClientSocket(asyncio.Protocol):
         self._closed = False
         self._connect_timer: asyncio.TimerHandle | None = None
         self.waiting = False  # for the authenticator
-        self.active = context.loop.time()
+        self.active = context.time()
         self.slot = 0  # of the keep-alive wheel
         self.version = MQTT_3_1_1
         self.limit = MAX_CONNECT
@@ -192,7 +193,7 @@ class ClientSocket(asyncio.Protocol):
         return self._paused
 
     @property
-    def ordered(self) -> deque[list[Any]]:
+    def ordered(self) -> deque[Unacknowledged]:
         """``order`` to append to."""
         if self.order is NO_ORDER:
             self.order = deque()

@@ -6,8 +6,7 @@ the short way through ``_slice``; everything else goes through the decoder and `
 """
 
 import logging
-from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from gongfu.ingest.mqtt.codec.decoding import decode
 from gongfu.ingest.mqtt.codec.packets import MQTT_5
@@ -18,7 +17,8 @@ from gongfu.ingest.mqtt.server.context import DoorContext
 from gongfu.ingest.mqtt.server.dialogue import Dialogue
 from gongfu.ingest.mqtt.server.fairness import DIRECT_BYTES, PACKET_BYTES, SLICE_BYTES, SLICE_PACKETS
 from gongfu.ingest.mqtt.server.refusing import refuse_slice
-from gongfu.ingest.types import Receipt, Writer
+from gongfu.ingest.mqtt.server.unacknowledged import Unacknowledged
+from gongfu.ingest.types import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Connection(ClientSocket):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        self.active = self._context.loop.time()
+        self.active = now = self._context.time()
         if self._closed:
             return
         if self._part is not None:
@@ -52,7 +52,69 @@ class Connection(ClientSocket):
             self._buffer = self._buffer[self._position :] + data
             self._position = 0
             return
-        self._work(data, 0)
+        if not self._take_one(data, now):
+            self._work(data, 0)
+
+    def _take_one(self, data: bytes, now: float) -> bool:
+        """Take what most devices send: a read that is one whole QoS 1 PUBLISH to a telemetry topic without subscribers.
+
+        Return False, with nothing done, when it is something else or may not be taken now; ``_work`` knows what to do.
+        """
+        account, size = self.account, len(data)
+        if account is None or account.counts or account.shut > now or size < _LEAST_PUBLISH or data[0] not in _ONCE:
+            return False
+        length, body = data[1], 2
+        if length > 127:
+            if data[2] > 127:
+                return False
+            length, body = (data[2] << 7) + length - 128, 3
+        if body + length != size or length > self.limit:
+            return False
+        start = body + 2 + (data[body] << 8 | data[body + 1])
+        route = self.routes.get(data[body + 2 : start])
+        if route is None or (form := route.form) is None or route.unwatched != self.trie.version:
+            return False
+        after = start + 2
+        identifier = data[start:after]
+        if self.version == MQTT_5:
+            if after >= size or data[after]:
+                return False
+            after += 1
+        elif after > size:
+            return False
+        context = self._context
+        intake = context.intake
+        # The last ones of the receive maximum go the careful way; so does all while the client does not read.
+        if identifier == b"\0\0" or self.pending + 1 >= self.receive_maximum or self.congested or context.saturated:
+            return False
+        if account.turn != now:
+            account.turn = now
+            account.credit = DIRECT_BYTES
+            if now >= account.rolls_at:
+                account.roll(now)
+        elif account.credit <= 0:
+            return False
+        account.credit -= size + PACKET_BYTES
+        context.fair.direct_at = now
+        points = intake.points_in
+        self.pending += 1
+        entry = Unacknowledged(self, identifier)
+        order = self.order
+        (self.ordered if order is NO_ORDER else order).append(entry)
+        try:
+            intake.submit(account.writer, form, data[after:], context.now_ns(), entry, route.context)
+        except Exception:
+            self._fault()
+        account.points += intake.points_in - points
+        account.messages += 1
+        account.bytes += size
+        return True
+
+    def _fault(self) -> None:
+        """A fault of ours: without an end of the connection the client would wait for ever."""
+        logger.exception("a packet could not be handled")
+        self._context.counters.add("errors")
+        self.drop("error")
 
     def go_on(self) -> None:
         """Continue with what has been held back, now that this connection need not wait any more."""
@@ -74,11 +136,12 @@ class Connection(ClientSocket):
             if self._handle(data, position, SLICE_PACKETS, SLICE_BYTES):
                 context.loop.call_soon(self.go_on)
             return
-        now = context.loop.time()
+        now = context.time()
         if account.turn != now:
             account.turn = now
             account.credit = DIRECT_BYTES
-            account.roll(now)
+            if now >= account.rolls_at:
+                account.roll(now)
         if account.shut > now or account.credit <= 0 or (account.counts and account.over_quota(now)):
             self._hold(data, position)
             context.fair.wait(self, account, now)
@@ -126,11 +189,8 @@ class Connection(ClientSocket):
             self.dialogue.malformed(error)
             return False
         except Exception:
-            # A fault of ours: without an end of the connection the client would wait for ever.
-            logger.exception("a packet could not be handled")
-            self._context.counters.add("errors")
             self.cost = 0
-            self.drop("error")
+            self._fault()
             return False
         finally:
             self._dirty = dirty
@@ -254,12 +314,11 @@ class Connection(ClientSocket):
                             after = 0
                         if after and identifier != b"\0\0" and self.pending < self.receive_maximum:
                             self.pending += 1
-                            entry: list[Any] = [identifier, None]
                             if order is NO_ORDER:
                                 order = self.ordered
+                            entry = Unacknowledged(self, identifier)
                             order.append(entry)
-                            done = partial(self._acknowledge, entry)
-                            submit(writer, form, data[after:end], received, done, route.context)
+                            submit(writer, form, data[after:end], received, entry, route.context)
                             continue
             self.dialogue.handle(decode(first, data, self.version, body, end), received)
             if self.waiting or self._closed or (self.pending >= MAX_PENDING and not five):
@@ -276,30 +335,27 @@ class Connection(ClientSocket):
 
     # --- acknowledgements ----------------------------------------------------------------------------------------
 
-    def _acknowledge(self, entry: list[Any], receipt: Receipt) -> None:
-        """The outcome of a QoS 1 telemetry payload."""
-        if receipt.rejected or receipt.shed:
-            self.settle(entry, self.dialogue.refusal(PacketType.PUBACK, entry[0], receipt))
-            return
+    def acknowledge(self, entry: Unacknowledged, packet: bytes) -> None:
+        """The common case of ``settle``: the oldest one, and nothing waits behind it."""
         order = self.order
-        if order[0] is not entry or (len(order) > 1 and order[1][1] is not None) or self._stalled:
-            self.settle(entry, b"@\x02" + entry[0])
+        if order[0] is not entry or (len(order) > 1 and order[1].packet is not None) or self._stalled:
+            self.settle(entry, packet)
             return
         order.popleft()
         self.pending -= 1
-        self._out.append(b"@\x02" + entry[0])
+        self._out.append(packet)
         if not self._dirty:
             self._dirty = True
             self._context.mark(self)
 
-    def settle(self, entry: list[Any], packet: bytes) -> None:
+    def settle(self, entry: Unacknowledged, packet: bytes) -> None:
         """Set an acknowledgement and send it once all before it have been sent (§4.6); empty sends nothing."""
-        entry[1] = packet
+        entry.packet = packet
         order = self.order
-        if order[0][1] is None:
+        if order[0].packet is None:
             return
         out = self._out
-        while order and (ready := order[0][1]) is not None:
+        while order and (ready := order[0].packet) is not None:
             order.popleft()
             self.pending -= 1
             out.append(ready)
@@ -311,4 +367,8 @@ class Connection(ClientSocket):
             self._context.loop.call_soon(self.go_on)
 
 
-_FAST = frozenset({0x30, 0x32, 0x3A})
+# First bytes of a PUBLISH at QoS 1, not retained.
+_ONCE = frozenset({0x32, 0x3A})
+_FAST = _ONCE | {0x30}
+# Header, a topic of one character, packet id.
+_LEAST_PUBLISH = 7

@@ -62,6 +62,7 @@ class DoorContext:
         self.peers: Neighbours | None = None
         self.stopping = False
         self.now_ns = time.time_ns
+        self.time = loop.time
         self._journal_saturated = journal_saturated
         self.tasks: set[asyncio.Task[None]] = set()
         self._dirty: list[Connection] = []

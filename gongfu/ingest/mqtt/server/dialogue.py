@@ -1,6 +1,6 @@
 """What one client and the server say to each other after the bytes are packets: every packet but the fast PUBLISH."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gongfu.ingest.mqtt.access import (
     OWN_PREFIX,
@@ -31,6 +31,7 @@ from gongfu.ingest.mqtt.codec.topics import is_topic_filter, split_share
 from gongfu.ingest.mqtt.server.context import DoorContext
 from gongfu.ingest.mqtt.server.joining import join
 from gongfu.ingest.mqtt.server.publishing import acknowledgement, handle_publish
+from gongfu.ingest.mqtt.server.unacknowledged import Unacknowledged
 from gongfu.ingest.types import Receipt
 
 if TYPE_CHECKING:
@@ -114,9 +115,9 @@ class Dialogue:
         alias = self._aliases[topic] = len(self._aliases) + 1
         return topic, alias
 
-    def expect(self, packet_id: int) -> list[Any]:
+    def expect(self, packet_id: int) -> Unacknowledged:
         """Return a new entry in the connection's order of acknowledgements."""
-        entry: list[Any] = [packet_id.to_bytes(2, "big"), None]
+        entry = Unacknowledged(self.connection, packet_id.to_bytes(2, "big"))
         self.connection.ordered.append(entry)
         self.connection.pending += 1
         return entry

@@ -7,7 +7,7 @@ message is dropped. All of it is counted.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gongfu.ingest.mqtt.access import inner_topic, may_publish, telemetry_form
 from gongfu.ingest.mqtt.broker.messages import message_of
@@ -15,6 +15,7 @@ from gongfu.ingest.mqtt.broker.sessions import Received, Session
 from gongfu.ingest.mqtt.codec.encoding import encode
 from gongfu.ingest.mqtt.codec.packets import MQTT_5, Acknowledgement, Publish
 from gongfu.ingest.mqtt.codec.reasons import PacketError, PacketType, Reason, violation
+from gongfu.ingest.mqtt.server.unacknowledged import Unacknowledged
 from gongfu.ingest.types import Form, Receipt
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ def _refuse(dialogue: "Dialogue", packet: Publish, reason: Reason) -> None:
 # --- QoS 1 -----------------------------------------------------------------------------------------------------------
 
 
-def _finish_once(dialogue: "Dialogue", entry: list[Any], receipt: Receipt | None) -> None:
-    dialogue.connection.settle(entry, acknowledgement(dialogue, PacketType.PUBACK, entry[0], receipt))
+def _finish_once(dialogue: "Dialogue", entry: Unacknowledged, receipt: Receipt | None) -> None:
+    dialogue.connection.settle(entry, acknowledgement(dialogue, PacketType.PUBACK, entry.identifier, receipt))
 
 
 def acknowledgement(dialogue: "Dialogue", kind: PacketType, identifier: bytes, receipt: Receipt | None) -> bytes:
@@ -225,7 +226,7 @@ def _begin_exactly_once(
 def _wait(dialogue: "Dialogue", packet_id: int, item: Received) -> None:
     connection = dialogue.connection
     entry = dialogue.expect(packet_id)
-    plain = bytes((PacketType.PUBREC << 4, 2)) + entry[0]
+    plain = bytes((PacketType.PUBREC << 4, 2)) + entry.identifier
 
     def send(packet: bytes) -> None:
         connection.settle(entry, packet or plain)

@@ -101,7 +101,7 @@ def _refuse(dialogue: "Dialogue", packet: Publish, received: int, reason: str) -
 
     def done(receipt: Receipt) -> None:
         if entry is not None:
-            dialogue.connection.settle(entry, acknowledgement(dialogue, kind, entry[0], receipt))
+            dialogue.connection.settle(entry, acknowledgement(dialogue, kind, entry.identifier, receipt))
 
     refuse = partial(context.intake.refuse, dialogue.access.writer, route.form, packet.payload, received)
     refuse(done, route.context, reason)
