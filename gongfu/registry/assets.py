@@ -62,12 +62,13 @@ def check_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
         Problem: 400; more than 64 KiB of JSON, or text that no JSON can carry.
     """
     try:
-        size = len(msgspec.json.encode(attributes))
+        encoded = msgspec.json.encode(attributes)
     except (UnicodeEncodeError, msgspec.MsgspecError):
         raise invalid("attributes must be JSON in UTF-8") from None
-    if size > _ATTRIBUTES_BYTES:
+    if len(encoded) > _ATTRIBUTES_BYTES:
         raise invalid(f"attributes must have at most {_ATTRIBUTES_BYTES} bytes of JSON")
-    if _has_nul(attributes):
+    # The document is walked only where its text lets expect one.
+    if b"\\u0000" in encoded and _has_nul(attributes):
         raise invalid("attributes must not contain the character U+0000")
     return attributes
 

@@ -5,6 +5,8 @@ A device that is there already is left as it is and counted, so an import that w
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -27,6 +29,16 @@ MAX_ERRORS = 1000
 _CHUNK = 500
 _ATTEMPTS = 3
 _HEX = frozenset("0123456789abcdef")
+# From so many assets on that get the same points, the database makes the rows.
+_SAME_POINTS = 4
+# Points of one statement, two variables each.
+_SHAPE = 1000
+_REMEMBERED = 100_000
+
+_POINT_COLUMNS = ("tenant_id", "asset_id", "name", "value_type", "unit", "description", "created_at")
+
+# Names and types of the points of a line, in order.
+_Points = tuple[tuple[str, str], ...]
 
 
 class ImportRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -73,6 +85,7 @@ class _Row:
     line: int
     given: ImportRow
     path: str
+    points: _Points
     secret_hash: str
     secret: str | None
 
@@ -99,9 +112,14 @@ class DeviceImport:
         self._clock = clock
         self._announce = announce
         self._key = device_key
+        # Lines of one request are read while those of another are written: writers would wait in steps of the
+        # database's busy handler otherwise.
+        self._one_writes = Lock()
         self._decode = msgspec.json.Decoder(ImportRow).decode
         # Paths whose names were checked: devices share all but the last.
         self._checked: set[str] = set()
+        # Points whose names were checked: most devices have those of another.
+        self._checked_points: set[_Points] = set()
 
     def add(self, subject: Subject, lines: Iterable[bytes], first_line: int = 1) -> ImportAnswer:
         """Add the devices of some lines in one transaction; empty lines are skipped.
@@ -116,7 +134,7 @@ class DeviceImport:
             done = _Outcome(0, 0, outcome.failed, [], list(outcome.errors))
             try:
                 if rows:
-                    with writing(self._engine) as connection, bulk_search(connection):
+                    with self._one_writes, writing(self._engine) as connection, bulk_search(connection):
                         self._write(connection, subject, rows, done)
                 break
             except IntegrityError:
@@ -154,28 +172,27 @@ class DeviceImport:
         parent, _, last = path.rpartition("/")
         if len(path) > 1000 or parent not in self._checked:
             check_path(path)
-            if len(self._checked) > 100_000:
-                self._checked.clear()
-            self._checked.add(parent)
+            _remember(self._checked, parent)
         else:
             check_name(last, "asset name")
         if given.type:
             check_type(given.type)
         if given.attributes:
             check_attributes(given.attributes)
-        for point_name, type_name in given.points.items():
-            check_name(point_name, "point name")
-            if type_name not in VALUE_TYPES:
-                raise ValueError(f"point {point_name!r}: type must be one of {', '.join(VALUE_TYPES)}")
+        points = tuple(given.points.items())
+        if points not in self._checked_points:
+            _check_points(points)
+            if len(points) <= _SHAPE:
+                _remember(self._checked_points, points, _REMEMBERED // _SHAPE)
         if given.secret_hash is not None:
             if len(given.secret_hash) != 64 or not _HEX.issuperset(given.secret_hash):
                 raise ValueError("secret_hash must be 64 hexadecimal digits in lower case")
-            return _Row(number, given, path, given.secret_hash, None)
+            return _Row(number, given, path, points, given.secret_hash, None)
         if given.secret is not None:
             device_secrets.check_imported(given.secret)
-            return _Row(number, given, path, device_secrets.hash_secret(self._key, given.secret), None)
+            return _Row(number, given, path, points, device_secrets.hash_secret(self._key, given.secret), None)
         secret = device_secrets.new_secret()
-        return _Row(number, given, path, device_secrets.hash_secret(self._key, secret), secret)
+        return _Row(number, given, path, points, device_secrets.hash_secret(self._key, secret), secret)
 
     def _write(self, connection: Connection, subject: Subject, rows: Sequence[_Row], outcome: _Outcome) -> None:
         tenant, now = subject.tenant, self._clock.now_ns()
@@ -216,6 +233,19 @@ class DeviceImport:
         audit.record(connection, subject, "device.import", "device", now, f"{len(fresh)} devices: {names}")
         outcome.created = len(fresh)
         outcome.secrets = [NewDeviceSecret(row.given.name, row.secret) for row in fresh if row.secret is not None]
+
+
+def _check_points(points: _Points) -> None:
+    for name, type_name in points:
+        check_name(name, "point name")
+        if type_name not in VALUE_TYPES:
+            raise ValueError(f"point {name!r}: type must be one of {', '.join(VALUE_TYPES)}")
+
+
+def _remember(known: set[Any], item: Any, most: int = _REMEMBERED) -> None:
+    if len(known) >= most:
+        known.clear()
+    known.add(item)
 
 
 def _existing(connection: Connection, names: Sequence[str]) -> dict[str, int]:
@@ -275,14 +305,44 @@ def _new_ids(connection: Connection, number: int) -> list[int]:
 
 
 def _make_points(connection: Connection, tenant: int, rows: Sequence[_Row], ids: dict[str, int], now: int) -> None:
-    values = [
-        (tenant, ids[row.path], name, int(VALUE_TYPES[type_name]), "", "", now)
-        for row in rows
-        for name, type_name in row.given.points.items()
-    ]
-    if values:
-        columns = ("tenant_id", "asset_id", "name", "value_type", "unit", "description", "created_at")
-        _insert(connection, point, columns, values, "ON CONFLICT DO NOTHING")
+    by_shape: dict[_Points, list[int]] = {}
+    for row in rows:
+        if row.points:
+            by_shape.setdefault(row.points, []).append(ids[row.path])
+    single: list[tuple[Any, ...]] = []
+    for points, assets in by_shape.items():
+        typed = [(name, int(VALUE_TYPES[type_name])) for name, type_name in points]
+        if len(assets) >= _SAME_POINTS:
+            for start in range(0, len(typed), _SHAPE):
+                _spread(connection, tenant, assets, typed[start : start + _SHAPE], now)
+        else:
+            single += [(tenant, asset_id, name, kind, "", "", now) for asset_id in assets for name, kind in typed]
+    if single:
+        _insert(connection, point, _POINT_COLUMNS, single, "ON CONFLICT DO NOTHING")
+
+
+def _spread(
+    connection: Connection, tenant: int, assets: Sequence[int], points: Sequence[tuple[str, int]], now: int
+) -> None:
+    """Add the same points to each of some assets: a third of the time that as many single rows take."""
+    into = f"INSERT INTO point ({', '.join(_POINT_COLUMNS)})"
+    if connection.dialect.name == "sqlite":
+        # The outer loop is that of the assets: points of one have ids that follow each other.
+        statement = (
+            f"{into} SELECT ?, a.value, p.column1, p.column2, '', '', ? "  # noqa: S608 (names of the schema)
+            f"FROM json_each(?) a CROSS JOIN (VALUES {', '.join(['(?, ?)'] * len(points))}) p "
+            "WHERE true ON CONFLICT DO NOTHING"
+        )
+        given: tuple[Any, ...] = (tenant, now, compact_json(assets), *chain.from_iterable(points))
+    else:
+        statement = (
+            f"{into} SELECT %s, a.id, p.name, p.kind, '', '', %s "  # noqa: S608 (names of the schema)
+            "FROM unnest(CAST(%s AS bigint[])) WITH ORDINALITY AS a(id, place) "
+            "CROSS JOIN unnest(CAST(%s AS text[]), CAST(%s AS integer[])) WITH ORDINALITY AS p(name, kind, place) "
+            "ORDER BY a.place, p.place ON CONFLICT DO NOTHING"
+        )
+        given = (tenant, now, list(assets), [name for name, _ in points], [kind for _, kind in points])
+    connection.exec_driver_sql(statement, given)
 
 
 def _insert(

@@ -11,10 +11,11 @@ indexes, walk.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    TableClause,
     Text,
     and_,
     cast,
@@ -38,6 +40,9 @@ from sqlalchemy import (
 from gongfu.registry.tables import asset, device
 
 FEW = 2000
+# Rows with the trigrams of several attributes that are looked at before the list is walked: a few microseconds each,
+# while a walk may pass a hundred thousand rows to the next hit.
+_LOOKED_AT = 8000
 _LAST = "\U0010ffff"
 _TRIGRAM = 3
 _MAX_TRIGRAMS = 40
@@ -107,7 +112,7 @@ def asset_hits(connection: Connection, tenant_id: int, search: str) -> Sequence[
     if found.prefix or not _indexed(connection) or (not found.filters and len(found.text) < _TRIGRAM):
         return None
     if connection.dialect.name == "sqlite":
-        candidates = _few(connection, select(_asset_text.c.rowid).where(_all_trigrams("asset_text", found)))
+        candidates = _candidates(connection, found)
         if not candidates:
             return candidates
         # Not an indexed column any more, so the database starts from the ids.
@@ -128,7 +133,7 @@ def device_hits(connection: Connection, tenant_id: int, search: str) -> Sequence
     if not found.filters:
         query = select(device.c.id).where(_contains(connection, device.c.name, found.text), mine)
         if connection.dialect.name == "sqlite":
-            candidates = _few(connection, select(_device_text.c.rowid).where(_all_trigrams("device_text", found)))
+            candidates = _few(connection, _with_pieces(_device_text, _trigrams(found.text)))
             if candidates is None:
                 return None
             query = query.where(device.c.id.in_(candidates))
@@ -166,27 +171,49 @@ def bulk_search(connection: Connection) -> Iterator[None]:
         connection.exec_driver_sql(statement, (last,))
 
 
-def _all_trigrams(index: str, found: Search) -> ColumnElement[bool]:
-    """Return the condition that a row of an FTS5 index has all the three-character pieces of a search, anywhere."""
+def _candidates(connection: Connection, found: Search) -> Sequence[int] | None:
+    """Return the ids of assets of all tenants that may match, None when they are too many."""
     if not found.filters:
-        expression = _trigrams(found.text)
-    else:
-        # Without most of the name, which nearly every asset has: lists of all rows cost more than they leave out.
-        runs = [[f'{_quoted(name)[-1:]}":{start}' for start in _starts_of(value)] for name, value in found.filters]
-        groups = [" OR ".join(f"({_trigrams(run)})" for run in either) for either in runs]
-        expression = " AND ".join(f"({group})" for group in groups)
-    return literal_column(index).op("MATCH")(expression)
+        return _few(connection, _with_pieces(_asset_text, _trigrams(found.text)))
+    most = FEW if len(found.filters) == 1 else _LOOKED_AT
+    # First without the names, which nearly every asset has: lists of all rows cost more than they leave out. When that
+    # is too many, another attribute may have the value, or nobody the attribute.
+    for pieces, of_name in ((_ends, False), (_trigrams, True)):
+        groups: list[str] = []
+        for name, value in found.filters:
+            before = f'"{_quoted(name)}":' if of_name else ":"
+            groups.append(" OR ".join(f"({pieces(before + run)})" for run in _runs_of(value)))
+        candidates = _few(connection, _with_pieces(_asset_text, " AND ".join(f"({group})" for group in groups)), most)
+        if candidates is not None:
+            return candidates
+    return None
+
+
+def _with_pieces(index: TableClause, expression: str) -> Select[tuple[int]]:
+    """Return the query for the ids of an FTS5 index's rows that have three-character pieces, anywhere."""
+    return select(index.c.rowid).where(literal_column(index.name).op("MATCH")(expression))
 
 
 def _trigrams(text: str) -> str:
-    pieces = dict.fromkeys(text[at : at + _TRIGRAM] for at in range(len(text) - _TRIGRAM + 1))
-    return " AND ".join('"' + piece.replace('"', '""') + '"' for piece in list(pieces)[:_MAX_TRIGRAMS])
+    """Return the condition for all pieces of a text."""
+    return _all_of(text[at : at + _TRIGRAM] for at in range(len(text) - _TRIGRAM + 1))
 
 
-def _few(connection: Connection, query: Select[Any]) -> Sequence[int] | None:
-    """Return what a query gives, None when it is more than ``FEW``."""
-    ids = connection.execute(query.limit(FEW + 1)).scalars().all()
-    return ids if len(ids) <= FEW else None
+def _ends(text: str) -> str:
+    """Return the condition for the pieces of a text from its end, each beginning where the next one ends."""
+    starts = (max(end - _TRIGRAM, 0) for end in range(len(text), 0, -_TRIGRAM))
+    return _all_of(text[start : start + _TRIGRAM] for start in starts)
+
+
+def _all_of(pieces: Iterable[str]) -> str:
+    quoted = ('"' + piece.replace('"', '""') + '"' for piece in islice(dict.fromkeys(pieces), _MAX_TRIGRAMS))
+    return " AND ".join(quoted)
+
+
+def _few(connection: Connection, query: Select[Any], most: int = FEW) -> Sequence[int] | None:
+    """Return what a query gives, None when it is more than ``most``."""
+    ids = connection.execute(query.limit(most + 1)).scalars().all()
+    return ids if len(ids) <= most else None
 
 
 def _asset_columns(connection: Connection) -> tuple[ColumnElement[str], ...]:
@@ -220,15 +247,13 @@ def _filtered(
     conditions: list[ColumnElement[bool]] = []
     for name, value in filters:
         key = _quoted(name)
-        bare, quoted = _starts_of(value)
-        runs = [f'"{key}":{bare},', f'"{key}":{bare}}}', f'"{key}":{quoted}"']
-        conditions.append(or_(*(_contains(connection, of, run) for run in runs)))
+        conditions.append(or_(*(_contains(connection, of, f'"{key}":{run}') for run in _runs_of(value))))
     return and_(*conditions)
 
 
-def _starts_of(value: str) -> tuple[str, str]:
-    """Return how a value begins in the stored document: as it is, and as text."""
-    return value, f'"{_quoted(value)}'
+def _runs_of(value: str) -> tuple[str, ...]:
+    """Return how a value stands in the stored document, to its end: as it is, and as text."""
+    return f"{value},", f"{value}}}", f'"{_quoted(value)}"'
 
 
 def _quoted(text: str) -> str:
