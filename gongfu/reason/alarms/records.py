@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from gongfu.reason.alarms.types import ACTIVE, OPEN, Change, State
+from gongfu.registry import tables
 from gongfu.store.records.engine import Key, metadata, name_text
 
 # Names and paths are those at the time of the raise: an alarm is a record of what was, whatever is renamed later.
@@ -89,17 +90,24 @@ def open_of(connection: Connection, instances: Sequence[tuple[int, int]]) -> lis
     """Return the open alarms of some ``(rule, series)``, locked."""
     found: list[AlarmRow] = []
     for start in range(0, len(instances), _CHUNK):
-        query = select(alarm).where(
-            tuple_(alarm.c.rule_id, alarm.c.series).in_(instances[start : start + _CHUNK]),
-            alarm.c.state.in_(sorted(OPEN)),
-        )
-        found += connection.execute(query.with_for_update())
+        by_rule: dict[int, list[int]] = {}
+        for rule, series in instances[start : start + _CHUNK]:
+            by_rule.setdefault(rule, []).append(series)
+        # Rule by rule, each with the states: SQLite walks all alarms that ever were for pairs in a list.
+        some = [
+            and_(alarm.c.rule_id == rule, alarm.c.series.in_(series), alarm.c.state.in_(sorted(OPEN)))
+            for rule, series in by_rule.items()
+        ]
+        found += connection.execute(select(alarm).where(or_(*some)).with_for_update())
     return found
 
 
 def active(connection: Connection) -> list[AlarmRow]:
     """Return all alarms whose condition holds, of all tenants."""
-    return list(connection.execute(select(alarm).where(alarm.c.state.in_(sorted(ACTIVE)))))
+    # By tenant, as the index is: the others are all alarms that ever were.
+    tenants = select(tables.tenant.c.id)
+    query = select(alarm).where(alarm.c.tenant_id.in_(tenants), alarm.c.state.in_(sorted(ACTIVE)))
+    return list(connection.execute(query))
 
 
 def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
