@@ -55,11 +55,18 @@ class RuleBook:
     def match(self, points: Iterable[PointRow]) -> dict[int, Matches]:
         """Return the points of each rule among ``points``; rules without any are left out."""
         found: dict[int, Matches] = {}
+        rules: list[tuple[re.Pattern[str], Rule]] = []
+        asset = None
         for point in points:
-            for pattern, rule in self._rules_of(point.tenant, point.asset_path):
+            # Points of an asset mostly follow each other.
+            if point.asset != asset:
+                asset, rules = point.asset, self._rules_of(point.tenant, point.asset_path)
+            for pattern, rule in rules:
                 if pattern.fullmatch(point.name) is None:
                     continue
-                matches = found.setdefault(rule.id, Matches())
+                matches = found.get(rule.id)
+                if matches is None:
+                    matches = found[rule.id] = Matches()
                 if fits(rule, point.value_type not in _TEXT):
                     matches.series.append(point.series)
                 else:
