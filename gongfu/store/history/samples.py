@@ -1,6 +1,6 @@
 """Samples out of the engine's answers, and samples put together. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from gongfu.kernel.times import MILLISECOND
 from gongfu.store.history.native import decode_native
 from gongfu.store.history.types import Samples
 
+# Columns of an answer by name, see ``native.decode_native``.
+Answered = Mapping[str, NDArray[Any] | list[str]]
+
 _EMPTY: dict[ValueType, NDArray[Any] | list[str]] = {
     ValueType.DOUBLE: np.empty(0, "<f8"),
     ValueType.INT64: np.empty(0, "<i8"),
@@ -21,9 +24,17 @@ _EMPTY: dict[ValueType, NDArray[Any] | list[str]] = {
 }
 
 
-def samples_of(value_type: ValueType, raw: bytes, limit: int, empty: ValueType) -> Samples:
-    """Return what a statement gave, without the points beyond the limit of their series."""
-    columns = decode_native(raw)
+def repeats(columns: Answered) -> bool:
+    """Return whether a point is there more than once, in an answer that has the versions of a point together."""
+    if not columns:
+        return False
+    series, times = np.asarray(columns["series"]), np.asarray(columns["time"])
+    return bool(((times[1:] == times[:-1]) & (series[1:] == series[:-1])).any())
+
+
+def samples_of(value_type: ValueType, answer: bytes | Answered, limit: int, empty: ValueType) -> Samples:
+    """Return what a statement gave, decoded or not, without the points beyond the limit of their series."""
+    columns = decode_native(answer) if isinstance(answer, bytes) else answer
     if not columns:
         nothing = Columns(np.empty(0, "<u4"), np.empty(0, "<i8"), np.empty(0, "u1"), _EMPTY[empty])
         return Samples(nothing, np.empty(0, "<i8"))
