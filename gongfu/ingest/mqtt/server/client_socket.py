@@ -36,8 +36,12 @@ class ClientSocket(asyncio.Protocol):
     """State of a connection, the life of its transport, and all that is written; ``Connection`` reads.
 
     Attributes:
+        context: of the front door.
         dialogue: what has been agreed with the client.
+        out, dirty: packets to write at the end of this turn, and whether that has been arranged.
         routes: topic bytes to what they mean for this client, filled by the dialogue.
+        behind: acknowledgements in ``order`` that wait for one before them, and one more while the socket is not read
+            until some are out.
         order: pending acknowledgements in the order of their PUBLISH packets, as ``Unacknowledged``.
         account: what the device may send and has sent, from CONNECT on.
         queued: waits in line (``FairReader``) and is not read.
@@ -51,11 +55,8 @@ class ClientSocket(asyncio.Protocol):
         "_buffer",
         "_closed",
         "_connect_timer",
-        "_context",
-        "_dirty",
         "_held",
         "_need",
-        "_out",
         "_out_bytes",
         "_packets",
         "_part",
@@ -66,15 +67,18 @@ class ClientSocket(asyncio.Protocol):
         "account",
         "active",
         "aliases",
+        "behind",
         "congested",
+        "context",
         "cost",
         "delay_reason",
         "delayed_since",
         "dialogue",
+        "dirty",
         "limit",
         "maximum_packet",
         "order",
-        "pending",
+        "out",
         "queued",
         "receive_maximum",
         "routes",
@@ -87,17 +91,18 @@ class ClientSocket(asyncio.Protocol):
     )
 
     def __init__(self, context: DoorContext) -> None:
-        self._context = context
+        self.context = context
         self._transport: asyncio.Transport | None = None
         self._buffer = b""  # bytes held back while reading is paused, from _position on
         self._position = 0
         self._part: bytearray | None = None  # an incomplete packet of _need bytes
         self._need = 0
-        self._out: list[bytes] = []
+        self.out: list[bytes] = []
         self._out_bytes = 0
-        self._dirty = False
+        self.dirty = False
         self._paused = False
         self._stalled = False  # until acknowledgements have gone out
+        self.behind = 0
         self._closed = False
         self._connect_timer: asyncio.TimerHandle | None = None
         self.waiting = False  # for the authenticator
@@ -114,7 +119,6 @@ class ClientSocket(asyncio.Protocol):
         self.routes: dict[bytes, Route] = {}
         self.trie: SubscriptionTrie[Session] = NO_TRIE
         self.order = NO_ORDER
-        self.pending = 0
         self.account: Account | None = None
         self.queued = False
         self.delayed_since = 0.0
@@ -128,7 +132,7 @@ class ClientSocket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A socket is open; the client has ten seconds to send CONNECT."""
         self._transport = cast(asyncio.Transport, transport)
-        context = self._context
+        context = self.context
         if context.stopping or len(context.connections) >= context.max_connections:
             context.counters.add("connections_refused.limit")
             self._closed = True
@@ -146,7 +150,7 @@ class ClientSocket(asyncio.Protocol):
         """CONNECT has been accepted: the time-out is off, what comes is charged to the device."""
         self._end_time_out()
         if self.writer is not None and not self._closed:
-            self.account = self._context.admission.join(self.writer)
+            self.account = self.context.admission.join(self.writer)
 
     def _end_time_out(self) -> None:
         if self._connect_timer is not None:
@@ -156,17 +160,17 @@ class ClientSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._closed = True
-        self._context.connections.discard(cast("Connection", self))
-        self._context.unwatch(cast("Connection", self))
+        self.context.connections.discard(cast("Connection", self))
+        self.context.unwatch(cast("Connection", self))
         self._end_time_out()
-        self._out.clear()
+        self.out.clear()
         self._buffer = b""
         self._part = None
         account = self.account
         if account is not None:
             account.held_bytes -= self._held
             self._held = 0
-            self._context.admission.leave(account)
+            self.context.admission.leave(account)
         self.dialogue.lost()
 
     def pause_writing(self) -> None:
@@ -181,7 +185,8 @@ class ClientSocket(asyncio.Protocol):
             session.waiting.drain()
         if self._stalled and self.pending < MAX_PENDING:
             self._stalled = False
-            self._context.loop.call_soon(self.go_on)
+            self.behind -= 1
+            self.context.loop.call_soon(self.go_on)
 
     def transport_info(self, name: str) -> Any:
         """Return what the transport knows, such as ``peername`` or ``ssl_object``."""
@@ -200,6 +205,11 @@ class ClientSocket(asyncio.Protocol):
         return self.order
 
     @property
+    def pending(self) -> int:
+        """Number of PUBLISH packets that are not acknowledged."""
+        return len(self.order)
+
+    @property
     def closed(self) -> bool:
         """True once nothing more will be sent."""
         return self._closed
@@ -210,18 +220,18 @@ class ClientSocket(asyncio.Protocol):
         """Send bytes at the end of this turn of the event loop."""
         if self._closed:
             return
-        self._out.append(data)
+        self.out.append(data)
         self._out_bytes += len(data)
         if self._out_bytes > FLUSH_BYTES:
             self.flush()
-        elif not self._dirty:
-            self._dirty = True
-            self._context.mark(cast("Connection", self))
+        elif not self.dirty:
+            self.dirty = True
+            self.context.mark(cast("Connection", self))
 
     def flush(self) -> None:
         """Write what has been sent so far."""
-        self._dirty = False
-        out = self._out
+        self.dirty = False
+        out = self.out
         if out and not self._closed and self._transport is not None:
             self._transport.write(b"".join(out) if len(out) > 1 else out[0])
         out.clear()
@@ -244,7 +254,7 @@ class ClientSocket(asyncio.Protocol):
         """Close after what has been sent so far, and count why."""
         if self._closed:
             return
-        self._context.counters.add(f"connections_closed.{why}")
+        self.context.counters.add(f"connections_closed.{why}")
         self.flush()
         self._closed = True
         transport = self._transport
@@ -252,7 +262,7 @@ class ClientSocket(asyncio.Protocol):
             transport.close()
             if transport.get_write_buffer_size():
                 # A peer that does not read would keep the socket for ever.
-                self._context.loop.call_later(5, transport.abort)
+                self.context.loop.call_later(5, transport.abort)
         self.dialogue.lost()
 
     @abstractmethod

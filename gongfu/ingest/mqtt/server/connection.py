@@ -38,7 +38,7 @@ class Connection(ClientSocket):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        self.active = now = self._context.time()
+        self.active = now = self.context.time()
         if self._closed:
             return
         if self._part is not None:
@@ -82,10 +82,13 @@ class Connection(ClientSocket):
             after += 1
         elif after > size:
             return False
-        context = self._context
+        context = self.context
         intake = context.intake
+        order = self.order
         # The last ones of the receive maximum go the careful way; so does all while the client does not read.
-        if identifier == b"\0\0" or self.pending + 1 >= self.receive_maximum or self.congested or context.saturated:
+        if identifier == b"\0\0" or len(order) + 1 >= self.receive_maximum or self.congested:
+            return False
+        if context.saturated:
             return False
         if account.turn != now:
             account.turn = now
@@ -97,9 +100,7 @@ class Connection(ClientSocket):
         account.credit -= size + PACKET_BYTES
         context.fair.direct_at = now
         points = intake.points_in
-        self.pending += 1
         entry = Unacknowledged(self, identifier)
-        order = self.order
         (self.ordered if order is NO_ORDER else order).append(entry)
         try:
             intake.submit(account.writer, form, data[after:], context.now_ns(), entry, route.context)
@@ -113,7 +114,7 @@ class Connection(ClientSocket):
     def _fault(self) -> None:
         """A fault of ours: without an end of the connection the client would wait for ever."""
         logger.exception("a packet could not be handled")
-        self._context.counters.add("errors")
+        self.context.counters.add("errors")
         self.drop("error")
 
     def go_on(self) -> None:
@@ -127,7 +128,7 @@ class Connection(ClientSocket):
 
     def _work(self, data: bytes, position: int) -> None:
         """Handle bytes at once when they fit into what the device may send now, else keep them until it is its turn."""
-        context, account = self._context, self.account
+        context, account = self.context, self.account
         if context.saturated:
             self._hold(data, position)
             context.hold(self)
@@ -179,9 +180,9 @@ class Connection(ClientSocket):
 
     def _handle(self, data: bytes, position: int, most: int, size: int) -> bool:
         """Handle a slice; return whether there is more to handle now, which is then held back."""
-        intake, account = self._context.intake, self.account
+        intake, account = self.context.intake, self.account
         points, begin = intake.points_in, position
-        dirty, self._dirty = self._dirty, True
+        dirty, self.dirty = self.dirty, True
         try:
             position = self._slice(data, position, most, position + size)
         except PacketError as error:
@@ -193,8 +194,8 @@ class Connection(ClientSocket):
             self._fault()
             return False
         finally:
-            self._dirty = dirty
-            if self._out and not self._closed:
+            self.dirty = dirty
+            if self.out and not self._closed:
                 self.flush()
         # The beginning of a packet counts when the whole packet is there.
         used = position - begin if self._part is None else position - begin - len(self._part)
@@ -214,7 +215,9 @@ class Connection(ClientSocket):
         elif self.pending >= MAX_PENDING or (
             self.congested and transport is not None and transport.get_write_buffer_size() > WRITE_STOP
         ):
-            self._stalled = True
+            if not self._stalled:
+                self._stalled = True
+                self.behind += 1
             self._hold(data, position)
             self._nothing_held()  # it waits for its client, not for its turn
         elif position < len(data):
@@ -257,7 +260,7 @@ class Connection(ClientSocket):
 
         An incomplete packet at the end is kept in ``_part`` until it has ``_need`` bytes.
         """
-        context = self._context
+        context = self.context
         submit = context.intake.submit
         received = context.now_ns()
         size = len(data)
@@ -266,6 +269,9 @@ class Connection(ClientSocket):
         version = self.trie.version
         writer = cast(Writer, self.writer)  # routes are empty until there is one
         five = self.version == MQTT_5
+        most_pending = self.receive_maximum
+        # Beginning of the variable header of the telemetry PUBLISH before, and its route.
+        same, route = b"", None
         packets = 0
         if self.writer is None and position < size and data[position] != FIRST_CONNECT:
             raise PacketError(Reason.PROTOCOL_ERROR, "the first packet is not CONNECT")
@@ -294,8 +300,12 @@ class Connection(ClientSocket):
             packets += 1
             position = end
             if first in _FAST and length > 2:
-                start = body + 2 + (data[body] << 8 | data[body + 1])
-                route = routes.get(data[body + 2 : start])
+                if same and data.startswith(same, body):
+                    start = body + len(same)
+                else:
+                    start = body + 2 + (data[body] << 8 | data[body + 1])
+                    same = data[body:start]
+                    route = routes.get(same[2:])
                 if route is not None and (form := route.form) is not None and route.unwatched == version:
                     if first == 0x30:
                         if not five:
@@ -312,8 +322,7 @@ class Connection(ClientSocket):
                             after += 1
                         elif five or after > end:
                             after = 0
-                        if after and identifier != b"\0\0" and self.pending < self.receive_maximum:
-                            self.pending += 1
+                        if after and identifier != b"\0\0" and len(order) < most_pending:
                             if order is NO_ORDER:
                                 order = self.ordered
                             entry = Unacknowledged(self, identifier)
@@ -325,6 +334,7 @@ class Connection(ClientSocket):
                 break
             five = self.version == MQTT_5
             version = self.trie.version
+            order, most_pending, same = self.order, self.receive_maximum, b""
         self._packets = packets
         return position
 
@@ -335,36 +345,26 @@ class Connection(ClientSocket):
 
     # --- acknowledgements ----------------------------------------------------------------------------------------
 
-    def acknowledge(self, entry: Unacknowledged, packet: bytes) -> None:
-        """The common case of ``settle``: the oldest one, and nothing waits behind it."""
-        order = self.order
-        if order[0] is not entry or (len(order) > 1 and order[1].packet is not None) or self._stalled:
-            self.settle(entry, packet)
-            return
-        order.popleft()
-        self.pending -= 1
-        self._out.append(packet)
-        if not self._dirty:
-            self._dirty = True
-            self._context.mark(self)
-
     def settle(self, entry: Unacknowledged, packet: bytes) -> None:
         """Set an acknowledgement and send it once all before it have been sent (§4.6); empty sends nothing."""
         entry.packet = packet
         order = self.order
         if order[0].packet is None:
+            self.behind += 1
             return
-        out = self._out
+        out = self.out
+        self.behind += 1
         while order and (ready := order[0].packet) is not None:
             order.popleft()
-            self.pending -= 1
             out.append(ready)
-        if not self._dirty:
-            self._dirty = True
-            self._context.mark(self)
+            self.behind -= 1
+        if not self.dirty:
+            self.dirty = True
+            self.context.mark(self)
         if self._stalled and self.pending < MAX_PENDING // 2 and not self.congested:
             self._stalled = False
-            self._context.loop.call_soon(self.go_on)
+            self.behind -= 1
+            self.context.loop.call_soon(self.go_on)
 
 
 # First bytes of a PUBLISH at QoS 1, not retained.

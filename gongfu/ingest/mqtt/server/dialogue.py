@@ -119,7 +119,6 @@ class Dialogue:
         """Return a new entry in the connection's order of acknowledgements."""
         entry = Unacknowledged(self.connection, packet_id.to_bytes(2, "big"))
         self.connection.ordered.append(entry)
-        self.connection.pending += 1
         return entry
 
     def refusal(self, kind: PacketType, identifier: bytes, receipt: Receipt) -> bytes:

@@ -28,8 +28,17 @@ class Unacknowledged(msgspec.Struct, eq=False):
 
     def __call__(self, receipt: Receipt) -> None:
         """Acknowledge, or say what was not taken."""
-        connection, identifier = self.connection, self.identifier
+        connection = self.connection
         if receipt.rejected or receipt.shed:
-            connection.settle(self, connection.dialogue.refusal(PacketType.PUBACK, identifier, receipt))
-        else:
-            connection.acknowledge(self, b"@\x02" + identifier)
+            connection.settle(self, connection.dialogue.refusal(PacketType.PUBACK, self.identifier, receipt))
+            return
+        order = connection.order
+        if connection.behind or order[0] is not self:
+            connection.settle(self, b"@\x02" + self.identifier)
+            return
+        # What ``settle`` does for the oldest one when nothing waits behind it.
+        order.popleft()
+        connection.out.append(b"@\x02" + self.identifier)
+        if not connection.dirty:
+            connection.dirty = True
+            connection.context.mark(connection)
