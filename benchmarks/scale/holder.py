@@ -117,14 +117,17 @@ class Holder:
         return {"connected": len(self.connections), "failed": failed, "seconds": time.monotonic() - began}
 
     async def _connect(self, name: str, secret: str) -> Connection:
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self, name, secret),
+        connection = Connection(self, name, secret)
+        # The answer may be there before the event loop says that the connection is.
+        answered = connection.connected
+        assert answered is not None
+        await asyncio.get_running_loop().create_connection(
+            lambda: connection,
             self._held.host,
             self._held.port,
             local_addr=(self._held.source, 0),
         )
-        assert connection.connected is not None
-        await connection.connected
+        await answered
         return connection
 
     async def publish(self) -> dict[str, float]:
