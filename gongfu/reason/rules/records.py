@@ -176,10 +176,25 @@ def points_for(connection: Connection, patterns: Iterable[tuple[int, str]], afte
     yield from _rows(connection, query)
 
 
+def count_by_type(connection: Connection, tenant: int, prefix: str, name: str | None) -> dict[int, int]:
+    """Return the numbers of points by value type, of all assets whose path begins with ``prefix``; ``name`` is that of
+    the only points to count."""
+    query = select(point.c.value_type, func.count()).where(point.c.tenant_id == tenant).group_by(point.c.value_type)
+    if prefix:
+        query = query.join(asset, asset.c.id == point.c.asset_id)
+        query = query.where(asset.c.tenant_id == tenant, _begins(prefix))
+    if name is not None:
+        query = query.where(point.c.name == name)
+    return {row.value_type: int(row[1]) for row in connection.execute(query)}
+
+
 def _may_match(pattern: str) -> Any:
     if not is_glob(pattern):
         return asset.c.path == pattern
-    prefix = literal_prefix(pattern)
+    return _begins(literal_prefix(pattern))
+
+
+def _begins(prefix: str) -> Any:
     return and_(asset.c.path >= prefix, asset.c.path <= prefix + _LAST_CHARACTER)
 
 

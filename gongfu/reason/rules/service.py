@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock
 from gongfu.reason.rules import records
-from gongfu.reason.rules.matching import RuleBook, why_none
+from gongfu.reason.rules.matching import tally, why_none
 from gongfu.reason.rules.types import Rule, RuleBody, check_body, unknown_rule
 from gongfu.reason.status import RuleState
 from gongfu.registry import audit
@@ -134,5 +134,5 @@ class RuleService:
         if not rule.enabled:
             return RuleState(error="disabled")
         with reading(self._engine) as connection:
-            matches = RuleBook([rule]).compile(connection)[rule.id]
-        return RuleState(series=len(matches.series), error=why_none(rule, matches))
+            matches = tally(connection, rule)
+        return RuleState(series=matches.count, error=why_none(rule, matches))
