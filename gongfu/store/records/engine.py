@@ -70,13 +70,16 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 _BUSY_SECONDS = 30.0
+# Pages in the log (32 MB) at which they are moved to the file: one that many transactions change, as in an import of
+# many devices, is moved once and not with each of them.
+_LOG_PAGES = 8192
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
     _enter_wal(cursor)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", f"wal_autocheckpoint={_LOG_PAGES}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
