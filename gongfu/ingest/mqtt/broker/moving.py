@@ -5,6 +5,7 @@ import msgspec
 from gongfu.ingest.mqtt.broker.broker import ROOM, Broker
 from gongfu.ingest.mqtt.broker.durability import Key
 from gongfu.ingest.mqtt.broker.messages import Delivery, Message
+from gongfu.ingest.mqtt.broker.outbox import EVERYTHING
 from gongfu.ingest.mqtt.broker.sessions import Arriving, Received, Session
 from gongfu.ingest.mqtt.broker.subscriptions import Subscription
 from gongfu.ingest.mqtt.codec.reasons import Reason
@@ -17,7 +18,8 @@ class SessionState(msgspec.Struct, array_like=True):
         ordinal: of the last delivery that travels with it.
         subscriptions: (share name, filter, options) each.
         received: packet ids of unfinished QoS 2 messages of the client, as in the journal.
-        elsewhere: front doors that may still have older messages for it.
+        elsewhere: front doors that may still have older messages for it, and the ordinal there up to which they have
+            come.
     """
 
     tenant: int
@@ -27,7 +29,7 @@ class SessionState(msgspec.Struct, array_like=True):
     ordinal: int
     subscriptions: list[tuple[str, str, tuple[int, bool, bool, int, int, bool]]]
     received: dict[int, int]
-    elsewhere: list[str]
+    elsewhere: list[tuple[str, int]]
 
 
 class StoredDelivery(msgspec.Struct, array_like=True):
@@ -77,7 +79,7 @@ def state_of(session: Session) -> SessionState:
         session.waiting.last if session.waiting is not None else 0,
         [(item.share, item.topic_filter, _options(item)) for item in session.subscriptions.values()],
         {packet_id: 0 if item.finished else item.time for packet_id, item in session.received.items()},
-        [arriving.source] if arriving is not None and arriving.source else [],
+        [(arriving.source, arriving.ordinal)] if arriving is not None and arriving.source else [],
     )
 
 
@@ -85,7 +87,7 @@ def _options(item: Subscription) -> tuple[int, bool, bool, int, int, bool]:
     return (item.qos, item.no_local, item.retain_as_published, item.retain_handling, item.identifier, item.own)
 
 
-def deliveries_of(session: Session, after: int = 0) -> list[StoredDelivery]:
+def deliveries_of(session: Session, after: int = EVERYTHING) -> list[StoredDelivery]:
     """Return the durable deliveries above an ordinal, in order."""
     return [
         StoredDelivery(
@@ -111,13 +113,18 @@ def adopt(broker: Broker, key: Key, state: SessionState, deliveries: list[Stored
     session = broker.sessions.get(key)
     shift = 0
     if session is not None:
-        shift = -2 * ROOM  # all that is here already is younger
+        # All that is here already is younger.
+        kept = session.waiting.kept() if session.waiting is not None else []
+        shift = min([0, *(item.ordinal for item in kept)]) - state.ordinal - 2 * ROOM
     else:
         session = broker.add(key, state.tenant, state.prefix, state.expiry)
         session.epoch = state.epoch
         broker.keep_offline(session)
     if session.arriving is None:
         session.arriving = Arriving(source, state.ordinal, shift)
+    elif source and not session.arriving.source:
+        session.arriving.source, session.arriving.ordinal, session.arriving.shift = source, state.ordinal, shift
+        session.arriving.held |= session.link is None
     broker.desk.durability.put_session(session.record())
     for share, topic_filter, options in state.subscriptions:
         if (share, topic_filter) not in session.subscriptions:
@@ -128,17 +135,19 @@ def adopt(broker: Broker, key: Key, state: SessionState, deliveries: list[Stored
             received.submitted = received.finished = not time
             broker.desk.durability.put_received(session.identifier, packet_id, time)
     if deliveries or state.subscriptions:
-        receive(session, deliveries, state.ordinal + ROOM)
+        receive(session, deliveries, shift, state.ordinal + ROOM)
     return session
 
 
-def receive(session: Session, deliveries: list[StoredDelivery], last: int = 0) -> None:
-    """Take deliveries of its old front door, before what has come here since, without what is here already."""
+def receive(session: Session, deliveries: list[StoredDelivery], shift: int, last: int = 0) -> None:
+    """Take deliveries of its old front door, before what has come here since, without what is here already.
+
+    ``shift`` is added to their ordinals (see ``Arriving``).
+    """
     outbox = session.outbox
     known = {delivery.message.uid for delivery in outbox.kept()} - {0}
     if session.arriving is not None:
         known |= session.arriving.seen - {0}
-    shift = session.arriving.shift if session.arriving is not None else 0
     fresh: list[Delivery] = []
     for item in deliveries:
         message = Message.from_bytes(item.message)
@@ -146,6 +155,7 @@ def receive(session: Session, deliveries: list[StoredDelivery], last: int = 0) -
             continue
         if session.arriving is not None:
             session.arriving.seen.add(message.uid)
+        known |= {message.uid} - {0}
         delivery = Delivery(message, item.topic, item.qos, item.retain, item.identifiers, item.group)
         delivery.ordinal = item.ordinal + shift
         if item.packet_id not in outbox.flight:

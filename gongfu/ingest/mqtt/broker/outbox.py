@@ -16,6 +16,8 @@ from gongfu.kernel.times import Clock
 DELIVERY_OVERHEAD = 200
 LAST_PACKET_ID = 65_535
 HELD_MAXIMUM = 1024
+# Below all ordinals; those of messages that came late from another front door are negative.
+EVERYTHING = -(1 << 62)
 
 
 class Link(Protocol):
@@ -104,7 +106,7 @@ class Outbox:
         """Ordinal of the last delivery written down."""
         return self._ordinal
 
-    def kept(self, after: int = 0) -> list[Delivery]:
+    def kept(self, after: int = EVERYTHING) -> list[Delivery]:
         """Return the durable deliveries with an ordinal above ``after``, in order."""
         found = [d for d in (*self.flight.values(), *self.queue) if d.durable and d.ordinal > after]
         return sorted(found, key=lambda delivery: delivery.ordinal)

@@ -112,17 +112,17 @@ class Federation:
             Interest: lambda peer, item: peer.wants(item),
             Keep: lambda _, item: self._retained.take(item),
             Digest: self._compare,
-            Ask: self._asked,
-            Answer: handover.answered,
-            Part: handover.part,
-            Given: handover.given,
+            Ask: handover.asked,
+            Answer: handover.joins.answered,
+            Part: handover.joins.part,
+            Given: handover.joins.given,
             Fence: self._fenced,
             Echo: lambda peer, item: self._echoed(peer, item.number),
-            Settled: handover.settled,
-            Tail: handover.tail,
-            Ghost: handover.ghost,
-            Discard: handover.discard,
-            Return: handover.returned,
+            Settled: handover.leavings.settled,
+            Tail: handover.arrivals.tail,
+            Ghost: handover.leavings.ghost,
+            Discard: handover.leavings.discard,
+            Return: handover.leavings.returned,
             Names: self._renamed,
         }
         broker.router.keep = self._keep
@@ -137,19 +137,22 @@ class Federation:
         self._retained.restore([(tenant, m.topic, version) for tenant, m, version in kept.retained], kept.cleared)
         for sender, target, ordinal in kept.seen:
             self._seen[sender, target] = ordinal
-        here = {self.name, *self._former}
         for door, tenant, share, topic_filter, _, count in kept.interest:
-            if door in here:
+            if self.is_here(door):
                 self.broker.desk.durability.drop_interest(door, tenant, (share, topic_filter))
             else:
                 self.peer(door).restore(tenant, (share, topic_filter), count)
         for door, ordinal, item in kept.forwards:
-            if door in here:
+            if self.is_here(door):
                 self._take_forward(msgspec.msgpack.decode(item, type=Forward))
                 self.broker.desk.durability.drop_forward(door, ordinal)
             else:
                 self.peer(door).keep((door, ordinal), item)
         self.handover.restore(self.now)
+
+    def is_here(self, name: str) -> bool:
+        """Return whether a front door is this one, or one whose journal has been taken over."""
+        return name == self.name or name in self._former
 
     def peer(self, name: str) -> Peer:
         """Return a front door by name; the first one makes this broker one of several."""
@@ -333,16 +336,13 @@ class Federation:
         for rows in self._retained.differing(item):
             peer.say(rows)
 
-    def _asked(self, peer: Peer, item: Ask) -> None:
-        for serial, device, client_id, clean, ticket in item.rows:
-            self.handover.asked(peer, serial, (device, client_id), clean, ticket, item.late)
-
     def _renamed(self, peer: Peer, item: Names) -> None:
         """A front door has taken over others."""
         for name in item.names:
             former = self.peers.get(name)
             if former is not None and former is not peer and not former.up:
                 former.hand_kept_to(peer)
+                self.handover.renamed(former, peer)
                 former.forget_all()
                 del self.peers[name]
 

@@ -119,10 +119,11 @@ class Neighbours:
         self.federation.now = self._loop.time()
         ticket = self.federation.handover.fetch(key, clean, decided)
         try:
-            return ticket, await done
+            superseded = await done
         except asyncio.CancelledError:
             self.release(key, ticket)
             raise
+        return self.federation.handover.joining[key].ticket, superseded
 
     def release(self, key: Key, ticket: int) -> None:
         """The CONNECT has been answered or given up."""

@@ -7,6 +7,9 @@ from gongfu.ingest.mqtt.broker.moving import SessionState, StoredDelivery
 InterestRow = tuple[int, str, str, int, int]
 """Tenant, share name or empty, filter, online, kept (see ``SubscriptionTrie.set_door``)."""
 
+AskRow = tuple[int, int, str, bool, int, int]
+"""Serial, device, client id, clean start, ticket, ordinal above which deliveries are asked for."""
+
 
 class Item(msgspec.Struct, array_like=True):
     """One thing said."""
@@ -52,12 +55,12 @@ class Digest(Item, tag=4):
 
 
 class Ask(Item, tag=5):
-    """Whose sessions are these? (serial, device, client id, clean start, ticket) each.
+    """Whose sessions are these?
 
     ``late`` asks again of a front door that was not there when the client connected.
     """
 
-    rows: list[tuple[int, int, str, bool, int]]
+    rows: list[AskRow]
     late: bool = False
 
 
@@ -114,26 +117,28 @@ class Tail(Item, tag=12):
 
 
 class Ghost(Item, tag=13):
-    """I have given you this session and heard no more: have you got it?"""
+    """I have given you this session for that serial and heard no more: have you got it?"""
 
     device: int
     client_id: str
     epoch: int
+    serial: int
 
 
 class Discard(Item, tag=14):
-    """Forget your copy of this session if it is not later than the epoch."""
+    """I have all of the session you gave for that serial: forget your copy."""
 
     device: int
     client_id: str
-    epoch: int
+    serial: int
 
 
 class Return(Item, tag=15):
-    """I have not got this session: it is yours."""
+    """I have not taken the session you gave for that serial: it is yours."""
 
     device: int
     client_id: str
+    serial: int
 
 
 class Names(Item, tag=16):
