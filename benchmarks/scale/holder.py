@@ -6,6 +6,7 @@ message from every connection and waits for all acknowledgements. Answers a JSON
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from benchmarks.ingest.payloads import connect_packet, publish_head
 
 TOPIC = "v1/devices/me/telemetry"
 ANSWER_S = 120.0
+# ip(7): IP_BIND_ADDRESS_NO_PORT, not in the module ``socket`` of Python 3.11.
+_BIND_ADDRESS_NO_PORT = 24
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,17 @@ class Holder:
         # The answer may be there before the event loop says that the connection is.
         answered = connection.connected
         assert answered is not None
-        await asyncio.get_running_loop().create_connection(
-            lambda: connection,
-            self._held.host,
-            self._held.port,
-            local_addr=(self._held.source, 0),
-        )
+        loop, outlet = asyncio.get_running_loop(), socket.socket()
+        try:
+            outlet.setblocking(False)
+            # The port is chosen when the other end is known; else each bind walks through all that are in use.
+            outlet.setsockopt(socket.SOL_IP, _BIND_ADDRESS_NO_PORT, 1)
+            outlet.bind((self._held.source, 0))
+            await loop.sock_connect(outlet, (self._held.host, self._held.port))
+            await loop.create_connection(lambda: connection, sock=outlet)
+        except BaseException:
+            outlet.close()
+            raise
         await answered
         return connection
 

@@ -1,5 +1,6 @@
 """Credentials: which device a secret or a certificate stands for, and what it may do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -23,6 +24,7 @@ class DeviceGrant:
         asset_path: path of its own asset.
         publish_filters: MQTT topic filters it may publish to, beside the telemetry topics.
         subscribe_filters: MQTT topic filters it may subscribe to, beside ``v1/devices/me/#``.
+        enabled: it may sign in.
     """
 
     tenant: int
@@ -32,6 +34,7 @@ class DeviceGrant:
     asset_path: str
     publish_filters: tuple[str, ...]
     subscribe_filters: tuple[str, ...]
+    enabled: bool = True
 
 
 class Credentials:
@@ -43,15 +46,21 @@ class Credentials:
 
     def check(self, name: str, secret: str) -> DeviceGrant | None:
         """Return the enabled device of a name when the secret is its own."""
-        row = self._row(name)
+        (grant,) = self.check_all([(name, secret)])
+        return grant if grant is not None and grant.enabled else None
+
+    def check_all(self, asked: Sequence[tuple[str, str]]) -> list[DeviceGrant | None]:
+        """Return the device, enabled or not, for each (name, secret); None where the secret is not its own."""
+        # No device has this character in its name, and PostgreSQL would not take it in a query.
+        names = {name for name, _ in asked if "\0" not in name}
+        with reading(self._engine) as connection:
+            rows = device_records.for_sign_ins(connection, names)
+        return [self._checked(rows.get(name), secret) for name, secret in asked]
+
+    def _checked(self, row: Any | None, secret: str) -> DeviceGrant | None:
         # An unknown name takes the same time as a wrong secret.
         right = matches(self._key, "0" * 64 if row is None else row.secret_hash, secret)
-        return _grant(row) if row is not None and right and row.enabled else None
-
-    def is_disabled(self, name: str, secret: str) -> bool:
-        """Return whether the credentials are right but the device is disabled."""
-        row = self._row(name)
-        return row is not None and not row.enabled and matches(self._key, row.secret_hash, secret)
+        return _grant(row) if row is not None and right else None
 
     def check_certificate(self, certificate: bytes) -> DeviceGrant | None:
         """Return the enabled device that a TLS client certificate (DER) belongs to.
@@ -63,15 +72,8 @@ class Credentials:
     def check_fingerprint(self, fingerprint: str) -> DeviceGrant | None:
         """Return the enabled device with a certificate fingerprint: SHA-256 of the DER form, 64 hex digits."""
         with reading(self._engine) as connection:
-            row = device_records.for_sign_in(connection, fingerprint=fingerprint.lower())
+            row = device_records.for_certificate(connection, fingerprint.lower())
         return _grant(row) if row is not None and row.enabled else None
-
-    def _row(self, name: str) -> Any | None:
-        # No device has this character in its name, and PostgreSQL would not take it in a query.
-        if "\0" in name:
-            return None
-        with reading(self._engine) as connection:
-            return device_records.for_sign_in(connection, name=name)
 
 
 def _grant(row: Any) -> DeviceGrant:
@@ -83,4 +85,5 @@ def _grant(row: Any) -> DeviceGrant:
         asset_path=row.asset_path,
         publish_filters=tuple(row.publish_filters),
         subscribe_filters=tuple(row.subscribe_filters),
+        enabled=row.enabled,
     )

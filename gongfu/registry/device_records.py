@@ -11,10 +11,14 @@ from gongfu.registry.text_search import device_hits, device_matches
 _DEVICE = select(device, asset.c.path.label("asset_path")).join(asset, asset.c.id == device.c.asset_id)
 
 
-def for_sign_in(connection: Connection, *, name: str = "", fingerprint: str = "") -> Any | None:
-    """Return the device of a name or of a certificate fingerprint."""
-    condition = device.c.certificate_sha256 == fingerprint if fingerprint else device.c.name == name
-    return connection.execute(_DEVICE.where(condition)).first()
+def for_certificate(connection: Connection, fingerprint: str) -> Any | None:
+    """Return the device of a certificate fingerprint."""
+    return connection.execute(_DEVICE.where(device.c.certificate_sha256 == fingerprint)).first()
+
+
+def for_sign_ins(connection: Connection, names: Collection[str]) -> dict[str, Any]:
+    """Return devices by name; names that no device has are left out."""
+    return {row.name: row for row in connection.execute(_DEVICE.where(device.c.name.in_(names)))}
 
 
 def by_id(connection: Connection, tenant_id: int, key: int) -> Any | None:

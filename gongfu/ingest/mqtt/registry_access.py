@@ -19,12 +19,21 @@ log = logging.getLogger(__name__)
 CACHE_SECONDS = 60.0
 CACHE_ENTRIES = 100_000
 LONGEST_SECRET = 1024
+# Credentials looked up by one query.
+MOST_AT_ONCE = 256
 
 
 @dataclass(slots=True)
 class _Entry:
     access: DeviceAccess
     until: float
+
+
+@dataclass(slots=True)
+class _Asked:
+    name: str
+    secret: str
+    grant: "asyncio.Future[DeviceGrant | None]"
 
 
 class RegistryAuthenticator:
@@ -45,7 +54,9 @@ class RegistryAuthenticator:
         self._loop = loop
         self._key = secrets.token_bytes(32)
         self._cache: dict[bytes, _Entry] = {}
-        self._of_device: dict[int, set[bytes]] = {}
+        self._of_device: dict[int, tuple[bytes, ...]] = {}
+        self._asked: list[_Asked] = []
+        self._asking: asyncio.Task[None] | None = None
 
     async def check(
         self, username: str | None, password: bytes | None, certificate_sha256: str | None
@@ -67,39 +78,68 @@ class RegistryAuthenticator:
         if entry is not None and entry.until > self._loop.time():
             return entry.access
         try:
-            found = await self._loop.run_in_executor(
-                self._executor, self._look_up, username, password, certificate_sha256
-            )
+            if password is not None and username:
+                grant = await self._by_secret(username, password)
+            else:
+                grant = await self._loop.run_in_executor(
+                    self._executor, self._credentials.check_fingerprint, certificate_sha256 or ""
+                )
+                if grant is not None and username and username != grant.name:
+                    return None
+        except UnicodeDecodeError:
+            return None
         except SQLAlchemyError as error:
             log.error("credentials cannot be checked: %s", type(error).__name__)
             return Refusal.UNAVAILABLE
-        if isinstance(found, DeviceAccess):
-            self._keep(key, found)
+        if grant is None:
+            return None
+        if not grant.enabled:
+            return Refusal.DISABLED
+        found = _access(grant)
+        self._keep(key, found)
         return found
 
-    def _look_up(
-        self, username: str | None, password: bytes | None, certificate: str | None
-    ) -> DeviceAccess | Refusal | None:
-        if password is not None and username is not None:
-            try:
-                secret = password.decode()
-            except UnicodeDecodeError:
-                return None
-            grant = self._credentials.check(username, secret)
-            if grant is None and self._credentials.is_disabled(username, secret):
-                return Refusal.DISABLED
+    async def _by_secret(self, name: str, password: bytes) -> DeviceGrant | None:
+        """Ask together with all that come while the one before asks: a storm of clients costs few queries.
+
+        Raises:
+            UnicodeDecodeError: the password is none of ours.
+            SQLAlchemyError: the records cannot be read.
+        """
+        asked = _Asked(name, password.decode(), self._loop.create_future())
+        self._asked.append(asked)
+        if self._asking is None:
+            self._asking = self._loop.create_task(self._ask_all())
+        return await asked.grant
+
+    async def _ask_all(self) -> None:
+        try:
+            while batch := self._asked[:MOST_AT_ONCE]:
+                del self._asked[: len(batch)]
+                await self._ask(batch)
+        finally:
+            self._asking = None
+
+    async def _ask(self, batch: list[_Asked]) -> None:
+        pairs = [(asked.name, asked.secret) for asked in batch]
+        try:
+            grants = await self._loop.run_in_executor(self._executor, self._credentials.check_all, pairs)
+        except Exception as error:
+            for asked in batch:
+                if not asked.grant.done():
+                    asked.grant.set_exception(error)
         else:
-            grant = self._credentials.check_fingerprint(certificate or "")
-            if grant is not None and username and username != grant.name:
-                return None
-        return None if grant is None else _access(grant)
+            for asked, grant in zip(batch, grants, strict=True):
+                if not asked.grant.done():
+                    asked.grant.set_result(grant)
 
     def _keep(self, key: bytes, access: DeviceAccess) -> None:
         if len(self._cache) >= CACHE_ENTRIES:
             self._cache.clear()
             self._of_device.clear()
         self._cache[key] = _Entry(access, self._loop.time() + CACHE_SECONDS)
-        self._of_device.setdefault(access.writer.device, set()).add(key)
+        device = access.writer.device
+        self._of_device[device] = (*(k for k in self._of_device.get(device, ()) if k != key), key)
 
     def forget(self, device: int) -> None:
         """The device has changed: ask the registry again."""
