@@ -219,3 +219,17 @@ def test_a_door_that_has_given_a_session_does_not_serve_it_again_because_a_later
     machine.connect("door-1")
     machine.connect("door-2")
     one_session_has_all(net, client, machine.acknowledged)
+
+
+def test_a_message_kept_for_the_old_door_by_one_it_does_not_reach_goes_after_the_session() -> None:
+    """The old front door has been started again and has not yet met the publisher's, which keeps a message for it."""
+    net, client, machine = history()
+    machine.connect("door-2")
+    machine.everything_arrives()
+    machine.connect("door-1")
+    machine.publish("door-1", 1)
+    machine.publish("door-3", 1)
+    machine.commit("door-3")
+    machine.crash("door-2")
+    assert machine.acknowledged
+    one_session_has_all(net, client, machine.acknowledged)

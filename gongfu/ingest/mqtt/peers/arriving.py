@@ -9,7 +9,7 @@ from gongfu.ingest.mqtt.broker.moving import SessionState, StoredDelivery, adopt
 from gongfu.ingest.mqtt.broker.outbox import EVERYTHING
 from gongfu.ingest.mqtt.broker.sessions import Arriving, Session
 from gongfu.ingest.mqtt.peers.moves import LONG_PATIENCE_S, PATIENCE_S, Found, Join, Question
-from gongfu.ingest.mqtt.peers.wire import Ask, AskRow, Return, Settled, Tail
+from gongfu.ingest.mqtt.peers.wire import Ask, AskRow, Discard, Return, Settled, Tail
 
 if TYPE_CHECKING:
     from gongfu.ingest.mqtt.peers.handover import HandOver
@@ -105,7 +105,7 @@ class Arrivals:
                 session.arriving = None
 
         # A message may have gone both ways, and its way through the old front door was the shorter one.
-        self._federation.fence(nothing_twice)
+        self._federation.fences.fence(nothing_twice)
 
     def _settle(self, session: Session) -> None:
         arriving = session.arriving
@@ -119,7 +119,7 @@ class Arrivals:
                 peer.say(Settled(*session.key, session.epoch, arriving.ordinal))
 
         if session.subscriptions:
-            self._federation.announced(known)
+            self._federation.fences.announced_to_all(known)
         else:
             known()
 
@@ -134,10 +134,13 @@ class Arrivals:
         session = self._broker.sessions.get(key)
         arriving = session.arriving if session is not None else None
         if session is None or arriving is None or arriving.source != peer.name:
+            wanted = self._moves.leavings.passed_on(peer.name, key) or self.remembers(peer.name, key)
+            peer.say(Return(*key, item.serial) if wanted else Discard(*key, item.serial))
             return
         if kept:
             receive(session, kept, arriving.shift)
         self._complete(session)
+        self._broker.desk.durability.then(partial(peer.say, Discard(*key, item.serial)))
         self.answer_questions(key)
 
     # --- questions that wait -------------------------------------------------------------------------------------
@@ -145,15 +148,11 @@ class Arrivals:
     def must_wait(self, question: Question, session: Session) -> bool:
         """Return whether a question has to wait until the session is here as a whole; it is asked again then."""
         arriving = session.arriving
-        if arriving is None or not (arriving.held or self._expected(arriving)):
+        if arriving is None or not arriving.held:
             return False
         question.epoch = session.epoch
         self._questions.setdefault(question.key, []).append(question)
         return True
-
-    def _expected(self, arriving: Arriving) -> bool:
-        peer = self._federation.peers.get(arriving.source)
-        return peer is not None and (peer.up or self._federation.now - peer.down_since <= PATIENCE_S)
 
     def answer_questions(self, key: Key) -> None:
         """The session is here as a whole, or not any more."""
@@ -262,8 +261,7 @@ class Arrivals:
             elif now > deadline:
                 # The older messages come when their front door is back; the session need not wait for them.
                 begin(self._broker, session)
-                if not self._expected(arriving):
-                    self.answer_questions(key)
+                self.answer_questions(key)
         for peer in self._federation.peers.values():
             if peer.up:
                 self.ask_late(peer)

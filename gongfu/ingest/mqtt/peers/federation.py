@@ -5,7 +5,6 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 from gongfu.ingest.mqtt.broker.broker import Broker
 from gongfu.ingest.mqtt.broker.messages import Message
 from gongfu.ingest.mqtt.journal.loading import Kept
+from gongfu.ingest.mqtt.peers.fences import Fences
 from gongfu.ingest.mqtt.peers.handover import HandOver
 from gongfu.ingest.mqtt.peers.interest import OwnInterest
 from gongfu.ingest.mqtt.peers.peer import Peer
@@ -44,20 +44,12 @@ log = logging.getLogger(__name__)
 
 SILENT_S = 10.0
 HELLO_S = 1.0
-FENCE_S = 2.0
 FORGET_S = 60.0
 INTEREST_ROWS = 1000
 # Messages between front doors, when the bus does not tell its own bound.
 LARGEST = 8 * 1024 * 1024
 
 Callback = Callable[[], None]
-
-
-@dataclass(slots=True, eq=False)
-class _Fence:
-    waiting: set[Peer]
-    since: float
-    callbacks: list[Callback] = field(default_factory=list)
 
 
 class Federation:
@@ -93,17 +85,13 @@ class Federation:
         self.wake = wake
         self.largest = LARGEST
         self.peers: dict[str, Peer] = {}
+        self.fences = Fences(self)
         self.handover = HandOver(self, broker)
         self._post = post
         self._former = list(former)
         self._interest = OwnInterest(broker.router)
         self._retained = RetainedVersions(broker.router)
         self._seen: dict[tuple[str, str], int] = {}
-        self._fences: dict[int, _Fence] = {}
-        # Numbers of an earlier process, which may still be on their way, must not come again.
-        self._number = broker.desk.clock.now_ns() // 1000
-        self._announce: list[Callback] = []
-        self._announcing: _Fence | None = None
         self._generation = 0
         self._hello_at = 0.0
         handover = self.handover
@@ -116,8 +104,8 @@ class Federation:
             Answer: handover.joins.answered,
             Part: handover.joins.part,
             Given: handover.joins.given,
-            Fence: self._fenced,
-            Echo: lambda peer, item: self._echoed(peer, item.number),
+            Fence: self.fences.asked,
+            Echo: self.fences.echoed,
             Settled: handover.leavings.settled,
             Tail: handover.arrivals.tail,
             Ghost: handover.leavings.ghost,
@@ -193,46 +181,9 @@ class Federation:
                 if peer.up:
                     peer.queue(item)
 
-    # --- fences --------------------------------------------------------------------------------------------------
-
-    def fence(self, callback: Callback) -> None:
-        """Call back when every front door has taken all that was said to it and all it said before is here."""
-        self._fence([callback])
-
-    def _fence(self, callbacks: list[Callback]) -> _Fence | None:
-        waiting = {peer for peer in self.peers.values() if peer.up}
-        if not waiting:
-            for callback in callbacks:
-                callback()
-            return None
-        self._number += 1
-        fence = self._fences[self._number] = _Fence(waiting, self.now, callbacks)
-        item = Fence(self._number)
-        for peer in waiting:
-            peer.say(item)
-        return fence
-
-    def _echoed(self, peer: Peer, number: int) -> None:
-        fence = self._fences.get(number)
-        if fence is not None:
-            fence.waiting.discard(peer)
-            if not fence.waiting:
-                self._passed(number)
-
-    def _passed(self, number: int) -> None:
-        fence = self._fences.pop(number)
-        if fence is self._announcing:
-            self._announcing = None
-        for callback in fence.callbacks:
-            callback()
-
     def announced(self, callback: Callback) -> None:
         """Call back when the others know of all subscriptions made here so far."""
-        if not self.peers:
-            callback()
-            return
-        self._announce.append(callback)
-        self.wake()
+        self.fences.announced(callback)
 
     # --- out -----------------------------------------------------------------------------------------------------
 
@@ -244,15 +195,7 @@ class Federation:
             for peer in self.peers.values():
                 if peer.up:
                     peer.say(item)
-        if self._announce or rows:
-            callbacks, self._announce = self._announce, []
-            if rows:
-                self._announcing = self._fence(callbacks)
-            elif self._announcing is not None:
-                self._announcing.callbacks += callbacks
-            else:
-                for callback in callbacks:
-                    callback()
+        self.fences.flush(bool(rows))
         self.handover.flush()
         for peer in list(self.peers.values()):
             peer.flush()
@@ -271,10 +214,7 @@ class Federation:
                 self._post(peer.name, data)
             if greet:
                 self._post(peer.name, peer.link.hello())
-        for number, fence in list(self._fences.items()):
-            if self.now - fence.since > FENCE_S:
-                self.counters.add("fences_timed_out")
-                self._passed(number)
+        self.fences.tick()
         self.handover.tick()
         self.flush()
 
@@ -328,10 +268,6 @@ class Federation:
         if item.ordinal:
             self.broker.desk.durability.put_seen(item.sender, item.target, item.ordinal)
 
-    def _fenced(self, peer: Peer, item: Fence) -> None:
-        """Answer after all messages that are on their way to the disk here."""
-        self.broker.desk.durability.then(partial(peer.say, Echo(item.number)))
-
     def _compare(self, peer: Peer, item: Digest) -> None:
         for rows in self._retained.differing(item):
             peer.say(rows)
@@ -342,6 +278,7 @@ class Federation:
             former = self.peers.get(name)
             if former is not None and former is not peer and not former.up:
                 former.hand_kept_to(peer)
+                self.fences.lost(former, for_good=True)
                 self.handover.renamed(former, peer)
                 former.forget_all()
                 del self.peers[name]
@@ -359,6 +296,7 @@ class Federation:
             peer.say(Interest(part, start == 0, start + INTEREST_ROWS >= len(rows)))
         peer.say(self._retained.digest())
         peer.send_all_kept()
+        self.fences.established(peer)
         self.handover.established(peer)
 
     def down(self, name: str) -> None:
@@ -371,9 +309,7 @@ class Federation:
         peer.down_since = self.now
         peer.link.restart(self._new_generation())
         peer.forget_connected()
-        for number, fence in list(self._fences.items()):
-            if peer in fence.waiting:
-                self._echoed(peer, number)
+        self.fences.lost(peer)
         self.handover.lost(peer)
         self.wake()
 

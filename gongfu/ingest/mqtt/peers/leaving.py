@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gongfu.ingest.mqtt.broker.durability import Key
 from gongfu.ingest.mqtt.broker.moving import deliveries_of, let_go, state_of
+from gongfu.ingest.mqtt.broker.outbox import EVERYTHING
 from gongfu.ingest.mqtt.broker.sessions import Session
 from gongfu.ingest.mqtt.peers.moves import GIVEN_TO, PATIENCE_S, Join, Leaving, Question, chunks
 from gongfu.ingest.mqtt.peers.wire import Discard, Ghost, Given, Part, Return, Settled, Tail
@@ -66,7 +67,12 @@ class Leavings:
         leaving = self.leaving.get(key)
         if leaving is not None:
             if leaving.peer is not peer:
-                if question.late or mark > (leaving.ticket, leaving.peer.name):
+                if question.late and question.after != EVERYTHING and leaving.ordinal >= 0:
+                    # The session has gone on from there, and with it the claim on what is left.
+                    waiting = self.take_back(leaving)
+                    self._give_or_deny(question)
+                    self._moves.ask_again(waiting)
+                elif question.late or mark > (leaving.ticket, leaving.peer.name):
                     leaving.questions.append(question)
                 else:
                     peer.answer(serial, True)
@@ -122,7 +128,7 @@ class Leavings:
         if self.leaving.get(session.key) is not leaving or not peer.up:
             return
         state = state_of(session)
-        state.elsewhere += leaving.elsewhere
+        state.elsewhere = _claims(leaving)
         leaving.ordinal = state.ordinal
         leaving.said = True
         for part in chunks(deliveries_of(session, leaving.after)):
@@ -153,7 +159,7 @@ class Leavings:
             return
         leaving.tailing = True
         if leaving.session.subscriptions:
-            self._federation.fence(partial(self._tail, leaving))
+            self._federation.fences.fence(partial(self._tail, leaving))
         else:
             self._tail(leaving)
 
@@ -164,8 +170,8 @@ class Leavings:
         leaving.told = True
         parts = chunks(deliveries_of(leaving.session, leaving.ordinal)) or [[]]
         for part in parts[:-1]:
-            leaving.peer.say(Tail(*key, part, False))
-        leaving.peer.say(Tail(*key, parts[-1], True), partial(self._gone, leaving))
+            leaving.peer.say(Tail(*key, part, False, leaving.serial))
+        leaving.peer.say(Tail(*key, parts[-1], True, leaving.serial))
 
     def _gone(self, leaving: Leaving) -> None:
         key = leaving.session.key
@@ -173,7 +179,7 @@ class Leavings:
             return
         del self.leaving[key]
         self._departed.pop(key, None)
-        older = [name for name, _ in leaving.elsewhere]
+        older = [name for name, _ in _claims(leaving)]
         self._departed[key] = (leaving.ticket, leaving.peer.name), leaving.session.epoch, older
         if len(self._departed) > MAX_DEPARTED:
             del self._departed[next(iter(self._departed))]
@@ -227,7 +233,6 @@ class Leavings:
         """A session that was given has been taken, with all that came later."""
         leaving = self.leaving.get((item.device, item.client_id))
         if leaving is not None and leaving.peer is peer and leaving.serial == item.serial:
-            self._federation.counters.add("sessions_discarded")
             self._gone(leaving)
 
     def evict(self, device: int) -> None:
@@ -238,6 +243,13 @@ class Leavings:
             self._moves.ask_again(leaving.questions)
 
     # --- losses and time -----------------------------------------------------------------------------------------
+
+    def passed_on(self, name: str, key: Key) -> bool:
+        """Return whether a session has gone on from here before all had come from another front door."""
+        leaving, departed = self.leaving.get(key), self._departed.get(key)
+        if leaving is not None:
+            return any(name == other for other, _ in _claims(leaving))
+        return departed is not None and name in departed[2]
 
     def ghost(self, peer: "Peer", item: Ghost) -> None:
         """A front door asks what became of a session it gave."""
@@ -252,10 +264,11 @@ class Leavings:
             taken = False
         elif session is not None:
             taken = True
-        elif leaving is not None:
-            taken = all(name != peer.name for name, _ in [*leaving.elsewhere, *state_of(leaving.session).elsewhere])
         else:
-            taken = departed is not None and departed[1] > item.epoch and peer.name not in departed[2]
+            taken = departed is not None and departed[1] > item.epoch
+            taken = (taken or leaving is not None) and not self.passed_on(peer.name, key)
+        if taken:
+            self._federation.counters.add("sessions_discarded")
         peer.say(Discard(*key, item.serial) if taken else Return(*key, item.serial))
 
     def forget(self, peer: "Peer") -> None:
@@ -284,3 +297,7 @@ class Leavings:
             down = not leaving.peer.up and now - leaving.peer.down_since > PATIENCE_S
             if down and leaving.questions and not leaving.told:
                 self._moves.ask_again(self.take_back(leaving))
+
+
+def _claims(leaving: Leaving) -> list[tuple[str, int]]:
+    return [*state_of(leaving.session).elsewhere, *leaving.elsewhere]

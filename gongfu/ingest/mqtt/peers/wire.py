@@ -108,12 +108,16 @@ class Settled(Item, tag=11):
 
 
 class Tail(Item, tag=12):
-    """What came for a session after it was given; ``last`` says that nothing more comes."""
+    """What came for a session after it was given for that serial; ``last`` says that nothing more comes.
+
+    Answered with ``Discard`` once it is in the journal, or ``Return`` when the session has gone on.
+    """
 
     device: int
     client_id: str
     deliveries: list[StoredDelivery]
     last: bool
+    serial: int = 0
 
 
 class Ghost(Item, tag=13):
