@@ -1,9 +1,10 @@
-"""What a history does for itself, in one thread: corrections that a crash left open, roll-ups, retention."""
+"""What a history does for itself, in one thread: corrections that a crash left open, roll-ups, retention, merges."""
 
 import logging
 import threading
 import time
 
+from gongfu.store.history.compaction import Compaction
 from gongfu.store.history.engine import Engine, EngineError
 from gongfu.store.history.retention import Keep, Retention
 from gongfu.store.history.rollups import Count, Rollups
@@ -12,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_SECONDS = 10.0
 EVERY_SECONDS = 60.0
+# A look for partitions to merge is one statement (2 ms).
+LOOK_SECONDS = 15.0
 # One statement uses one core, and a rest as long as the work follows: half a core at most.
 _SETTINGS = {"max_threads": "1", "max_execution_time": "600", "max_query_size": "4000000"}
 
@@ -25,6 +28,7 @@ class Upkeep:
         self._stop = threading.Event()
         self._rollups = Rollups(self._run, count)
         self._retention = Retention(self._run, count, keep, self._rollups.pending)
+        self._compaction = Compaction(self._run, count)
         self._thread = threading.Thread(target=self._work, name="history upkeep", daemon=True)
 
     def start(self) -> None:
@@ -41,21 +45,26 @@ class Upkeep:
         return self._engine.run(statement, "TabSeparated", settings=_SETTINGS).data.decode()
 
     def _work(self) -> None:
-        wait = FIRST_SECONDS
+        self._stop.wait(FIRST_SECONDS)
         open_corrections = True
-        while not self._stop.wait(wait):
-            wait = EVERY_SECONDS
+        next_round = time.monotonic()
+        while not self._stop.is_set():
             try:
-                if open_corrections:
-                    self._rollups.finish_corrections()
-                    open_corrections = False
-                while not self._stop.is_set():
-                    begin = time.monotonic()
-                    if not self._rollups.step():
-                        self._retention.step()
-                        break
-                    self._stop.wait(time.monotonic() - begin)
+                if time.monotonic() >= next_round:
+                    next_round = time.monotonic() + EVERY_SECONDS
+                    if open_corrections:
+                        self._rollups.finish_corrections()
+                        open_corrections = False
+                    while not self._stop.is_set():
+                        begin = time.monotonic()
+                        if not self._rollups.step():
+                            self._retention.step()
+                            break
+                        self._stop.wait(time.monotonic() - begin)
+                while not self._stop.is_set() and self._compaction.step():
+                    pass
             except EngineError as error:
                 # A full disk, a query over its memory: the next round tries again.
                 self._count("upkeep_failed", 1)
                 logger.warning("history upkeep failed, trying again: %s", str(error)[:300])
+            self._stop.wait(LOOK_SECONDS)
