@@ -17,7 +17,7 @@ from gongfu.registry.names import NAME_LIMIT
 log = logging.getLogger(__name__)
 
 CACHE_SECONDS = 60.0
-CACHE_ENTRIES = 100_000
+CACHE_ENTRIES = 8192
 LONGEST_SECRET = 1024
 # Credentials looked up by one query.
 MOST_AT_ONCE = 256
@@ -135,8 +135,8 @@ class RegistryAuthenticator:
 
     def _keep(self, key: bytes, access: DeviceAccess) -> None:
         if len(self._cache) >= CACHE_ENTRIES:
-            self._cache.clear()
-            self._of_device.clear()
+            oldest = next(iter(self._cache))
+            self.forget(self._cache[oldest].access.writer.device)
         self._cache[key] = _Entry(access, self._loop.time() + CACHE_SECONDS)
         device = access.writer.device
         self._of_device[device] = (*(k for k in self._of_device.get(device, ()) if k != key), key)

@@ -323,11 +323,10 @@ class Connection(ClientSocket):
                         elif five or after > end:
                             after = 0
                         if after and identifier != b"\0\0" and len(order) < most_pending:
-                            if order is NO_ORDER:
-                                order = self.ordered
                             entry = Unacknowledged(self, identifier)
-                            order.append(entry)
+                            (self.ordered if order is NO_ORDER else order).append(entry)
                             submit(writer, form, data[after:end], received, entry, route.context)
+                            order = self.order
                             continue
             self.dialogue.handle(decode(first, data, self.version, body, end), received)
             if self.waiting or self._closed or (self.pending >= MAX_PENDING and not five):
@@ -358,6 +357,8 @@ class Connection(ClientSocket):
             order.popleft()
             out.append(ready)
             self.behind -= 1
+        if not order:
+            self.forget_order()
         if not self.dirty:
             self.dirty = True
             self.context.mark(self)

@@ -38,6 +38,8 @@ class Unacknowledged(msgspec.Struct, eq=False):
             return
         # What ``settle`` does for the oldest one when nothing waits behind it.
         order.popleft()
+        if not order:
+            connection.forget_order()
         connection.out.append(b"@\x02" + self.identifier)
         if not connection.dirty:
             connection.dirty = True
