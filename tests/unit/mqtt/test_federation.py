@@ -233,3 +233,15 @@ def test_a_message_kept_for_the_old_door_by_one_it_does_not_reach_goes_after_the
     machine.crash("door-2")
     assert machine.acknowledged
     one_session_has_all(net, client, machine.acknowledged)
+
+
+def test_qos_2_is_complete_only_when_it_is_on_disk_also_on_a_new_connection() -> None:
+    """The client connects again before its PUBREC is on disk, and has PUBREL at once; then the door crashes."""
+    net, client, machine = history()
+    machine.publish("door-1", 2)
+    machine.everything_arrives()
+    machine.read()
+    machine.connect("door-1")
+    machine.read()
+    machine.crash("door-1")
+    one_session_has_all(net, client, machine.acknowledged)

@@ -138,8 +138,15 @@ class Outbox:
         again = [delivery for delivery in self.flight.values() if not delivery.released]
         for delivery in again:
             del self.flight[delivery.packet_id]
-        for packet_id in self.flight:
-            link.send(encode(Acknowledgement(PacketType.PUBREL, packet_id), link.version))
+        released = list(self.flight)
+
+        def release() -> None:
+            if self._link is link:
+                for packet_id in released:
+                    link.send(encode(Acknowledgement(PacketType.PUBREL, packet_id), link.version))
+
+        if released:  # as in ``receive``: that it has been released may not be on disk yet
+            self._desk.durability.then(release)
         self.queue.extendleft(reversed(again))
         self.drain()
 
@@ -245,7 +252,7 @@ class Outbox:
             self.flight[delivery.packet_id] = delivery
         # The packet id of QoS 2 must be known after a crash before the client can have seen it, or the message would
         # come again under another id and be taken for a new one. What follows waits with it, to keep the order.
-        if self.held or (delivery.qos == 2 and delivery.durable and not duplicate):
+        if self.held or (delivery.qos == 2 and delivery.durable):
             self.held += 1
             desk.durability.then(lambda: self._send_if_current(link, delivery, duplicate))
         else:
