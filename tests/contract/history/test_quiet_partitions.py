@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from gongfu.store.history import upkeep
 from gongfu.store.history.bodies import memory_file
 from gongfu.store.history.compaction import SECONDS_PER_MEGABYTE, Compaction, Pace
 from gongfu.store.history.engine import Engine
+from gongfu.store.history.retention import Keep
+from tests.contract.history.served import wait_for
 
 NOW = Pace(quiet_seconds=0)
 
@@ -142,3 +145,24 @@ def test_a_failed_merge_is_not_tried_again_at_once(engine: Engine) -> None:
     with pytest.raises(OSError, match="no room"):
         attempts[0]()
     assert attempts[1]() is False
+
+
+def test_the_upkeep_merges_without_being_asked(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(upkeep, "Compaction", lambda run, count: Compaction(run, count, NOW))
+    _insert(engine, 2021)
+    _insert(engine, 2021, series=2)
+    counters: Counter[str] = Counter()
+
+    def count(name: str, n: int) -> None:
+        counters[name] += n
+
+    working = upkeep.Upkeep(engine, count, Keep())
+    working.start()
+    try:
+        wait_for(lambda: counters["partitions_merged"] > 0, "a quiet partition is merged", 60.0)
+    finally:
+        working.stop(60.0)
+    assert len(_parts(engine)) == 1
+    assert counters["upkeep_failed"] == 0
