@@ -256,9 +256,7 @@ class ClickHouseHistory:
             parts = {one: rolled_aggregates.split(ranges.get(one, ()), time_from, time_to, level) for one in series}
             if max(len(holes) for _, holes in parts.values()) <= rolled_aggregates.MAX_HOLES:
                 statement = rolled_aggregates.aggregates(parts, level, how=how, step=step, order=order, limit=limit)
-        # The steps of one series come in the order of its points: up to a third less, and no table of groups.
-        in_order = {"optimize_aggregation_in_order": 1} if len(series) == 1 else {}
-        return samples_of(result, await self._read(statement, in_order), limit, result)
+        return samples_of(result, await self._read(statement), limit, result)
 
     async def latest(self, value_type: ValueType, series: Sequence[int]) -> Samples:
         """See ``HistoryStore``. Looks at the last day first: a series that is alive is found there."""
@@ -303,8 +301,8 @@ class ClickHouseHistory:
         self._readers.shutdown(wait=False)
         self._writers.shutdown(wait=False)
 
-    async def _read(self, statement: str, extra: Mapping[str, Any] | None = None) -> bytes:
-        settings = {"max_execution_time": self._query_seconds, **(extra or {})}
+    async def _read(self, statement: str) -> bytes:
+        settings = {"max_execution_time": self._query_seconds}
         return await self._within(
             self._readers, lambda client: client.raw_query(statement, settings=settings, fmt="Native")
         )

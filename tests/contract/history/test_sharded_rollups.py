@@ -1,8 +1,7 @@
 """A history of several nodes: each rolls up its own series, and aggregates read these roll-ups."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +25,9 @@ STEP = 7 * 3600 * SECOND
 class Watched(ClickHouseHistory):
     """Remembers the statements of its reads."""
 
-    async def _read(self, statement: str, extra: Mapping[str, Any] | None = None) -> bytes:
+    async def _read(self, statement: str) -> bytes:
         self.statements = [*getattr(self, "statements", []), statement]
-        return await super()._read(statement, extra)
+        return await super()._read(statement)
 
 
 @pytest.fixture

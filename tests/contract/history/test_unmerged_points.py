@@ -1,6 +1,5 @@
 """Points of fresh parts, in which a replaced version lies beside the newest: reads without FINAL fall back to it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,9 +18,9 @@ class Watched(ClickHouseHistory):
 
     statements: list[str]
 
-    async def _read(self, statement: str, extra: Mapping[str, Any] | None = None) -> bytes:
+    async def _read(self, statement: str) -> bytes:
         self.statements.append(statement)
-        return await super()._read(statement, extra)
+        return await super()._read(statement)
 
 
 @pytest.fixture
