@@ -15,6 +15,7 @@ FAIR_SHARE = "fair_share"
 _NO_DELAY: dict[str, float] = {}
 _NO_DELAY_MS: dict[str, int] = {}
 _NO_RATES = (0.0, 0.0, 0.0)
+_NO_WINDOW = (0, 0, 0)
 
 
 class Group:
@@ -87,7 +88,7 @@ class Account:
         self.waiting = 0
         self.held_bytes = 0
         self.stopped = False
-        self._window = (now, 0, 0, 0)
+        self._window = _NO_WINDOW
         self.rolls_at = now + WINDOW_S
         self._rates = _NO_RATES
 
@@ -104,15 +105,15 @@ class Account:
 
     def roll(self, now: float) -> None:
         """Begin a new second of the rates when the last is over."""
-        since, points, messages, size = self._window
-        passed = now - since
+        passed = now - self.rolls_at + WINDOW_S
         if passed >= WINDOW_S:
+            points, messages, size = self._window
             self._rates = (
                 (self.points - points) / passed,
                 (self.messages - messages) / passed,
                 (self.bytes - size) / passed,
             )
-            self._window = (now, self.points, self.messages, self.bytes)
+            self._window = (self.points, self.messages, self.bytes)
             self.rolls_at = now + WINDOW_S
 
     def rates(self, now: float) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ from gongfu.registry.names import NAME_LIMIT
 log = logging.getLogger(__name__)
 
 CACHE_SECONDS = 60.0
-CACHE_ENTRIES = 8192
+CACHE_ENTRIES = 2048
 LONGEST_SECRET = 1024
 # Credentials looked up by one query.
 MOST_AT_ONCE = 256

@@ -66,12 +66,13 @@ class Broker:
             session.arriving.seen.update(delivery.message.uid for delivery in record.deliveries)
         self._schedule(session.ends, session.key)
         for subscription in record.subscriptions:
-            session.subscriptions[subscription.key] = subscription
+            session.subscribed(subscription)
             self.router.tenant(session.tenant).trie.add(session, subscription)
         if record.deliveries:
             session.outbox.restore(record.deliveries)
         for packet_id, time in record.received.items():
-            received = session.received[packet_id] = Received(time)
+            received = Received(time)
+            session.receiving(packet_id, received)
             received.submitted = received.finished = not time
         return session
 
@@ -302,7 +303,7 @@ class Broker:
         """Add or replace a subscription; return whether there was one."""
         tenant = self.router.tenant(session.tenant)
         known = subscription.key in session.subscriptions
-        session.subscriptions[subscription.key] = subscription
+        session.subscribed(subscription)
         tenant.trie.add(session, subscription)
         if self.interest is not None:
             self.interest(session.tenant, subscription.key)

@@ -131,7 +131,8 @@ def adopt(broker: Broker, key: Key, state: SessionState, deliveries: list[Stored
             broker.subscribe(session, Subscription(topic_filter, share, *options))
     for packet_id, time in state.received.items():
         if packet_id not in session.received:
-            received = session.received[packet_id] = Received(time)
+            received = Received(time)
+            session.receiving(packet_id, received)
             received.submitted = received.finished = not time
             broker.desk.durability.put_received(session.identifier, packet_id, time)
     if deliveries or state.subscriptions:

@@ -49,6 +49,11 @@ class Arriving:
         self.held = True
 
 
+# Empty ones shared by all: most devices never subscribe and never send at QoS 2.
+NO_SUBSCRIPTIONS: dict[tuple[str, str], Subscription] = {}
+NO_RECEIVED: dict[int, Received] = {}
+
+
 class Session:
     """One session; ``link`` is its connection or None.
 
@@ -94,9 +99,21 @@ class Session:
         self.arriving: Arriving | None = None
         self.link: Link | None = None
         self.will: WillRecord | None = None
-        self.subscriptions: dict[tuple[str, str], Subscription] = {}
-        self.received: dict[int, Received] = {}
+        self.subscriptions = NO_SUBSCRIPTIONS
+        self.received = NO_RECEIVED
         self._outbox: Outbox | None = None
+
+    def subscribed(self, subscription: Subscription) -> None:
+        """Remember a subscription."""
+        if not self.subscriptions:
+            self.subscriptions = {}
+        self.subscriptions[subscription.key] = subscription
+
+    def receiving(self, packet_id: int, received: Received) -> None:
+        """Remember a QoS 2 packet id that the client has not released."""
+        if not self.received:
+            self.received = {}
+        self.received[packet_id] = received
 
     @property
     def key(self) -> Key:

@@ -333,7 +333,7 @@ class Connection(ClientSocket):
                 break
             five = self.version == MQTT_5
             version = self.trie.version
-            order, most_pending, same = self.order, self.receive_maximum, b""
+            routes, order, most_pending, same = self.routes, self.order, self.receive_maximum, b""
         self._packets = packets
         return position
 

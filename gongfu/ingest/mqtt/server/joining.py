@@ -73,7 +73,8 @@ async def _accept(dialogue: "Dialogue", packet: Connect) -> None:
             raise Refused(Reason.CLIENT_IDENTIFIER_NOT_VALID)
         client_id = f"auto-{secrets.token_hex(12)}"
     access = await _authenticate(dialogue, packet)
-    key: Key = (access.writer.device, client_id)
+    # One text where both are the same, as with most devices.
+    key: Key = (access.writer.device, access.writer.name if client_id == access.writer.name else client_id)
     prefix = device_prefix(access.writer.name)
     will = _will_of(dialogue, packet, access, key, prefix)
     peers = context.peers

@@ -149,8 +149,8 @@ def route_of(dialogue: "Dialogue", topic: str) -> Route:
         form = telemetry_form(topic)
         allowed = form is not None or may_publish(dialogue.access, topic)
         route = Route(topic, inner_topic(dialogue.present.prefix, topic), form, allowed)
-        if len(routes) >= MAX_ROUTES:
-            routes.clear()
+        if not routes or len(routes) >= MAX_ROUTES:
+            routes = dialogue.connection.routes = {}
         routes[key] = route
     return route
 
@@ -214,7 +214,7 @@ def _begin_exactly_once(
     session = dialogue.present
     item = known if known is not None else Received(received)
     item.submitted = True
-    session.received[packet_id] = item
+    session.receiving(packet_id, item)
     _wait(dialogue, packet_id, item)
     if session.durable:
         dialogue.context.broker.desk.durability.put_received(
