@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--part", action="append", choices=PARTS, help="default: all")
     parser.add_argument("--seconds", type=float, default=600.0, help="duration of each sustained load")
     parser.add_argument("--connections", type=int, default=10_000, help="of the sustained load")
-    parser.add_argument("--window", type=int, default=2, help="unacknowledged messages a connection")
+    parser.add_argument("--window", type=int, default=8, help="unacknowledged messages a connection")
     parser.add_argument("--doors", type=int, default=1, help="front door processes of the loads")
     parser.add_argument("--held", type=int, default=190_000, help="connections to hold")
     return parser.parse_args()
