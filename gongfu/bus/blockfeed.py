@@ -14,6 +14,7 @@ from typing import Protocol
 from nats.aio.client import Client
 
 from gongfu.bus.blockreader import BlockReader
+from gongfu.bus.ending import stop_if_cancelled
 from gongfu.kernel.block import Block, BlockError, decode_block
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
@@ -103,6 +104,7 @@ class BlockFeed:
         reader = self._reader(self._next)
         try:
             while True:
+                stop_if_cancelled()
                 await self._joined.wait()
                 for sequence, data in await reader.next_batch():
                     block = _decode(data)
@@ -129,6 +131,7 @@ class BlockFeed:
 
     async def _serve(self, tap: _Tap) -> None:
         while True:
+            stop_if_cancelled()
             while tap.queue:
                 sequence, block, data = tap.queue.popleft()
                 tap.size -= len(data)

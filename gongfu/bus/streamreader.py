@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from gongfu.bus.connection import subscribe
+from gongfu.bus.ending import stop_if_cancelled
 from gongfu.bus.jetstream import JetStreamError, call_api, stream_state
 from gongfu.kernel.counters import Counters
 
@@ -92,6 +93,7 @@ class StreamReader:
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
         while not self._arrived:
+            stop_if_cancelled()
             self._wake.clear()
             await self._ensure_request()
             if self._arrived:

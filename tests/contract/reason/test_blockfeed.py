@@ -1,6 +1,7 @@
 """The block feed on a real server: every consumer gets every block once and in order, however slow another one is."""
 
 import asyncio
+import contextlib
 
 import pytest
 from nats.aio.client import Client
@@ -101,6 +102,32 @@ async def test_blocks_that_come_while_a_consumer_joins_again_are_not_passed_over
     await until_got(behind, 24)
     assert behind.got == list(range(1, 25))
     await end_tasks([feed])
+    await log.close()
+
+
+@pytest.mark.parametrize("where", ["next_batch", "close"])
+async def test_a_feed_ends_although_a_call_swallows_its_cancellation(
+    bus: Client, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """As ``asyncio.wait_for`` of Python 3.11 and nats-py do now and then."""
+    log, front, behind = await open_log(bus), Consumer("front", position=20), Consumer("behind")
+    await fill(log, 20)
+    real, inside = getattr(BlockReader, where), asyncio.Event()
+
+    async def deaf(reader: BlockReader, *given: float) -> object:
+        if not inside.is_set() and behind.got:
+            inside.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        return await real(reader, *given)
+
+    monkeypatch.setattr(BlockReader, where, deaf)
+    feed = asyncio.create_task(BlockFeed(bus, SUBJECTS, 0, Counters(), [front, behind]).run())
+    if where == "next_batch":
+        await until_got(behind, 20)
+        await fill(log, 1)
+    await asyncio.wait_for(inside.wait(), 30)
+    await asyncio.wait_for(end_tasks([feed]), 30)
     await log.close()
 
 
