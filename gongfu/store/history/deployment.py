@@ -26,6 +26,9 @@ INSERT_SETTINGS: dict[str, Any] = {
     "insert_quorum": "auto",
     "insert_quorum_parallel": 1,
 }
+# Marks a read that an insert needs first: the node's own engine does not let it wait behind the queries of users.
+# (``log_comment`` means nothing to a server but its query log.)
+PART_OF_INSERT = {"log_comment": "part of an insert"}
 # A change of a table of records returns when all replicas have it.
 RECORD_SETTINGS: dict[str, Any] = {"alter_sync": 2, "insert_quorum": "auto"}
 

@@ -21,6 +21,7 @@ from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import SECOND
 from gongfu.store.history import rollup_tables, schema
 from gongfu.store.history.arrivals import Rows, days_of, last_of_series, repeated, resolve, rows_of
+from gongfu.store.history.deployment import PART_OF_INSERT
 from gongfu.store.history.native import NativeColumn, decode_native, encode_native
 from gongfu.store.history.types import Batch, HistoryError
 
@@ -34,7 +35,7 @@ SETTINGS: dict[str, Any] = {"optimize_on_insert": 0}
 LATE_NS = 3600 * SECOND
 # Keys and series of one lookup: 0.5 MB of text.
 _LOOKUP = 10_000
-_READ = {"max_query_size": 4_000_000, "max_ast_elements": 200_000, "max_execution_time": 120}
+_READ = {"max_query_size": 4_000_000, "max_ast_elements": 200_000, "max_execution_time": 120, **PART_OF_INSERT}
 MAX_AUTHOR = 200
 MAX_REASON = 1000
 

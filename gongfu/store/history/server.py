@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from gongfu.kernel.counters import Counters
 from gongfu.store.history import bodies
 from gongfu.store.history import clickhouse_http as protocol
+from gongfu.store.history.deployment import PART_OF_INSERT
 from gongfu.store.history.engine import Engine, EngineError
 from gongfu.store.history.external import ExternalError, ExternalTable, is_external, read_external
 
@@ -201,7 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
             settings = {"max_execution_time": str(DEFAULT_QUERY_SECONDS), **statement.settings}
             # readonly=2 of a client means: settings may change; the strict kind refuses file() and url() as well.
             strict = read_only or settings.pop("readonly", "0") != "0"
-            with self.server.slot(insert=False):
+            comment = settings.pop("log_comment", "")
+            with self.server.slot(insert=comment == PART_OF_INSERT["log_comment"]):
                 answer = self.server.engine.run(
                     statement.sql,
                     statement.form,
