@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.ingest.peers.mosquitto import find_mosquitto
@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _kept(parts: list[str]) -> list[Row]:
+def _kept(parts: Sequence[str]) -> list[Row]:
     """Return the rows of the last result that other parts made."""
     if not RESULT.exists():
         return []

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.ingest.generator import Load
+from benchmarks.ingest.generator import Load, Outcome
 from benchmarks.ingest.load import Generator
-from benchmarks.ingest.processes import cpu_by_name, usage
+from benchmarks.ingest.processes import Usage, cpu_by_name, usage
 from benchmarks.ingest.report import Row
 from benchmarks.ingest.stored import query_store, wait_until_queryable
 from benchmarks.scale.nodes import new_node, say
@@ -32,19 +32,29 @@ def sustain(folder: Path, seconds: float, connections: int, window: int, doors: 
             load = Load("127.0.0.1", node.ports.mqtt, devices, seconds, window, form=form, topic=topic)
             # First contact makes the points; a Sparkplug edge node begins with its birth certificate.
             birth = replace(load, seconds=0.1, window=1, topic=topic.replace("/NDATA/", "/NBIRTH/"))
-            _run(node, birth, assets)
+            run_until_stored(node, birth, assets)
             say(f"{form}: {connections:,} connections, QoS 1, {seconds:g} s")
             rows += _rows(node, load, assets, bar)
     return rows
 
 
-def _run(node: NodeProcess, load: Load, assets: str) -> None:
+def run_until_stored(node: NodeProcess, load: Load, assets: str) -> tuple[Outcome, int, list[Usage], list[Usage]]:
+    """Run a load; return what happened, the UTC ns at which its last points could be queried, and what the processes of
+    the node had used once all were connected and at that time.
+
+    Args:
+        node: takes the load.
+        load: what to send.
+        assets: path of a device's asset, with ``{device}`` for its name.
+    """
     api = node.api()
     try:
         with Generator(load) as generator:
+            before = usage(node.pid)
             generator.start()
             outcome = generator.outcome()
-        wait_until_queryable(api, _last(assets, outcome.last_ms), STORED_TIMEOUT_S)
+        seen = wait_until_queryable(api, _last(assets, outcome.last_ms), STORED_TIMEOUT_S)
+        return outcome, seen, before, usage(node.pid)
     finally:
         api.close()
 
@@ -54,17 +64,8 @@ def _last(assets: str, last_ms: dict[str, int]) -> dict[str, int]:
 
 
 def _rows(node: NodeProcess, load: Load, assets: str, bar: float) -> list[Row]:
-    api = node.api()
-    try:
-        before_count = _count(node)
-        with Generator(load) as generator:
-            before = usage(node.pid)
-            generator.start()
-            outcome = generator.outcome()
-            seen = wait_until_queryable(api, _last(assets, outcome.last_ms), STORED_TIMEOUT_S)
-            after = usage(node.pid)
-    finally:
-        api.close()
+    before_count = _count(node)
+    outcome, seen, before, after = run_until_stored(node, load, assets)
     stored = _count(node) - before_count
     points = outcome.acknowledged * load.points
     seconds = (seen - outcome.first_at) / 1e9
