@@ -29,6 +29,17 @@ NODE_VENV = ROOT / ".venv-node"
 CONSOLE = ROOT / "console"
 STATIC = ROOT / "gongfu" / "web" / "static"
 NODE_NEEDED = (20, 19)
+_AT_START = (
+    "gongfu.node.cli.up",
+    "gongfu.node.up",
+    "gongfu.node.roles.history",
+    "gongfu.node.roles.door",
+    "gongfu.node.roles.worker",
+    "gongfu.node.roles.web",
+    "gongfu.registry.sessions",
+    "gongfu.registry.users",
+    "alembic.command",
+)
 _SOURCES = ("src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json")
 
 
@@ -79,18 +90,37 @@ def install_python(packages: str) -> str:
     wanted = digest([lock, ROOT / "requirements" / "plant.txt", ROOT / "pyproject.toml"])
     stamp = VENV / f".gongfu-{packages}"
     if stamp.exists() and stamp.read_text() == wanted:
+        compile_start(python, wanted)
         return "up to date"
     say(f"python packages: installing {lock.relative_to(ROOT)}")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    # Compiling every module takes longer than all the rest; Python compiles those that are imported.
+    # Compiling every module takes longer than all the rest; compile_start does those that a node needs.
     run_step([*pip, "--no-compile", "--require-hashes", "--requirement", str(lock)], "installing the locked packages")
     run_step([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "installing Gongfu")
     if packages != "runtime":
         plant = ["--no-deps", "--no-build-isolation", "--require-hashes", "--requirement"]
         lock = ROOT / "requirements" / "plant.txt"
         run_step([*pip, "--no-compile", *plant, str(lock)], "installing tep-studio")
+    compile_start(python, wanted)
     stamp.write_text(wanted)
     return "installed"
+
+
+def compile_start(python: Path, installed: str) -> None:
+    """Compile Gongfu and what its processes import at the start, unless that was done for these sources and packages.
+
+    Four processes would do it at once at the first start, and at each start where Python may not write byte code
+    (PYTHONDONTWRITEBYTECODE, folders of another user): three of five CPU seconds.
+    """
+    stamp = VENV / ".gongfu-compiled"
+    wanted = installed + digest([file for file in files_below(ROOT / "gongfu") if file.suffix == ".py"])
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    run_step([str(python), "-m", "compileall", "-q", str(ROOT / "gongfu")], "compiling Gongfu", ROOT, environment)
+    load = f"import {', '.join(_AT_START)}"
+    run_step([str(python), "-c", load], "compiling what Gongfu imports", ROOT, environment)
+    stamp.write_text(wanted)
 
 
 def build_console() -> str:
