@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,15 +17,16 @@ from gongfu.bus.blocklog import BlockLog
 from gongfu.bus.connection import subscribe
 from gongfu.ingest.columnise.accumulator import Accumulator, OpenBlock
 from gongfu.ingest.columnise.batch import Batch, Given
-from gongfu.ingest.columnise.catalogue import RegistryUnavailableError, SeriesCatalogue
-from gongfu.ingest.columnise.drops import DELAYED, REFUSED, REJECTED, SHED, DropRecorder
-from gongfu.ingest.columnise.elements import Element, PointTable
+from gongfu.ingest.columnise.careful import CarefulWay, give
+from gongfu.ingest.columnise.catalogue import SeriesCatalogue
+from gongfu.ingest.columnise.drops import DELAYED, REFUSED, SHED, DropRecorder
+from gongfu.ingest.columnise.elements import PointTable
 from gongfu.ingest.columnise.job import Job
 from gongfu.ingest.columnise.json import parse
 from gongfu.ingest.columnise.json_shape import shape_of
 from gongfu.ingest.columnise.limits import BUSY_BYTES, BUSY_POINTS, PENDING_BYTES, TelemetryLimits
-from gongfu.ingest.columnise.reading import PayloadReader, read_wide
-from gongfu.ingest.columnise.reasons import Reason, Shed
+from gongfu.ingest.columnise.reading import PayloadReader
+from gongfu.ingest.columnise.reasons import Shed
 from gongfu.ingest.columnise.snapshot import write_by_plan
 from gongfu.ingest.types import Done, Form, Receipt, Writer
 from gongfu.kernel.counters import Counters
@@ -37,7 +37,6 @@ from gongfu.kernel.times import MILLISECOND, SECOND, Clock
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 3
 # The hot path knows the members of the enumeration by a name of its own: a third of the cost of looking them up.
 _JSON, _SPARKPLUG = Form.JSON, Form.SPARKPLUG
 _RECEIPTS = [Receipt(n) for n in range(257)]
@@ -88,10 +87,18 @@ class Columniser:
         self._drops = DropRecorder(engine, self._executor, clock)
         self._accumulator = Accumulator(self._log, clock, counters, self._settle_block)
         self._batch = Batch(self._accumulator, counters, self._future, self._stamp, self._take_refused)
-        # Jobs of devices that wait for the registry; the first of each queue is the one that asked.
-        self._parked: dict[int, deque[Job]] = {}
-        self._parked_bytes = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._careful = CarefulWay(
+            self._catalogue,
+            self._reader,
+            self._accumulator,
+            self._drops,
+            limits,
+            counters,
+            self._stamp,
+            self._took,
+            max_payload_bytes,
+        )
+        self._parked = self._careful.parked
         self._last_stamp = 0
         self.points_in = 0
         self._closing = False
@@ -104,9 +111,9 @@ class Columniser:
 
     async def close(self) -> None:
         """Take no more, make durable what was taken, write the drop counts."""
-        self._closing = True
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        self._closing = self._careful.closing = True
+        while tasks := self._careful.tasks:
+            await asyncio.wait(set(tasks))
         self._batch.flush()
         await self._accumulator.drain()
         await self._log.close()
@@ -117,13 +124,13 @@ class Columniser:
     @property
     def saturated(self) -> bool:
         """True while accepted points wait for durability beyond the bound; protocols then stop reading sockets."""
-        return self._accumulator.saturated or self._parked_bytes > PENDING_BYTES
+        return self._accumulator.saturated or self._careful.parked_bytes > PENDING_BYTES
 
     @property
     def busy(self) -> bool:
         """True while those who send much should wait (see ``Intake.busy``)."""
         pending = self._accumulator
-        return pending.pending_points > BUSY_POINTS or pending.pending_bytes + self._parked_bytes > BUSY_BYTES
+        return pending.pending_points > BUSY_POINTS or pending.pending_bytes + self._careful.parked_bytes > BUSY_BYTES
 
     def follow_commits(self, follow: Callable[[float], None]) -> None:
         """Call ``follow`` with the seconds each block took to become durable."""
@@ -149,9 +156,9 @@ class Columniser:
             except Exception:
                 logger.exception("payload of device %s was not understood", writer.name)
         if job.elements or not job.rejected:
-            self._shed_rest(job, Shed(reason))
+            self._careful.shed_rest(job, Shed(reason))
         else:
-            self._finish_writing(job)
+            self._careful.finish_writing(job)
 
     def turned_away(self, writer: Writer, reason: str) -> None:
         """Count a request that was not read (see ``Intake.turned_away``)."""
@@ -221,7 +228,10 @@ class Columniser:
         self._settle_order(writer)
         job = Job(writer, form, payload, received, done, context)
         job.document = document
-        self._take(job)
+        self._careful.take(job)
+
+    def _took(self, n: int) -> None:
+        self.points_in += n
 
     def _settle_order(self, writer: Writer) -> None:
         """Let what a device sent before come first."""
@@ -231,7 +241,7 @@ class Columniser:
     def _take_refused(self, refused: list[Given]) -> None:
         """Judge payloads by themselves that did not fit the layout they seemed to have."""
         for given in refused:
-            self._take(Job(*given))
+            self._careful.take(Job(*given))
 
     def _write_known(
         self, writer: Writer, table: PointTable, document: dict[str, Any], received: int, done: Done | None
@@ -269,38 +279,22 @@ class Columniser:
             table.expected_plan = plan
         return True
 
-    def _take(self, job: Job) -> None:
-        parked = self._parked.get(job.writer.device)
-        size = len(job.payload)
-        if self._closing:
-            self._shed_rest(job, Shed.STOPPING)
-        elif size > self._max_bytes:
-            job.reject(Reason.PAYLOAD_TOO_LARGE, 1, f"{size} bytes, at most {self._max_bytes}")
-            self._finish_writing(job)
-        elif self._accumulator.overfull or self._parked_bytes > 2 * PENDING_BYTES:
-            self._shed_rest(job, Shed.SATURATED)
-        elif parked is not None:
-            parked.append(job)
-            self._parked_bytes += size
-        else:
-            self._advance(job)
-
     def _settle_block(self, block: OpenBlock, durable: bool) -> None:
         if durable:
             for _, dones, n in block.batches:
                 _give_all(dones, _RECEIPTS[n] if n < len(_RECEIPTS) else Receipt(n))
             for _, done, n in block.known:
                 if done is not None:
-                    _give(done, _RECEIPTS[n] if n < len(_RECEIPTS) else Receipt(n))
+                    give(done, _RECEIPTS[n] if n < len(_RECEIPTS) else Receipt(n))
         else:
             batches = (
                 (one, done, n) for writers, dones, n in block.batches for one, done in zip(writers, dones, strict=True)
             )
             for writer, done, n in chain(batches, block.known):
                 shed = {Shed.LOG_UNAVAILABLE.value: n}
-                self._count(writer, SHED, shed, "")
+                self._careful.count(writer, SHED, shed, "")
                 if done is not None:
-                    _give(done, Receipt(0, {}, shed))
+                    give(done, Receipt(0, {}, shed))
         for settled, n in block.others:
             settled(n, durable)
 
@@ -310,131 +304,6 @@ class Columniser:
         stamp = received if received > last or last - received > SECOND else last + 1
         self._last_stamp = stamp
         return stamp
-
-    def _advance(self, job: Job) -> None:
-        """Write the elements of a job as far as possible; park it when the registry is needed."""
-        try:
-            if job.elements is None:
-                self._reader.read(job, partial(self._stamp, job.received))
-            if self._write_elements(job):
-                self._finish_writing(job)
-            else:
-                self._park(job)
-        except Exception:
-            logger.exception("payload of device %s was not understood", job.writer.name)
-            job.reject(Reason.FORM_INVALID, max(1, job.remaining()), "payload was not understood")
-            job.index = len(job.elements or ())
-            self._finish_writing(job)
-
-    def _write_elements(self, job: Job) -> bool:
-        """Return True when all elements are written, False when names must be asked for first."""
-        writer = job.writer
-        elements = job.elements or []
-        catalogue = self._catalogue
-        while job.index < len(elements):
-            element = elements[job.index]
-            table = catalogue.find(writer, element.child)
-            if table is not None and self._write_one(job, element, table, planned=True):
-                job.index += 1
-                continue
-            if not job.exact:
-                read_wide(job, partial(self._stamp, job.received), self._limits)
-            missing = element.missing({} if table is None else table.names)
-            if missing and catalogue.refusal(writer, element.child) is None:
-                return False
-            self._write_one(job, element, table or PointTable(0, 0), planned=False)
-            job.index += 1
-        return True
-
-    def _write_one(self, job: Job, element: Element, table: PointTable, *, planned: bool) -> bool:
-        lane = table.lane
-        if lane is None:
-            lane = table.lane = self._accumulator.lane(job.writer.tenant, table.partition)
-        block = lane.block
-        points = block.points
-        if planned:
-            if not element.write_planned(table, block):
-                return False
-        else:
-            element.write(table, block, job.reject, partial(self._catalogue.refusal, job.writer))
-        n = block.points - points
-        if n:
-            self.points_in += n
-            job.open_parts += 1
-            block.others.append((partial(self._settle, job), n))
-            self._accumulator.written(lane)
-        return True
-
-    def _park(self, job: Job) -> None:
-        if job.attempts >= _ATTEMPTS:
-            self._shed_rest(job, Shed.REGISTRY_UNAVAILABLE)
-            return
-        job.attempts += 1
-        if job.writer.device not in self._parked:
-            self._parked[job.writer.device] = deque()
-        self._parked_bytes += len(job.payload)
-        task = asyncio.create_task(self._ask_registry(job))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _ask_registry(self, job: Job) -> None:
-        """Bring all names of the rest of the payload into memory, then go on with it and with those behind it."""
-        wanted: dict[str, dict[str, ValueType]] = {}
-        for element in (job.elements or [])[job.index :]:
-            table = self._catalogue.find(job.writer, element.child)
-            missing = element.missing({} if table is None else table.names)
-            if missing:
-                names = wanted.setdefault(element.child, {})
-                for name, value_type in missing.items():
-                    names.setdefault(name, value_type)
-        resolved = await asyncio.gather(
-            *(self._catalogue.resolve(job.writer, child, names) for child, names in wanted.items()),
-            return_exceptions=True,
-        )
-        queue = self._parked.pop(job.writer.device)
-        self._parked_bytes -= len(job.payload)
-        if any(isinstance(outcome, RegistryUnavailableError) for outcome in resolved):
-            self._shed_rest(job, Shed.REGISTRY_UNAVAILABLE)
-        else:
-            self._advance(job)
-        while queue and job.writer.device not in self._parked:
-            following = queue.popleft()
-            self._parked_bytes -= len(following.payload)
-            self._advance(following)
-        if queue:
-            self._parked[job.writer.device].extend(queue)
-
-    def _shed_rest(self, job: Job, reason: Shed) -> None:
-        job.shed_points(reason, job.remaining())
-        job.index = len(job.elements or ())
-        self._count(job.writer, SHED, {reason.value: job.shed[reason.value]}, "")
-        self._finish_writing(job)
-
-    def _finish_writing(self, job: Job) -> None:
-        """All that can be written is; what was rejected is known."""
-        job.release()
-        if job.rejected:
-            self._count(job.writer, REJECTED, job.rejected, job.detail)
-        self._finish(job)
-
-    def _settle(self, job: Job, n: int, durable: bool) -> None:
-        job.open_parts -= 1
-        if durable:
-            job.accepted += n
-        else:
-            job.shed_points(Shed.LOG_UNAVAILABLE, n)
-            self._count(job.writer, SHED, {Shed.LOG_UNAVAILABLE.value: n}, "")
-        self._finish(job)
-
-    def _finish(self, job: Job) -> None:
-        if job.written and job.open_parts == 0 and job.done is not None:
-            done, job.done = job.done, None
-            _give(done, job.receipt())
-
-    def _count(self, writer: Writer, kind: str, counts: Mapping[str, int], detail: str) -> None:
-        for reason, n in counts.items():
-            self._counters.add(f"points_{kind}.{reason}", n)
-        self._drops.add(writer, kind, counts, detail)
 
     async def _registry_changed(self, message: Msg) -> None:
         try:
@@ -472,11 +341,3 @@ def _give_all(dones: list[Done | None], receipt: Receipt) -> None:
             return
         except Exception:
             logger.exception("receipt was not taken")
-
-
-def _give(done: Done, receipt: Receipt) -> None:
-    """Call back; a failure of one caller must not keep others from their receipts."""
-    try:
-        done(receipt)
-    except Exception:
-        logger.exception("receipt was not taken")
