@@ -1,4 +1,4 @@
-"""Site link: ``python -m benchmarks.link [--kills N] [--messages N] [--json]``.
+"""Site link: ``python -m benchmarks.link [--kills N] [--messages N]``.
 
 Two nats-servers with fsync before every acknowledgement, connected as leaf and hub, and the forwarder in a process of
 its own. Each kill ends both servers and the forwarder with SIGKILL while messages are on their way, starts all three,
@@ -10,7 +10,7 @@ forwarded for the rate and the CPU time (``psutil`` cpu times of forwarder and b
 import argparse
 import asyncio
 import itertools
-import json
+import os
 import random
 import subprocess
 import sys
@@ -18,12 +18,13 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from benchmarks.ingest.report import Row, table, write
 from tests.fixtures.link import Site, retried, until
 
+RESULT = Path(__file__).parent / "last.json"
 RESUME_BAR_S = 2.0
 
 
@@ -61,7 +62,7 @@ async def _stored_at(site: Site, sequence: int) -> datetime:
     return datetime.fromisoformat(text[:26]).replace(tzinfo=UTC)
 
 
-async def _measure(kills: int, messages: int, root: Path) -> dict[str, Any]:
+async def _measure(kills: int, messages: int, root: Path) -> list[Row]:
     site = Site(root)
     await site.start()
     total = 0
@@ -106,21 +107,18 @@ async def _measure(kills: int, messages: int, root: Path) -> dict[str, Any]:
         await site.close()
     moved = total - first
     wrong = sum(1 for left, right in itertools.pairwise(found) if right <= left)
-    return {
-        "kills": kills,
-        "messages": total,
-        "resume_seconds_worst": round(max(resumes), 3),
-        "resume_seconds_median": round(sorted(resumes)[len(resumes) // 2], 3),
-        "lost": total - len(set(found)),
-        "repeated": len(found) - len(set(found)),
-        "out_of_order": wrong,
-        "catch_up_messages_per_second": round(moved / seconds),
-        "cpu_us_per_message": {
-            "forwarder": round(spent[0] / moved * 1e6, 1),
-            "parent's nats-server": round(spent[1] / moved * 1e6, 1),
-            "site's nats-server": round(spent[2] / moved * 1e6, 1),
-        },
-    }
+    return [
+        Row("messages", total, "messages"),
+        Row("resume after both ends were killed, worst", max(resumes), "s", RESUME_BAR_S),
+        Row("resume after both ends were killed, median", sorted(resumes)[len(resumes) // 2], "s"),
+        Row("lost", total - len(set(found)), "messages", 0.0),
+        Row("repeated", len(found) - len(set(found)), "messages", 0.0),
+        Row("out of order", wrong, "messages", 0.0),
+        Row("catch-up", moved / seconds, "messages/s", better="higher"),
+        Row("CPU, forwarder", spent[0] / moved * 1e6, "us/message"),
+        Row("CPU, parent's nats-server", spent[1] / moved * 1e6, "us/message"),
+        Row("CPU, site's nats-server", spent[2] / moved * 1e6, "us/message"),
+    ]
 
 
 async def _reached(site: Site, count: int) -> bool:
@@ -128,23 +126,17 @@ async def _reached(site: Site, count: int) -> bool:
 
 
 def main() -> int:
-    """Print the rows; exit status 1 when a bar is missed."""
+    """Measure, print, write; return 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--messages", type=int, default=3000, help="messages before each kill")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    rows = [Row("load average before the start", os.getloadavg()[0], "processes")]
     with tempfile.TemporaryDirectory(prefix="gongfu-link-") as folder:
-        result = asyncio.run(_measure(arguments.kills, arguments.messages, Path(folder)))
-    bars = {"resume_seconds_worst": RESUME_BAR_S, "lost": 0, "repeated": 0, "out_of_order": 0}
-    missed = [name for name, bar in bars.items() if result[name] > bar]
-    if arguments.json:
-        print(json.dumps({**result, "missed": missed}))
-    else:
-        for name, value in result.items():
-            bar = f" (bar {bars[name]})" if name in bars else ""
-            print(f"{name}: {value}{bar}")
-    return 1 if missed else 0
+        rows += asyncio.run(_measure(arguments.kills, arguments.messages, Path(folder)))
+    print(table(rows))
+    write(rows, RESULT)
+    return 1 if any(row.met is False for row in rows) else 0
 
 
 if __name__ == "__main__":
