@@ -6,6 +6,7 @@ looks at. ``--flame docs/img`` writes flame graphs of the door and the worker.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -19,9 +20,11 @@ from benchmarks.budget.stages import STAGES, read_stacks, shares
 from benchmarks.ingest.fleet import make_devices
 from benchmarks.ingest.generator import Load
 from benchmarks.ingest.processes import usage
+from benchmarks.ingest.report import Row, table, write
 from benchmarks.ingest.throughput import run_load
 from demo.node import NodeProcess, Ports, free_port, write_configuration
 
+RESULT = Path(__file__).parent / "last.json"
 SAMPLES_PER_S = 100
 # Name: form of the payload, topic, path of the asset of the points, points a message, unacknowledged messages.
 FORMS: dict[str, tuple[str, str, str, int, int]] = {
@@ -33,7 +36,7 @@ FORMS: dict[str, tuple[str, str, str, int, int]] = {
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of each load")
     parser.add_argument("--connections", type=int, default=1000)
@@ -43,13 +46,18 @@ def main() -> int:
     spy = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
     if spy is None:
         print("py-spy is not installed: processes only")
+    rows = [Row("load average before the start", os.getloadavg()[0], "processes")]
     for name in options.forms.split(","):
         with tempfile.TemporaryDirectory(prefix="gongfu-budget-") as folder:
-            _measure(Path(folder), name, options.seconds, options.connections, spy, options.flame)
+            rows += _measure(Path(folder), name, options.seconds, options.connections, spy, options.flame)
+    print("\n" + table(rows))
+    write(rows, RESULT)
     return 0
 
 
-def _measure(root: Path, name: str, seconds: float, connections: int, spy: str | None, flames: Path | None) -> None:
+def _measure(
+    root: Path, name: str, seconds: float, connections: int, spy: str | None, flames: Path | None
+) -> list[Row]:
     form, topic, assets, points, window = FORMS[name]
     data_dir = root / "node"
     data_dir.mkdir()
@@ -71,16 +79,15 @@ def _measure(root: Path, name: str, seconds: float, connections: int, spy: str |
         result = run_load(node, load, assets)
         for one in profilers.values():
             one.wait()
-    total = result.cpu_us_per_point
-    print(
-        f"\n{name}: {connections} connections, {points} points a message, window {window}: "
-        f"{result.points_per_s:,.0f} points/s, {total:.3f} CPU-µs/point, "
-        f"generator {result.outcome.cpu_seconds / max(result.points, 1) * 1e6:.3f}, "
-        f"PUBACK p50 {result.outcome.latency_ms['p50']:.1f} ms, {'exact' if result.exact else 'NOT EXACT'}"
-    )
+    rows = [
+        Row(f"{name}: points end to end into history", result.points_per_s, "points/s", better="higher"),
+        Row(f"{name}: CPU, all processes", result.cpu_us_per_point, "us/point"),
+        Row(f"{name}: PUBACK latency p50", result.outcome.latency_ms["p50"], "ms"),
+        Row(f"{name}: lost or stored twice", 0.0 if result.exact else 1.0, "yes or no", 0.0),
+    ]
     for process, cpu in sorted(result.cpu.items(), key=lambda item: -item[1]):
         each = cpu / max(result.points, 1) * 1e6
-        print(f"  {process:14s} {each:7.3f}")
+        rows.append(Row(f"{name}: {process}", each, "us/point"))
         kind = process.partition("-")[0]
         path = root / f"{kind}.folded"
         if kind not in profilers or not path.exists():
@@ -91,12 +98,13 @@ def _measure(root: Path, name: str, seconds: float, connections: int, spy: str |
             # The threads of the engine are not Python's: what is not sampled is theirs.
             known = min(1.0, sum(stacks.values()) / SAMPLES_PER_S / max(cpu, 1e-9))
         for stage, share in shares(kind, stacks).items():
-            print(f"    {stage:26s} {each * share * known:7.3f}")
+            rows.append(Row(f"{name}: {process}: {stage}", each * share * known, "us/point"))
         if known < 1.0:
-            print(f"    {'threads of the engine':26s} {each * (1.0 - known):7.3f}")
+            rows.append(Row(f"{name}: {process}: threads of the engine", each * (1.0 - known), "us/point"))
         if flames is not None and kind != "history":
             title = f"{process}, {name}, {connections} connections: {each:.2f} CPU-µs a point"
             (flames / f"flame-{kind}.svg").write_text(flame_svg(stacks, title), encoding="utf-8")
+    return rows
 
 
 def _start(root: Path, spy: str | None, pid: int, seconds: float) -> dict[str, "subprocess.Popen[bytes]"]:

@@ -19,10 +19,12 @@ from pathlib import Path
 from benchmarks.ingest.fleet import make_devices
 from benchmarks.ingest.kill_client import POINT, DeviceReport, FleetPlan
 from benchmarks.ingest.processes import usage
+from benchmarks.ingest.report import Row, table, write
 from benchmarks.ingest.stored import query_store
 from demo.api import Api
 from demo.node import NodeError, NodeProcess, Ports, free_port, write_configuration
 
+RESULT = Path(__file__).parent / "last_kill.json"
 TARGETS = ("nats-server", "history", "door", "worker", "web", "supervisor")
 RESTART_S = 120.0
 CATCH_UP_S = 300.0
@@ -267,7 +269,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gongfu-kill-") as folder:
         result = run_kills(Path(folder), plan)
     print(result)
-    print("acknowledged = readable, once" if result.sound else "NOT SOUND")
+    rows = [
+        Row("random kills -9", sum(result.kills.values()), "kills", float(given.kills), "higher"),
+        Row("messages a second", result.acknowledged / result.seconds, "messages/s", better="higher"),
+        Row("acknowledged", result.acknowledged, "messages", better="higher"),
+        Row("sent again", result.resent, "messages"),
+        Row("devices with an acknowledged message that cannot be read", len(result.lost), "devices", 0.0),
+        Row("messages stored twice", sum(result.repeated.values()), "messages", 0.0),
+        Row("messages with a wrong value", sum(result.wrong.values()), "messages", 0.0),
+    ]
+    print(table(rows))
+    write(rows, RESULT)
     return 0 if result.sound else 1
 
 

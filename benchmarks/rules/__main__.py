@@ -1,4 +1,4 @@
-"""CPU time per point of latest values and rules: ``python -m benchmarks.rules [--series N] [--json]``.
+"""CPU time per point of latest values and rules: ``python -m benchmarks.rules [--series N]``.
 
 One process, one thread, process CPU time (the wall says nothing on a shared machine). Each block holds 65,536 points;
 ``wide`` blocks hold each series once, ``deep`` ones 32 samples each of 2,048 series. One point in a thousand is beyond
@@ -6,12 +6,13 @@ its limit.
 """
 
 import argparse
-import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
+from benchmarks.ingest.report import Row, table, write
 from gongfu.kernel.block import Block, Columns
 from gongfu.kernel.points import ValueType
 from gongfu.reason.rules.engine import RuleEngine
@@ -19,6 +20,7 @@ from gongfu.reason.rules.instances import Assignment
 from gongfu.reason.rules.types import Kind, Priority, Rule, parse_condition
 from gongfu.store.twins.latest import Twins
 
+RESULT = Path(__file__).parent / "last.json"
 POINTS = 65_536
 BLOCKS = 24
 START = 1_700_000_000_000_000_000
@@ -58,11 +60,11 @@ def engine_for(kind: Kind, condition: dict[str, object], series: int) -> RuleEng
 
 
 def main() -> int:
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=int, default=100_000)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    results = []
+    rows = [Row("series with a rule each", options.series, "series")]
     for deep in (False, True):
         data = blocks(options.series, deep)
         points = sum(len(block) for block in data[4:])
@@ -80,20 +82,13 @@ def main() -> int:
             for block in data[4:]:
                 transitions += len(take(block) or ())
             spent = (time.process_time() - begin) / points * 1e6
-            shape = "deep" if deep else "wide"
-            results.append(
-                {"blocks": shape, "subject": name, "cpu_us_per_point": round(spent, 4),
-                 "transitions_per_point": round(transitions / points, 4)}
-            )  # fmt: skip
-    if options.json:
-        print(json.dumps({"series": options.series, "results": results}, indent=2))
-    else:
-        print(f"{options.series} series, one rule on all of them")
-        for item in results:
-            print(
-                f"{item['blocks']:5} {item['subject']:22} {item['cpu_us_per_point']:8.4f} CPU-us/point "
-                f"{item['transitions_per_point']:8.4f} transitions/point"
-            )
+            subject = f"{name}, {'deep' if deep else 'wide'} blocks"
+            rows += [
+                Row(f"{subject}: CPU", spent, "us/point"),
+                Row(f"{subject}: transitions", transitions / points, "1/point"),
+            ]
+    print(table(rows))
+    write(rows, RESULT)
     return 0
 
 
