@@ -1,11 +1,9 @@
 """Sessions: sign-in with a password gives a token; the token stands for the user until it ends.
 
-Only the SHA-256 of a token is stored. Tokens have 256 random bits, so a fast hash is enough.
+Only the SHA-256 of a token is stored.
 """
 
-import hashlib
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,9 @@ from gongfu.kernel.errors import conflict, invalid, unauthenticated
 from gongfu.kernel.permissions import NODE_TENANT, Role, Subject
 from gongfu.kernel.times import SECOND, Clock, SystemClock
 from gongfu.registry import audit, passwords, user_records
+from gongfu.registry.prepared import CLI_MARGIN, cli_token_path
 from gongfu.registry.sign_in_limit import SignInLimit
+from gongfu.registry.tokens import hash_token, new_token
 from gongfu.registry.users import check_language
 from gongfu.store.records.engine import reading, writing
 
@@ -56,16 +56,6 @@ class Identity:
     subject: Subject
     token_hash: str
     must_change_password: bool
-
-
-def hash_token(token: str) -> str:
-    """Return the SHA-256 of a token, hex."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def new_token() -> str:
-    """Return a new token of 256 random bits; the prefix lets secret scanners find it."""
-    return "gongfu_" + secrets.token_urlsafe(32)
 
 
 class Sessions:
@@ -175,12 +165,12 @@ def ensure_cli_token(data_dir: str | Path, engine: Engine, clock: Clock | None =
         The path of the file.
     """
     clock = clock or SystemClock()
-    path = Path(data_dir) / "secrets" / "cli-token"
+    path = cli_token_path(data_dir)
     now = clock.now_ns()
     if path.exists():
         token_hash = hash_token(path.read_text(encoding="utf-8").strip())
         with reading(engine) as connection:
-            row = user_records.token_user(connection, token_hash, now + 24 * 3600 * SECOND)
+            row = user_records.token_user(connection, token_hash, now + CLI_MARGIN)
         if row is not None and row.role == Role.ADMIN.value and row.tenant_id == NODE_TENANT:
             return path
     token = new_token()

@@ -13,7 +13,8 @@ from gongfu.bus.connection import BusAddress, open_bus
 from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
 from gongfu.node.web_host import open_web_host
 from gongfu.store.records.engine import open_records
-from gongfu.store.records.migrations import MigrationError, migrate
+from gongfu.store.records.migrations import migrate
+from gongfu.store.records.revisions import MigrationError
 from gongfu.web.http_server import HttpServer
 
 logger = logging.getLogger("gongfu.web")

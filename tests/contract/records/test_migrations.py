@@ -13,7 +13,8 @@ from sqlalchemy import Engine, inspect, text
 
 import gongfu
 from gongfu.store.records.engine import metadata, open_records, writing
-from gongfu.store.records.migrations import MigrationError, current, head, migrate
+from gongfu.store.records.migrations import current, migrate
+from gongfu.store.records.revisions import MigrationError, head
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

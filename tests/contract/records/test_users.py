@@ -6,7 +6,8 @@ from sqlalchemy import text
 
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.permissions import NODE_TENANT, Role
-from gongfu.registry.sessions import SESSION_SECONDS, ensure_cli_token, hash_token
+from gongfu.registry.sessions import SESSION_SECONDS, ensure_cli_token
+from gongfu.registry.tokens import hash_token
 from gongfu.registry.users import NewUser, UserPatch, ensure_first_admin
 from gongfu.store.records.engine import reading
 from tests.contract.records.conftest import Node

@@ -31,3 +31,13 @@ def test_roles_with_large_arrays_return_memory(tmp_path: Path, monkeypatch: pyte
 def test_what_the_operator_sets_for_malloc_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
     assert "MALLOC_ARENA_MAX" not in _environments(tmp_path)["worker"]
+
+
+def test_only_the_worker_has_threads_for_matrices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    roles = _environments(tmp_path)
+    assert {name for name, set_ in roles.items() if set_.get("OPENBLAS_NUM_THREADS") == "1"} == {
+        "history",
+        "door-1",
+        "web",
+    }

@@ -3,43 +3,15 @@
 A noun with tables of its own adds one file to ``versions/``; the revisions form one line, not branches.
 """
 
-import ast
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
 from gongfu.store.records.engine import writing
-
-VERSIONS = Path(__file__).parent / "versions"
+from gongfu.store.records.revisions import MigrationError, head
 
 # Key of the PostgreSQL advisory lock that lets one process migrate at a time ("gongfu" in ASCII).
 _LOCK = 0x676F6E676675
-
-
-class MigrationError(RuntimeError):
-    """The records cannot be brought to the schema of this version."""
-
-
-def head() -> str:
-    """Return the newest revision, read from the files without importing alembic.
-
-    Raises:
-        MigrationError: the revisions do not form one line.
-    """
-    revisions: dict[str, str | None] = {}
-    for path in VERSIONS.glob("[0-9]*.py"):
-        names = {
-            node.targets[0].id: ast.literal_eval(node.value)
-            for node in ast.parse(path.read_text(encoding="utf-8")).body
-            if isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id in ("revision", "down_revision")
-        }
-        revisions[names["revision"]] = names["down_revision"]
-    heads = set(revisions) - set(revisions.values())
-    if len(heads) != 1:
-        raise MigrationError(f"migrations do not form one line, their ends are {sorted(heads)}")
-    return heads.pop()
 
 
 def current(connection: Connection) -> str | None:
@@ -75,7 +47,7 @@ def _upgrade(connection: Connection) -> None:
     from alembic.script import ScriptDirectory
 
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(VERSIONS.parent).replace("%", "%%"))
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     revision = current(connection)
     known = {item.revision for item in ScriptDirectory.from_config(config).walk_revisions()}
     if revision is not None and revision not in known:
