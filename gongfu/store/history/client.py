@@ -26,6 +26,7 @@ from gongfu.store.history.native import NativeColumn, decode_native, encode_nati
 from gongfu.store.history.rolled import read_rolled, rolled_days
 from gongfu.store.history.samples import repeats, samples_of, together
 from gongfu.store.history.sql_tables import SqlTable
+from gongfu.store.history.statement_http import ServerAway, StatementConnections, StatementRefused
 from gongfu.store.history.types import (
     Aggregate,
     Batch,
@@ -90,6 +91,7 @@ class ClickHouseHistory:
         self._request_seconds = request_seconds
         self._cluster = cluster
         self._insertion = Insertion(INSERT_SETTINGS if cluster else None)
+        self._reading = StatementConnections(self._url, user, password, request_seconds)
         self._client: Client | None = None
         self._prepared = False
         self._opening = threading.Lock()
@@ -298,14 +300,22 @@ class ClickHouseHistory:
             client, self._client = self._client, None
         if client is not None:
             client.close()
+        self._reading.close()
         self._readers.shutdown(wait=False)
         self._writers.shutdown(wait=False)
 
     async def _read(self, statement: str) -> bytes:
-        settings = {"max_execution_time": self._query_seconds}
-        return await self._within(
-            self._readers, lambda client: client.raw_query(statement, settings=settings, fmt="Native")
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, statement)
+
+    def _read_now(self, statement: str) -> bytes:
+        settings: dict[str, Any] = {"max_execution_time": self._query_seconds}
+        try:
+            return self._reading.read(statement, settings, "Native")
+        except (StatementRefused, ServerAway) as error:
+            if error.code not in _NO_TABLE:
+                raise _translated(error) from None
+        # Through the driver, which makes the tables of a ClickHouse server.
+        return self.call(lambda client: client.raw_query(statement, settings=settings, fmt="Native"))
 
 
 def sql_settings(row_filters: Mapping[str, str], limits: SqlLimits) -> dict[str, Any]:
