@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, or_, select, tuple_, update
 
 from gongfu.registry.tables import asset, point
 from gongfu.registry.text_search import matches
@@ -21,6 +21,8 @@ _POINT = select(
     point.c.description,
     point.c.created_at,
 ).join(asset, asset.c.id == point.c.asset_id)
+# Made once: each query of the history asks it.
+_BY_IDS = _POINT.where(point.c.tenant_id == bindparam("tenant"), point.c.id.in_(bindparam("keys", expanding=True)))
 
 
 def by_id(connection: Connection, tenant_id: int, key: int) -> Any | None:
@@ -30,7 +32,7 @@ def by_id(connection: Connection, tenant_id: int, key: int) -> Any | None:
 
 def by_ids(connection: Connection, tenant_id: int, keys: Collection[int]) -> Sequence[Any]:
     """Return those of some points that belong to a tenant."""
-    return connection.execute(_POINT.where(point.c.tenant_id == tenant_id, point.c.id.in_(keys))).all()
+    return connection.execute(_BY_IDS, {"tenant": tenant_id, "keys": list(keys)}).all()
 
 
 def by_names(connection: Connection, tenant_id: int, names: Sequence[tuple[str, str]]) -> Sequence[Any]:

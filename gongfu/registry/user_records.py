@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
 
 from gongfu.kernel.permissions import Role
 from gongfu.registry.tables import access_token, tenant, user
@@ -20,6 +20,16 @@ _USER = select(
     user.c.language,
     user.c.created_at,
 ).join(tenant, tenant.c.id == user.c.tenant_id)
+# Made once: each request of the API asks it.
+_TOKEN_USER = (
+    _USER.add_columns(access_token.c.kind, access_token.c.expires_at)
+    .join(access_token, access_token.c.user_id == user.c.id)
+    .where(
+        access_token.c.token_hash == bindparam("asked"),
+        access_token.c.expires_at > bindparam("now"),
+        user.c.enabled.is_(True),
+    )
+)
 
 
 def by_name(connection: Connection, name: str) -> Any | None:
@@ -109,12 +119,7 @@ def add_token(connection: Connection, token_hash: str, user_id: int, kind: str, 
 
 def token_user(connection: Connection, token_hash: str, now: int) -> Any | None:
     """Return the enabled user of a token that has not expired, with ``kind`` and ``expires_at`` of the token."""
-    query = (
-        _USER.add_columns(access_token.c.kind, access_token.c.expires_at)
-        .join(access_token, access_token.c.user_id == user.c.id)
-        .where(access_token.c.token_hash == token_hash, access_token.c.expires_at > now, user.c.enabled.is_(True))
-    )
-    return connection.execute(query).first()
+    return connection.execute(_TOKEN_USER, {"asked": token_hash, "now": now}).first()
 
 
 def extend_token(connection: Connection, token_hash: str, end: int) -> None:
