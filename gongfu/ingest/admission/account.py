@@ -16,6 +16,7 @@ _NO_DELAY: dict[str, float] = {}
 _NO_DELAY_MS: dict[str, int] = {}
 _NO_RATES = (0.0, 0.0, 0.0)
 _NO_WINDOW = (0, 0, 0)
+_NEVER = -math.inf
 
 
 class Group:
@@ -37,7 +38,7 @@ class Account:
         limiter, group: its own quota, and its tenant's.
         counts: there is a limit of points, messages or bytes to be charged.
         users: number of connections.
-        rolls_at: when ``roll`` has something to do.
+        rolls_at: when ``roll`` has something to do; 0 before the first message.
         turn, credit: the moment (as the event loop tells it) and what may still be read directly in it.
         shut: time before which everything of this device waits for its turn.
         over_since: since when it is over quota without a pause, None when it is not.
@@ -72,13 +73,13 @@ class Account:
         "writer",
     )
 
-    def __init__(self, writer: Writer, limiter: Limiter, group: Group, now: float) -> None:
+    def __init__(self, writer: Writer, limiter: Limiter, group: Group) -> None:
         self.writer = writer
         self.limiter = limiter
         self.group = group
         self.counts = limiter.limited or group.limiter.limited
         self.users = 0
-        self.turn = -math.inf
+        self.turn = _NEVER
         self.credit = 0.0
         self.shut = 0.0
         self.over_since: float | None = None
@@ -89,7 +90,7 @@ class Account:
         self.held_bytes = 0
         self.stopped = False
         self._window = _NO_WINDOW
-        self.rolls_at = now + WINDOW_S
+        self.rolls_at = 0.0
         self._rates = _NO_RATES
 
     def take(self, points: int, messages: int, size: int, now: float) -> None:
@@ -104,7 +105,10 @@ class Account:
                 self.group.limiter.take(points, messages, size, now)
 
     def roll(self, now: float) -> None:
-        """Begin a new second of the rates when the last is over."""
+        """Begin a new second of the rates when the last is over; the first begins with the first message."""
+        if not self.rolls_at:
+            self.rolls_at = now + WINDOW_S
+            return
         passed = now - self.rolls_at + WINDOW_S
         if passed >= WINDOW_S:
             points, messages, size = self._window

@@ -137,7 +137,7 @@ class Admission:
             group = self._groups[writer.tenant] = Group(writer.tenant, Limiter(quota, now))
         group.accounts += 1
         override = self._overrides.get((writer.tenant, writer.device), NO_OVERRIDE)
-        return Account(writer, _limiter(override.on(self.defaults.device), now), group, now)
+        return Account(writer, _limiter(override.on(self.defaults.device), now), group)
 
     def _close(self, account: Account) -> None:
         # The group stays: its bucket is the tenant's, and there are few tenants.

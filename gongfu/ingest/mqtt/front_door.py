@@ -151,7 +151,7 @@ class FrontDoor:
         return {
             **({} if peers is None or not peers.active else peers.federation.gauges()),
             "connections": len(self.context.clients),
-            "sockets": len(self.context.connections),
+            "sockets": self.context.sockets,
             "sessions": len(sessions),
             "subscriptions": sum(len(session.subscriptions) for session in sessions),
             "retained": sum(tenant.retained.count for tenant in self.broker.router.tenants),

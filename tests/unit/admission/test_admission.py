@@ -92,6 +92,17 @@ def test_rates_are_those_of_the_last_second() -> None:
     )
 
 
+def test_the_first_rate_does_not_count_the_time_before_the_first_message() -> None:
+    seconds = Seconds()
+    account = Admission(Defaults(), seconds).join(D1)
+    seconds.now += 1000.0
+    for _ in range(11):
+        account.roll(seconds.now)
+        account.take(20, 1, 100, seconds.now)
+        seconds.now += 0.1
+    assert account.rates(seconds.now)[1] == pytest.approx(10.0, rel=0.2)
+
+
 def calm_pacer() -> Pacer:
     pacer = Pacer()
     for _ in range(50):

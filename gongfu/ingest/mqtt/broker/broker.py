@@ -10,6 +10,7 @@ from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.broker.messages import Delivery, Message
 from gongfu.ingest.mqtt.broker.outbox import Desk, Link
 from gongfu.ingest.mqtt.broker.routing import Router
+from gongfu.ingest.mqtt.broker.session_table import SessionTable
 from gongfu.ingest.mqtt.broker.sessions import NEVER_EXPIRES, Arriving, Received, Session
 from gongfu.ingest.mqtt.broker.subscriptions import Subscription
 from gongfu.ingest.mqtt.codec.reasons import Reason
@@ -43,12 +44,11 @@ class Broker:
     ) -> None:
         self.desk = Desk(durability, counters, limits, clock)
         self.limits = limits
-        self.sessions: dict[Key, Session] = {}
+        self.sessions = SessionTable()
         self.wills: dict[Key, WillRecord] = {}
         self.stopping = False  # wills stay in the journal; they are due after the next start, as after a crash
         self.router = Router(self.desk)
         self.interest: Callable[[int, tuple[str, str]], None] | None = None
-        self._per_device: dict[int, int] = {}
         self._due: list[tuple[int, Key]] = []
         self._intake = intake
         self._sweep_at = 0
@@ -93,16 +93,13 @@ class Broker:
 
     def add(self, key: Key, tenant: int, prefix: str, expiry: int, identifier: int = 0) -> Session:
         """Make a session."""
-        identifier = identifier or self.desk.durability.new_identifier()
         session = Session(self.desk, identifier, key, tenant, prefix, expiry)
         self.hold(session)
         return session
 
     def hold(self, session: Session) -> None:
         """Take a session among those of this front door."""
-        key = session.key
-        self.sessions[key] = session
-        self._per_device[key[0]] = self._per_device.get(key[0], 0) + 1
+        self.sessions[session.key] = session
 
     def release(self, session: Session) -> bool:
         """Take a session away from those of this front door; its subscriptions stay. Return whether it was there."""
@@ -110,11 +107,6 @@ class Broker:
         if self.sessions.get(key) is not session:
             return False
         del self.sessions[key]
-        left = self._per_device[key[0]] - 1
-        if left:
-            self._per_device[key[0]] = left
-        else:
-            del self._per_device[key[0]]
         return True
 
     def touch(self, session: Session) -> None:
@@ -125,7 +117,7 @@ class Broker:
 
     def admits(self, key: Key) -> bool:
         """Return whether the device may have this session beside its others."""
-        return key in self.sessions or self._per_device.get(key[0], 0) < self.limits.max_sessions_per_device
+        return key in self.sessions or self.sessions.of_device(key[0]) < self.limits.max_sessions_per_device
 
     def open(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from gongfu.ingest.mqtt.access import device_prefix
 from gongfu.ingest.mqtt.broker.durability import Key, SessionRecord, WillRecord
 from gongfu.ingest.mqtt.broker.outbox import Desk, Link, Outbox
 from gongfu.ingest.mqtt.broker.subscriptions import Subscription
@@ -58,7 +59,6 @@ class Session:
     """One session; ``link`` is its connection or None.
 
     Attributes:
-        identifier: key in the journal.
         expiry: seconds it is kept without a connection; 0 ends it with the connection.
         ends: UTC ns at which it ends while offline, 0 while online.
         will: will of the present connection.
@@ -69,7 +69,9 @@ class Session:
 
     __slots__ = (
         "_desk",
+        "_identifier",
         "_outbox",
+        "_prefix",
         "arriving",
         "client_id",
         "device",
@@ -77,9 +79,7 @@ class Session:
         "epoch",
         "expiry",
         "home",
-        "identifier",
         "link",
-        "prefix",
         "received",
         "subscriptions",
         "tenant",
@@ -88,9 +88,11 @@ class Session:
 
     def __init__(self, desk: Desk, identifier: int, key: Key, tenant: int, prefix: str, expiry: int) -> None:
         self._desk = desk
-        self.identifier = identifier
+        self._identifier = identifier  # 0: none yet
         self.device, self.client_id = key
         self.tenant = tenant
+        self.subscriptions = NO_SUBSCRIPTIONS
+        self._prefix = ""
         self.prefix = prefix
         self.expiry = expiry
         self.ends = 0
@@ -99,7 +101,6 @@ class Session:
         self.arriving: Arriving | None = None
         self.link: Link | None = None
         self.will: WillRecord | None = None
-        self.subscriptions = NO_SUBSCRIPTIONS
         self.received = NO_RECEIVED
         self._outbox: Outbox | None = None
 
@@ -107,6 +108,7 @@ class Session:
         """Remember a subscription."""
         if not self.subscriptions:
             self.subscriptions = {}
+            self._prefix = self.prefix  # every delivery asks for it
         self.subscriptions[subscription.key] = subscription
 
     def receiving(self, packet_id: int, received: Received) -> None:
@@ -114,6 +116,22 @@ class Session:
         if not self.received:
             self.received = {}
         self.received[packet_id] = received
+
+    @property
+    def identifier(self) -> int:
+        """Key in the journal; given when first needed, since most sessions are never in it."""
+        if not self._identifier:
+            self._identifier = self._desk.durability.new_identifier()
+        return self._identifier
+
+    @property
+    def prefix(self) -> str:
+        """What stands for ``v1/devices/me/`` inside the broker; not kept where the client id is the device's name."""
+        return self._prefix or device_prefix(self.client_id)
+
+    @prefix.setter
+    def prefix(self, prefix: str) -> None:
+        self._prefix = "" if prefix == device_prefix(self.client_id) and not self.subscriptions else prefix
 
     @property
     def key(self) -> Key:

@@ -39,15 +39,16 @@ class ClientSocket(asyncio.Protocol):
     Attributes:
         context: of the front door.
         dialogue: what has been agreed with the client.
-        out, dirty: packets to write at the end of this turn, and whether that has been arranged.
+        out: packets to write at the end of this turn, which has then been arranged; None while there is nothing.
         routes: topic bytes to what they mean for this client, filled by the dialogue.
         behind: acknowledgements in ``order`` that wait for one before them, and one more while the socket is not read
             until some are out.
         order: pending acknowledgements in the order of their PUBLISH packets, as ``Unacknowledged``.
         account: what the device may send and has sent, from CONNECT on.
         queued: waits in line (``FairReader``) and is not read.
-        delayed_since, delay_reason: loop time since when it waits, and why.
-        cost: what the last slice has cost (bytes and ``PACKET_BYTES`` a packet).
+        delayed: why it waits and since when (loop time).
+        cost: what the last slice has cost (bytes and ``PACKET_BYTES`` a packet) if it waited in line.
+        slot: its slot of the keep-alive wheel.
     """
 
     dialogue: Dialogue
@@ -72,10 +73,8 @@ class ClientSocket(asyncio.Protocol):
         "congested",
         "context",
         "cost",
-        "delay_reason",
-        "delayed_since",
+        "delayed",
         "dialogue",
-        "dirty",
         "limit",
         "maximum_packet",
         "order",
@@ -98,9 +97,8 @@ class ClientSocket(asyncio.Protocol):
         self._position = 0
         self._part: bytearray | None = None  # an incomplete packet of _need bytes
         self._need = 0
-        self.out: list[bytes] = []
+        self.out: list[bytes] | None = None
         self._out_bytes = 0
-        self.dirty = False
         self._paused = False
         self._stalled = False  # until acknowledgements have gone out
         self.behind = 0
@@ -108,7 +106,7 @@ class ClientSocket(asyncio.Protocol):
         self._connect_timer: asyncio.TimerHandle | None = None
         self.waiting = False  # for the authenticator
         self.active = context.time()
-        self.slot = 0  # of the keep-alive wheel
+        self.slot: set[Connection] | None = None
         self.version = MQTT_3_1_1
         self.limit = MAX_CONNECT
         self.receive_maximum = MAX_PENDING
@@ -122,8 +120,7 @@ class ClientSocket(asyncio.Protocol):
         self.order = NO_ORDER
         self.account: Account | None = None
         self.queued = False
-        self.delayed_since = 0.0
-        self.delay_reason = ""
+        self.delayed: tuple[str, float] = ("", 0.0)
         self.cost = 0
         self._packets = 0  # of the last slice
         self._held = 0  # bytes held back, as the account has them
@@ -134,12 +131,12 @@ class ClientSocket(asyncio.Protocol):
         """A socket is open; the client has ten seconds to send CONNECT."""
         self._transport = cast(asyncio.Transport, transport)
         context = self.context
-        if context.stopping or len(context.connections) >= context.max_connections:
+        if context.stopping or context.sockets >= context.max_connections:
             context.counters.add("connections_refused.limit")
             self._closed = True
             self._transport.abort()
             return
-        context.connections.add(cast("Connection", self))
+        context.others.add(cast("Connection", self))
         context.counters.add("connections_accepted")
         self._transport.set_write_buffer_limits(high=WRITE_HIGH)
         self._connect_timer = context.loop.call_later(CONNECT_SECONDS, self._no_connect)
@@ -161,10 +158,10 @@ class ClientSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._closed = True
-        self.context.connections.discard(cast("Connection", self))
+        self.context.others.discard(cast("Connection", self))
         self.context.unwatch(cast("Connection", self))
         self._end_time_out()
-        self.out.clear()
+        self.out = None
         self._buffer = b""
         self._part = None
         account = self.account
@@ -225,21 +222,21 @@ class ClientSocket(asyncio.Protocol):
         """Send bytes at the end of this turn of the event loop."""
         if self._closed:
             return
-        self.out.append(data)
+        out = self.out
+        if out is None:
+            self.out = [data]
+            self.context.mark(cast("Connection", self))
+        else:
+            out.append(data)
         self._out_bytes += len(data)
         if self._out_bytes > FLUSH_BYTES:
             self.flush()
-        elif not self.dirty:
-            self.dirty = True
-            self.context.mark(cast("Connection", self))
 
     def flush(self) -> None:
         """Write what has been sent so far."""
-        self.dirty = False
-        out = self.out
+        out, self.out = self.out, None
         if out and not self._closed and self._transport is not None:
             self._transport.write(b"".join(out) if len(out) > 1 else out[0])
-        out.clear()
         self._out_bytes = 0
 
     def alias(self, topic: str) -> tuple[str, int]:
@@ -262,6 +259,7 @@ class ClientSocket(asyncio.Protocol):
         self.context.counters.add(f"connections_closed.{why}")
         self.flush()
         self._closed = True
+        self.context.others.add(cast("Connection", self))  # until the socket is gone
         transport = self._transport
         if transport is not None:
             transport.close()

@@ -34,7 +34,7 @@ class Connection(ClientSocket):
 
     def __init__(self, context: DoorContext) -> None:
         super().__init__(context)
-        self.dialogue = Dialogue(context, self)
+        self.dialogue = Dialogue(self)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
@@ -124,7 +124,10 @@ class Connection(ClientSocket):
         buffer, position = self._buffer, self._position
         self._buffer, self._position = b"", 0
         self.read_on()
-        self._work(buffer, position)
+        if position < len(buffer) or self.order:
+            self._work(buffer, position)
+        else:
+            self._nothing_held()
 
     def _work(self, data: bytes, position: int) -> None:
         """Handle bytes at once when they fit into what the device may send now, else keep them until it is its turn."""
@@ -182,7 +185,9 @@ class Connection(ClientSocket):
         """Handle a slice; return whether there is more to handle now, which is then held back."""
         intake, account = self.context.intake, self.account
         points, begin = intake.points_in, position
-        dirty, self.dirty = self.dirty, True
+        # All that is sent meanwhile goes out at the end.
+        if self.out is None:
+            self.out = []
         try:
             position = self._slice(data, position, most, position + size)
         except PacketError as error:
@@ -194,13 +199,12 @@ class Connection(ClientSocket):
             self._fault()
             return False
         finally:
-            self.dirty = dirty
-            if self.out and not self._closed:
-                self.flush()
+            self.flush()
         # The beginning of a packet counts when the whole packet is there.
         used = position - begin if self._part is None else position - begin - len(self._part)
         packets = self._packets
-        self.cost = cost = used + PACKET_BYTES * packets
+        cost = used + PACKET_BYTES * packets
+        self.cost = cost if self.queued else 0
         if account is not None:
             account.credit -= cost
             account.take(intake.points_in - points, packets, used, account.turn)
@@ -351,17 +355,19 @@ class Connection(ClientSocket):
         if order[0].packet is None:
             self.behind += 1
             return
-        out = self.out
         self.behind += 1
+        packets: list[bytes] = []
         while order and (ready := order[0].packet) is not None:
             order.popleft()
-            out.append(ready)
+            packets.append(ready)
             self.behind -= 1
         if not order:
             self.forget_order()
-        if not self.dirty:
-            self.dirty = True
+        if self.out is None:
+            self.out = packets
             self.context.mark(self)
+        else:
+            self.out += packets
         if self._stalled and self.pending < MAX_PENDING // 2 and not self.congested:
             self._stalled = False
             self.behind -= 1

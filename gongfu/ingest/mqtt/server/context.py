@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, cast
 
 from gongfu.ingest.admission.admission import Admission
 from gongfu.ingest.admission.quota import Defaults
@@ -23,12 +23,36 @@ if TYPE_CHECKING:
 HOLD_SECONDS = 0.005
 
 
+class Clients(Collection["Connection"]):
+    """The authenticated connections: those that have a session, found through it rather than kept once more.
+
+    Attributes:
+        count: their number; the dialogue keeps it.
+    """
+
+    __slots__ = ("_sessions", "count")
+
+    def __init__(self, broker: Broker) -> None:
+        self._sessions = broker.sessions
+        self.count = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> "Iterator[Connection]":
+        return (cast("Connection", session.link) for session in self._sessions.values() if session.link is not None)
+
+    def __contains__(self, connection: object) -> bool:
+        return any(one is connection for one in self)
+
+
 class DoorContext:
     """Broker, intake, authenticator, counters and the lists of connections that wait for something.
 
     Attributes:
-        connections: open sockets, also before CONNECT.
         clients: authenticated connections.
+        others: open sockets before their CONNECT is accepted, or about to close; a connection is in one of the two.
+        max_packet: bytes of the largest packet, one number for all connections.
         admission: quotas and accounts of the devices connected here.
         fair: the connections that wait for their turn.
         peers: the other front doors, or None.
@@ -56,8 +80,9 @@ class DoorContext:
         self.loop = loop
         self.admission = Admission(quotas or Defaults(), loop.time)
         self.fair = FairReader(loop, self.admission, intake, counters, lambda: self.clients)
-        self.connections: set[Connection] = set()
-        self.clients: set[Connection] = set()
+        self.clients = Clients(broker)
+        self.others: set[Connection] = set()
+        self.max_packet = limits.max_packet
         self.on_client: Callable[[Connection, bool], None] = _ignore
         self.peers: Neighbours | None = None
         self.stopping = False
@@ -68,6 +93,16 @@ class DoorContext:
         self._dirty: list[Connection] = []
         self._held: list[Connection] = []
         self._wheel: dict[int, set[Connection]] = {}
+
+    @property
+    def sockets(self) -> int:
+        """Number of open sockets."""
+        return len(self.clients) + len(self.others)
+
+    @property
+    def connections(self) -> "list[Connection]":
+        """All open sockets."""
+        return [*self.clients, *self.others]
 
     @property
     def saturated(self) -> bool:
@@ -105,15 +140,15 @@ class DoorContext:
     def watch(self, connection: "Connection") -> None:
         """Close the connection when its client has been silent for its keep alive (§3.1.2.10)."""
         if connection.dialogue.keep_alive and not connection.closed:
-            slot = int(connection.active + connection.dialogue.keep_alive) + 1
+            slot = self._wheel.setdefault(int(connection.active + connection.dialogue.patience) + 1, set())
+            slot.add(connection)
             connection.slot = slot
-            self._wheel.setdefault(slot, set()).add(connection)
 
     def unwatch(self, connection: "Connection") -> None:
         """The connection is gone."""
-        slot = self._wheel.get(connection.slot)
-        if slot is not None:
-            slot.discard(connection)
+        if connection.slot is not None:
+            connection.slot.discard(connection)
+            connection.slot = None
 
     def tick(self) -> None:
         """Look for silent clients; call at least once a second."""
@@ -121,7 +156,7 @@ class DoorContext:
         for slot in [slot for slot in self._wheel if slot <= now]:
             for connection in self._wheel.pop(slot):
                 # A client that is not read is not silent.
-                if connection.active + connection.dialogue.keep_alive <= now and not connection.queued:
+                if connection.active + connection.dialogue.patience <= now and not connection.queued:
                     connection.close(Reason.KEEP_ALIVE_TIMEOUT)
                 else:
                     self.watch(connection)

@@ -29,10 +29,11 @@ from gongfu.ingest.mqtt.codec.packets import (
 from gongfu.ingest.mqtt.codec.reasons import PacketError, PacketType, Reason, violation
 from gongfu.ingest.mqtt.codec.topics import is_topic_filter, split_share
 from gongfu.ingest.mqtt.server.context import DoorContext
-from gongfu.ingest.mqtt.server.joining import join
+from gongfu.ingest.mqtt.server.joining import KEEP_ALIVE_FACTOR, join
 from gongfu.ingest.mqtt.server.publishing import acknowledgement, handle_publish
 from gongfu.ingest.mqtt.server.unacknowledged import Unacknowledged
-from gongfu.ingest.types import Receipt
+from gongfu.ingest.types import Receipt, Writer
+from gongfu.kernel.times import MICROSECOND
 
 if TYPE_CHECKING:
     from gongfu.ingest.mqtt.server.connection import Connection
@@ -46,9 +47,8 @@ class Dialogue:
 
     Attributes:
         session: None until CONNECT has been accepted, and after the end.
-        greeted: a CONNACK has been sent.
         explains: the client wants reason strings (request problem information).
-        keep_alive: seconds without a packet after which the connection is closed; 0 is never.
+        keep_alive: seconds between packets that the client has been told or has told; 0 is none.
     """
 
     __slots__ = (
@@ -56,31 +56,45 @@ class Dialogue:
         "_alias_limit",
         "_aliases",
         "_inbound_aliases",
-        "_joining",
+        "_since",
         "_will",
         "connection",
-        "context",
         "explains",
-        "greeted",
         "keep_alive",
         "session",
-        "since",
     )
 
-    def __init__(self, context: DoorContext, connection: "Connection") -> None:
-        self.context = context
+    def __init__(self, connection: "Connection") -> None:
         self.connection = connection
         self.session: Session | None = None
-        self.greeted = False
         self.explains = True
-        self.keep_alive = 0.0
-        self.since = 0
-        self._access: DeviceAccess | None = None
-        self._joining = False
+        self.keep_alive = 0
+        self._since = 0  # us, which takes less than ns
+        self._access: DeviceAccess | None = None  # of a device that may do more than every device
         self._will = True
         self._alias_limit = 0
         self._aliases: dict[str, int] | None = None
         self._inbound_aliases: dict[int, str] | None = None
+
+    @property
+    def context(self) -> DoorContext:
+        """What all connections share."""
+        return self.connection.context
+
+    @property
+    def greeted(self) -> bool:
+        """True once a CONNACK has been sent."""
+        return self.connection.writer is not None
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a packet after which the connection is closed, if there is a keep alive."""
+        return self.keep_alive * KEEP_ALIVE_FACTOR
+
+    @property
+    def since(self) -> int:
+        """UTC ns at which CONNECT was accepted."""
+        return self._since * MICROSECOND
 
     @property
     def present(self) -> Session:
@@ -91,8 +105,13 @@ class Dialogue:
     @property
     def access(self) -> DeviceAccess:
         """The device; only after CONNECT."""
-        assert self._access is not None
-        return self._access
+        return self._access if self._access is not None else DeviceAccess(self.writer)
+
+    @property
+    def writer(self) -> Writer:
+        """The device, as the columniser knows it; only after CONNECT."""
+        assert self.connection.writer is not None
+        return self.connection.writer
 
     @property
     def inbound_aliases(self) -> dict[int, str]:
@@ -129,27 +148,28 @@ class Dialogue:
 
     def joined(self, access: DeviceAccess, session: Session, alias_limit: int) -> None:
         """CONNECT has been accepted."""
-        self._access = access
+        if access.publish_filters or access.subscribe_filters:
+            self._access = access
         self.session = session
         self._alias_limit = alias_limit
-        self._joining = False
-        self.greeted = True
-        self.since = self.context.now_ns()
-        connection = self.connection
+        connection, context = self.connection, self.context
+        # The ticket of its CONNECT where there are several front doors: one number for both.
+        self._since = session.epoch or int(context.now_ns() / MICROSECOND)
         connection.aliases = alias_limit > 0
         connection.writer = access.writer
-        connection.trie = self.context.broker.router.tenant(session.tenant).trie
-        connection.limit = self.context.limits.max_packet
+        connection.trie = context.broker.router.tenant(session.tenant).trie
+        connection.limit = context.max_packet
         connection.connected()
-        self.context.clients.add(connection)
-        self.context.on_client(connection, True)
+        context.others.discard(connection)
+        context.clients.count += 1
+        context.on_client(connection, True)
 
     def lost(self) -> None:
         """The connection is gone, whoever closed it."""
         session, self.session = self.session, None
         if session is None:
             return
-        self.context.clients.discard(self.connection)
+        self.context.clients.count -= 1
         self.context.broker.detach(session, self.connection, self._will)
         self.context.on_client(self.connection, False)
 
@@ -169,9 +189,8 @@ class Dialogue:
             PacketError: it breaks the protocol; the connection has to be closed.
         """
         if self.session is None:
-            if not isinstance(packet, Connect) or self._joining:
+            if not isinstance(packet, Connect) or self.connection.waiting:
                 raise violation("the first packet is not CONNECT")
-            self._joining = True
             self.connection.version = packet.version
             self.connection.waiting = True
             task = self.context.loop.create_task(join(self, packet))

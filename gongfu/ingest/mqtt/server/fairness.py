@@ -102,8 +102,7 @@ class FairReader:
         reason = account.over_quota(now) or FAIR_SHARE
         self._counters.add(f"connections_delayed.{reason}")
         connection.queued = True
-        connection.delayed_since = now
-        connection.delay_reason = reason
+        connection.delayed = reason, now
         account.waiting += 1
         account.shut = now + SHUT_S
         self._queue.add(account.writer.tenant, account.writer.device, connection)
@@ -226,7 +225,7 @@ class FairReader:
     def _park(self, connection: "Connection", account: Account, reason: str, now: float, *, firm: bool) -> None:
         """Let a connection wait until a quota has something again; unless ``firm``, at most for the longest delay."""
         self._account_delay(connection, account, now)
-        connection.delay_reason = reason
+        connection.delayed = reason, now
         limiter = account.limiter if account.limiter.shut > now else account.group.limiter
         parked = self._parked.get(limiter)
         if parked is None:
@@ -270,9 +269,9 @@ class FairReader:
     # --- figures and pacing --------------------------------------------------------------------------------------
 
     def _account_delay(self, connection: "Connection", account: Account, now: float) -> None:
-        account.waited(connection.delay_reason, now - connection.delayed_since)
-        connection.delayed_since = now
-        connection.delay_reason = account.over_quota(now) or FAIR_SHARE
+        reason, since = connection.delayed
+        account.waited(reason, now - since)
+        connection.delayed = account.over_quota(now) or FAIR_SHARE, now
         self._delayed.add(account)
 
     def _note(self) -> None:

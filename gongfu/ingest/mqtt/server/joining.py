@@ -108,7 +108,7 @@ def _open(
     keep_alive = packet.keep_alive
     if packet.version == MQTT_5:
         keep_alive = min(keep_alive, limits.max_keep_alive)
-    dialogue.keep_alive = keep_alive * KEEP_ALIVE_FACTOR
+    dialogue.keep_alive = keep_alive
     properties = packet.properties
     dialogue.explains = bool(properties.get("request_problem_information", 1))
     connection.send_maximum = min(properties.get("receive_maximum", 65_535), limits.send_maximum)
@@ -124,7 +124,7 @@ def _open(
     if packet.version == MQTT_5:
         answer = {
             "receive_maximum": connection.receive_maximum,
-            "maximum_packet_size": limits.max_packet,
+            "maximum_packet_size": context.max_packet,
             "topic_alias_maximum": limits.topic_alias_maximum,
         }
         if expiry != requested:

@@ -112,11 +112,11 @@ class MqttServer:
             self._timer.cancel()
         for server in self._servers:
             server.close()
-        connections = self.context.connections
-        await self._until(lambda: not any(connection.pending for connection in connections), patience)
-        for connection in list(connections):
+        context = self.context
+        await self._until(lambda: not any(connection.pending for connection in context.connections), patience)
+        for connection in context.connections:
             connection.close(Reason.SERVER_SHUTTING_DOWN)
-        await self._until(lambda: not connections, patience)
+        await self._until(lambda: not context.sockets, patience)
         for task in list(self.context.tasks):
             task.cancel()
 

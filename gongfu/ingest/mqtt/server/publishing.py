@@ -99,9 +99,7 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
         # Subscribers get telemetry too, but nothing that has been rejected and nothing before it is durable.
         done = partial(_taken, publish, finish)
     when = received if known is None else known.time
-    submit = partial(
-        context.intake.submit, dialogue.access.writer, route.form, packet.payload, when, done, route.context
-    )
+    submit = partial(context.intake.submit, dialogue.writer, route.form, packet.payload, when, done, route.context)
     if packet.qos == 2 and session.durable:
         # First the packet id and its time, then the points: after a crash the repetition gets the same time, so its
         # points are the same points.

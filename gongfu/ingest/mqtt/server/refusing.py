@@ -103,5 +103,5 @@ def _refuse(dialogue: "Dialogue", packet: Publish, received: int, reason: str) -
         if entry is not None:
             dialogue.connection.settle(entry, acknowledgement(dialogue, kind, entry.identifier, receipt))
 
-    refuse = partial(context.intake.refuse, dialogue.access.writer, route.form, packet.payload, received)
+    refuse = partial(context.intake.refuse, dialogue.writer, route.form, packet.payload, received)
     refuse(done, route.context, reason)

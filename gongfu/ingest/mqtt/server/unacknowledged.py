@@ -40,7 +40,9 @@ class Unacknowledged(msgspec.Struct, eq=False):
         order.popleft()
         if not order:
             connection.forget_order()
-        connection.out.append(b"@\x02" + self.identifier)
-        if not connection.dirty:
-            connection.dirty = True
+        out = connection.out
+        if out is None:
+            connection.out = [b"@\x02" + self.identifier]
             connection.context.mark(connection)
+        else:
+            out.append(b"@\x02" + self.identifier)
