@@ -3,7 +3,10 @@
 import asyncio
 import json
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DOCUMENT = "document"
+# What a changed byte leads to, much of it before its CRC-32 is known.
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 class CheckpointError(ValueError):
@@ -50,7 +66,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
         document = json.loads(arrays.pop(_DOCUMENT).tobytes())
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
     if not isinstance(document, dict):
         raise CheckpointError(f"checkpoint {path} has no document")
