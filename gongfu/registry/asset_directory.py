@@ -1,12 +1,12 @@
 """Tenant and parent of every asset in arrays by asset id: 8 bytes an asset, for what concerns whole subtrees."""
 
 from collections.abc import Iterable
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, func, select
 
+from gongfu.registry.integer_rows import integer_rows
 from gongfu.registry.tables import asset
 from gongfu.store.records.engine import reading
 
@@ -65,13 +65,12 @@ class AssetDirectory:
             columns = select(asset.c.id, asset.c.tenant_id, func.coalesce(asset.c.parent_id, 0))
             query = columns.where(asset.c.id >= len(tenant)).order_by(asset.c.id).limit(_PAGE)
             with reading(self._engine) as connection:
-                rows = connection.execute(query).all()
-            if rows:
-                table = np.fromiter(chain.from_iterable(rows), np.int64, 3 * len(rows)).reshape(-1, 3)
+                table = integer_rows(connection, query, 3)
+            if len(table):
                 more = int(table[-1, 0]) + 1 - len(tenant)
                 tenant, parent = (np.concatenate([one, np.zeros(more, dtype=np.int32)]) for one in (tenant, parent))
                 tenant[table[:, 0]], parent[table[:, 0]] = table[:, 1], table[:, 2]
-            if len(rows) < _PAGE:
+            if len(table) < _PAGE:
                 break
         # Replaced, not changed: another thread may be looking at the old ones.
         self.tenant, self.parent = tenant, parent
