@@ -55,6 +55,9 @@ _NO_SPACE = frozenset({243})
 _NO_TABLE = frozenset({60, 81})
 # TOO_MANY_SIMULTANEOUS_QUERIES, NETWORK_ERROR, SOCKET_TIMEOUT, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS, ABORTED
 _TEMPORARY = frozenset({202, 209, 210, 236, 241, 252})
+# For the points of one series: most of the time of such a read goes into planning it, and the engine's older analyzer
+# takes a tenth less of it for a statement without joins and subqueries.
+_QUICK = {"enable_analyzer": 0}
 READ_THREADS = 6
 WRITE_THREADS = 2
 _DAY = 86_400 * SECOND
@@ -228,7 +231,8 @@ class ClickHouseHistory:
             statement = statements.points(
                 value_type, series, time_from, time_to, order=order, limit=limit, good_only=good_only, final=final
             )
-            found = decode_native(await self._read(statement))
+            quick = not final and len(series) == 1 and not self._cluster
+            found = decode_native(await self._read(statement, _QUICK if quick else {}))
             if final or not repeats(found):
                 return samples_of(value_type, found, limit, value_type)
         raise AssertionError("unreachable")
@@ -304,18 +308,18 @@ class ClickHouseHistory:
         self._readers.shutdown(wait=False)
         self._writers.shutdown(wait=False)
 
-    async def _read(self, statement: str) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, statement)
+    async def _read(self, statement: str, further: Mapping[str, Any] | None = None) -> bytes:
+        settings = {"max_execution_time": self._query_seconds, **(further or {})}
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, statement, settings)
 
-    def _read_now(self, statement: str) -> bytes:
-        settings: dict[str, Any] = {"max_execution_time": self._query_seconds}
+    def _read_now(self, statement: str, settings: Mapping[str, Any]) -> bytes:
         try:
             return self._reading.read(statement, settings, "Native")
         except (StatementRefused, ServerAway) as error:
             if error.code not in _NO_TABLE:
                 raise _translated(error) from None
         # Through the driver, which makes the tables of a ClickHouse server.
-        return self.call(lambda client: client.raw_query(statement, settings=settings, fmt="Native"))
+        return self.call(lambda client: client.raw_query(statement, settings=dict(settings), fmt="Native"))
 
 
 def sql_settings(row_filters: Mapping[str, str], limits: SqlLimits) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from gongfu.kernel.points import EXACT_INTEGER_LIMIT, ValueType
 from gongfu.kernel.quality import severity
 from gongfu.kernel.times import MICROSECOND, MILLISECOND, SECOND
 
-_SEVERITIES = [severity(quality) for quality in range(256)]
+_SEVERITIES = np.array([severity(quality) for quality in range(256)], object)
 
 
 class PointName(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -243,4 +243,4 @@ def rfc3339_texts(times: NDArray[np.int64]) -> list[str]:
 
 def json_qualities(qualities: NDArray[np.uint8]) -> list[str]:
     """Return severity names."""
-    return [_SEVERITIES[quality] for quality in qualities.tolist()]
+    return _SEVERITIES[qualities].tolist()

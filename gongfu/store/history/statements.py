@@ -51,7 +51,8 @@ def _where(
         terms.append(f"quality < {GOOD_BELOW}")
     if finite and value_type is ValueType.DOUBLE:
         terms.append("isFinite(value)")
-    return f"{DATABASE}.{TABLES[value_type]}{' FINAL' if final else ''} WHERE " + " AND ".join(terms)
+    # Without FINAL all terms can be looked at before other columns are read; said here, it need not be found out.
+    return f"{DATABASE}.{TABLES[value_type]} {'FINAL WHERE' if final else 'PREWHERE'} " + " AND ".join(terms)
 
 
 def _tail(series: Sequence[int], order: Order, limit: int) -> str:

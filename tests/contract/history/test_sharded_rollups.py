@@ -1,7 +1,8 @@
 """A history of several nodes: each rolls up its own series, and aggregates read these roll-ups."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,9 +26,9 @@ STEP = 7 * 3600 * SECOND
 class Watched(ClickHouseHistory):
     """Remembers the statements of its reads."""
 
-    async def _read(self, statement: str) -> bytes:
+    async def _read(self, statement: str, further: Mapping[str, Any] | None = None) -> bytes:
         self.statements = [*getattr(self, "statements", []), statement]
-        return await super()._read(statement)
+        return await super()._read(statement, further)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Points of fresh parts, in which a replaced version lies beside the newest: reads without FINAL fall back to it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,9 +19,9 @@ class Watched(ClickHouseHistory):
 
     statements: list[str]
 
-    async def _read(self, statement: str) -> bytes:
+    async def _read(self, statement: str, further: Mapping[str, Any] | None = None) -> bytes:
         self.statements.append(statement)
-        return await super()._read(statement)
+        return await super()._read(statement, further)
 
 
 @pytest.fixture
