@@ -4,17 +4,13 @@ Every key is optional. A key that does not exist, a value of the wrong type or o
 the line and the key; see docs/configuration.md for all keys.
 """
 
-import difflib
 import os
 import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-import msgspec
 
 from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE, ROLES, ClusterSettings, Facts, trouble
 from gongfu.node.quantities import parse_bytes, parse_seconds
@@ -26,6 +22,16 @@ from gongfu.node.runtime import (
     WebSettings,
     WorkerSettings,
 )
+from gongfu.node.settings_file import (
+    ConfigurationError,
+    Values,
+    Where,
+    check_files,
+    known_keys,
+    read_document,
+    read_section,
+    suggest,
+)
 from gongfu.node.toml_lines import line_of
 
 CONFIG_VARIABLE = "GONGFU_CONFIG"
@@ -34,10 +40,6 @@ DATA_DIR_VARIABLE = "GONGFU_DATA_DIR"
 _NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
-
-
-class ConfigurationError(Exception):
-    """A setting that cannot be used; the text names the file, the line and the key, and what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def load_configuration(
     """
     env = os.environ if environ is None else environ
     file = _find(path, env)
-    document, text = _read(file) if file else ({}, "")
+    document, text = read_document(file) if file else ({}, "")
 
     def where(section: str, key: str) -> str:
         name = " ".join(part for part in (f"[{section}]" if section else "", key) if part)
@@ -131,7 +133,7 @@ def load_configuration(
         line = line_of(text, section, key)
         return f"{file}:{line}: {name}" if line else f"{file}: {name}"
 
-    values = _known_keys(document, where)
+    values = known_keys(document, where)
     for name, value in (overrides or {}).items():
         section, _, key = name.partition(".")
         values.setdefault(section, {})[key] = value
@@ -163,54 +165,6 @@ def is_loopback(host: str) -> bool:
     return _LOOPBACK.fullmatch(host) is not None
 
 
-# What each section may hold: the default object gives key names and types.
-_SECTIONS: dict[str, dict[str, type]] = {
-    "node": {"name": str, "data_dir": str},
-    "mqtt": {f.name: type(f.default) for f in msgspec.structs.fields(MqttSettings)},
-    "web": {f.name: type(f.default) for f in msgspec.structs.fields(WebSettings)},
-    "telemetry": {f.name: type(f.default) for f in msgspec.structs.fields(TelemetrySettings)},
-    "quotas": {f.name: type(f.default) for f in msgspec.structs.fields(QuotaSettings)},
-    "nats": {"servers": list, "token": str},
-    "history": {
-        "url": str,
-        "urls": list,
-        "user": str,
-        "password": str,
-        "cluster": str,
-        "retention": str,
-        "rollup_retention": str,
-    },
-    "records": {"url": str},
-    "block_log": {"max_age": str, "max_bytes": str, "replicas": int},
-    "worker": {f.name: type(f.default) for f in msgspec.structs.fields(WorkerSettings)},
-    "cluster": {"instance": str, "roles": list, "secrets_dir": str},
-}
-_RANGES: dict[str, tuple[float, float]] = {
-    "mqtt.processes": (1, 64),
-    "mqtt.max_payload_bytes": (1, 268_435_455),
-    "mqtt.max_connections": (1, 1_000_000),
-    "web.port": (1, 65_535),
-    "worker.processes": (1, 64),
-    "block_log.replicas": (1, 5),
-    "telemetry.partitions": (1, 1024),
-    "telemetry.max_future_seconds": (0, 10 * 365 * 86_400),
-    "telemetry.max_points_per_payload": (1, 10_000_000),
-    "telemetry.max_assets_per_device": (1, 100_000_000),
-    "telemetry.max_points_per_device": (1, 100_000_000),
-    "telemetry.online_seconds": (1, 30 * 86_400),
-    **{
-        f"quotas.{whose}_{what}_per_second": (0, 1e12)
-        for whose in ("device", "tenant")
-        for what in ("points", "messages", "bytes")
-    },
-    "quotas.burst_seconds": (0.1, 3600),
-    "quotas.max_delay_seconds": (0, 3600),
-}
-_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list of texts"}
-Where = Callable[[str, str], str]
-Values = dict[str, dict[str, Any]]
-
-
 def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:
     if path is not None:
         return path
@@ -218,83 +172,6 @@ def _find(path: Path | None, env: Mapping[str, str]) -> Path | None:
         return Path(named)
     here = Path("gongfu.toml")
     return here if here.is_file() else None
-
-
-def _read(file: Path) -> tuple[dict[str, Any], str]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file}: not UTF-8 text: {error.reason} at byte {error.start}") from None
-    try:
-        return tomllib.loads(text), text
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file}: not TOML: {error}") from None
-
-
-def _suggest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
-
-
-def _known_keys(document: dict[str, Any], where: Where) -> Values:
-    values: Values = {}
-    for section, content in document.items():
-        keys = _SECTIONS.get(section)
-        if not isinstance(content, dict):
-            raise ConfigurationError(
-                f"{where('', section)}: a key must stand in a section" + _suggest(section, _SECTIONS)
-            )
-        if keys is None:
-            raise ConfigurationError(f"{where(section, '')}: unknown section" + _suggest(section, _SECTIONS))
-        for key, value in content.items():  # pyright: ignore[reportUnknownVariableType]
-            if key not in keys:
-                elsewhere = [s for s, known in _SECTIONS.items() if key in known]
-                hint = f"; it belongs to [{elsewhere[0]}]" if elsewhere else _suggest(str(key), keys)
-                raise ConfigurationError(f"{where(section, str(key))}: unknown key{hint}")
-            values.setdefault(section, {})[str(key)] = value
-    return values
-
-
-def _typed(value: Any, kind: type, place: str) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is list:
-        items = [value] if isinstance(value, str) else value
-        if isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items):  # pyright: ignore[reportUnknownVariableType]
-            return list(items)  # pyright: ignore[reportUnknownArgumentType]
-    elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-        return value
-    raise ConfigurationError(f"{place}: must be {_WORDS[kind]}, not {value!r}")
-
-
-def _section(values: Values, name: str, where: Where) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for key, value in values.get(name, {}).items():
-        place = where(name, key)
-        if name == "block_log" and key != "replicas":
-            given[key] = value
-            continue
-        typed = _typed(value, _SECTIONS[name][key], place)
-        limits = _RANGES.get(f"{name}.{key}") or ((0, 65_535) if key.endswith("port") else None)
-        if limits and not limits[0] <= typed <= limits[1]:
-            raise ConfigurationError(f"{place}: must be {limits[0]:g} to {limits[1]:g}, not {typed:g}")
-        given[key] = typed
-    return given
-
-
-def _files(given: dict[str, Any], section: str, base: Path, where: Where) -> None:
-    """Make paths absolute (relative ones are relative to the file) and see that they can be read."""
-    for key in ("tls_certificate", "tls_key", "tls_client_ca"):
-        if text := given.get(key):
-            path = (base / Path(text).expanduser()).absolute()
-            if not os.access(path, os.R_OK) or not path.is_file():
-                raise ConfigurationError(f"{where(section, key)}: {path} is not a file that can be read")
-            given[key] = str(path)
-    if bool(given.get("tls_certificate")) != bool(given.get("tls_key")):
-        missing = "tls_key" if given.get("tls_certificate") else "tls_certificate"
-        raise ConfigurationError(f"{where(section, missing)}: tls_certificate and tls_key go together")
 
 
 def _url(text: str, schemes: tuple[str, ...], place: str, *, needs_host: bool = True) -> str:
@@ -361,7 +238,7 @@ def _cluster(given: dict[str, Any], base: Path, where: Where) -> ClusterSettings
         raise ConfigurationError(f"{where('cluster', 'instance')}: must be 1 to 64 letters, digits, - or _")
     place = where("cluster", "roles")
     if unknown := [role for role in roles if role not in ROLES]:
-        raise ConfigurationError(f"{place}: unknown role {unknown[0]!r}" + _suggest(unknown[0], list(ROLES)))
+        raise ConfigurationError(f"{place}: unknown role {unknown[0]!r}" + suggest(unknown[0], list(ROLES)))
     if not roles or len(set(roles)) != len(roles):
         raise ConfigurationError(f"{place}: must name one or more of {', '.join(ROLES)}, each once")
     directory = given.get("secrets_dir")
@@ -384,14 +261,14 @@ def _check_cluster(found: Configuration, where: Where, env: Mapping[str, str]) -
 
 
 def _build(values: Values, where: Where, base: Path, file: Path | None, env: Mapping[str, str]) -> Configuration:
-    node = _section(values, "node", where)
+    node = read_section(values, "node", where)
     name = node.get("name", "gongfu")
     if not _NODE_NAME.fullmatch(name):
         raise ConfigurationError(f"{where('node', 'name')}: must be 1 to 64 letters, digits, - or _, not {name!r}")
-    mqtt = _section(values, "mqtt", where)
-    web = _section(values, "web", where)
-    _files(mqtt, "mqtt", base, where)
-    _files(web, "web", base, where)
+    mqtt = read_section(values, "mqtt", where)
+    web = read_section(values, "web", where)
+    check_files(mqtt, "mqtt", base, where)
+    check_files(web, "web", base, where)
     if mqtt.get("tls_port") and not mqtt.get("tls_certificate"):
         raise ConfigurationError(f"{where('mqtt', 'tls_port')}: needs tls_certificate and tls_key")
     for section, given in (("mqtt", mqtt), ("web", web)):
@@ -399,10 +276,10 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
             raise ConfigurationError(f"{where(section, 'host')}: must not be empty; all addresses are 0.0.0.0")
     mqtt_settings, web_settings = MqttSettings(**mqtt), WebSettings(**web)
     _distinct_ports(mqtt_settings, web_settings, where)
-    nats = _section(values, "nats", where)
+    nats = read_section(values, "nats", where)
     servers = tuple(_url(s, ("nats", "tls"), where("nats", "servers")) for s in nats.get("servers", []))
-    history = _history(_section(values, "history", where), where)
-    records_url = _section(values, "records", where).get("url", "")
+    history = _history(read_section(values, "history", where), where)
+    records_url = read_section(values, "records", where).get("url", "")
     if records_url:
         # A host in the query is a Unix socket.
         socket_url = "?host=" in records_url or "&host=" in records_url
@@ -415,14 +292,14 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         data_dir=(base / Path(data_dir).expanduser()).absolute() if data_dir else default_data_dir(env),
         mqtt=mqtt_settings,
         web=web_settings,
-        telemetry=TelemetrySettings(**_section(values, "telemetry", where)),
-        quotas=_quotas(_section(values, "quotas", where), where),
+        telemetry=TelemetrySettings(**read_section(values, "telemetry", where)),
+        quotas=_quotas(read_section(values, "quotas", where), where),
         nats=NatsSettings(servers, nats.get("token", "")),
         history=history,
         records_url=records_url,
-        block_log=_block_log(_section(values, "block_log", where), where),
-        worker=WorkerSettings(**_section(values, "worker", where)),
-        cluster=_cluster(_section(values, "cluster", where), base, where),
+        block_log=_block_log(read_section(values, "block_log", where), where),
+        worker=WorkerSettings(**read_section(values, "worker", where)),
+        cluster=_cluster(read_section(values, "cluster", where), base, where),
         source=file.absolute() if file else None,
     )
     _check_cluster(found, where, env)

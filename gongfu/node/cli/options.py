@@ -35,7 +35,8 @@ def local_configuration(config: Path | None, data_dir: Path | None, overrides: d
     Raises:
         Failure: the configuration is wrong.
     """
-    from gongfu.node.configuration import ConfigurationError, load_configuration
+    from gongfu.node.configuration import load_configuration
+    from gongfu.node.settings_file import ConfigurationError
 
     values = dict(overrides or {})
     if data_dir is not None:

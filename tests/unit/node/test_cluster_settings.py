@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE
-from gongfu.node.configuration import Configuration, ConfigurationError, load_configuration
+from gongfu.node.configuration import Configuration, load_configuration
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.plan import make_plan, port_needs, role_specs
+from gongfu.node.settings_file import ConfigurationError
 
 ENGINES = """
 [nats]

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from gongfu.node.configuration import ConfigurationError, exposures, load_configuration
+from gongfu.node.configuration import exposures, load_configuration
+from gongfu.node.settings_file import ConfigurationError
 
 
 def write(tmp_path: Path, text: str) -> Path:
