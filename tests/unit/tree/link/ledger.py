@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gongfu.tree.link.effects import NewEpoch
 from simulator.network import Way
+from simulator.node import Rollback
 from simulator.run import Faults, Trouble, settle
 from simulator.simulation import MILLISECOND, SECOND
 from simulator.store import Transaction
@@ -29,6 +30,10 @@ class Ledger:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._number = 0
+        # Share of the messages at which the transaction fails.
+        self.rollbacks = 0.0
+        # (from, to, message) that were taken, also by a database that is no longer.
+        self.ever: set[tuple[str, str, bytes]] = set()
 
     def say(self, node: str, peer: str, kind: str, size: int = 0) -> None:
         """Say something new: a ``fact`` is said again when the other end was restored, an ``event`` is not."""
@@ -42,7 +47,10 @@ class Ledger:
         self._tree.nodes[node].submit(job)
 
     def received(self, transaction: Transaction, node: str, peer: str, body: bytes) -> None:
+        if self.rollbacks and self._tree.simulation.rng.random() < self.rollbacks:
+            raise Rollback
         transaction.append(("got", peer), (body, self._tree.simulation.now))
+        self.ever.add((peer, node, body))
 
     def resend(self, transaction: Transaction, node: str, peer: str) -> list[bytes]:
         said = self._tree.nodes[node].store.logs.get(("said", peer), [])
@@ -51,7 +59,11 @@ class Ledger:
 
 @dataclass(slots=True)
 class Outcome:
-    """After a run: the tree, what was in each outbox when the trouble ended, and when each node was last restored."""
+    """After a run: the tree, what was in each outbox when the trouble ended, and when each node was last restored.
+
+    What the other end had taken before it was restored is left out: the acknowledgement may be on its way still, and
+    is as good as one that came before.
+    """
 
     tree: Tree
     waiting: dict[tuple[str, str], list[bytes]]
@@ -88,6 +100,7 @@ def run(
 
     tree = Tree(fan_outs, application, seed=seed, way=way, commit_time=2 * MILLISECOND)
     ledger, simulation, rng = ledgers[0], tree.simulation, tree.simulation.rng
+    ledger.rollbacks = 0.005
     links = [(name, peer) for name, node in tree.nodes.items() for peer in node.store.links]
     for node in tree.nodes.values():
         node.watch = True
@@ -104,7 +117,12 @@ def run(
     simulation.after(0, talk, seconds * SECOND)
     simulation.run(seconds * SECOND)
     faults.end(CLEAN)
-    waiting = {(n, p): list(tree.nodes[n].store.links[p].outbox.values()) for n, p in links}
+    ledger.rollbacks = 0.0
+    waiting: dict[tuple[str, str], list[bytes]] = {}
+    for n, p in links:
+        has = {body for body, _ in tree.nodes[p].store.logs.get(("got", n), [])}
+        outbox = tree.nodes[n].store.links[p].outbox.values()
+        waiting[n, p] = [body for body in outbox if body in has or (n, p, body) not in ledger.ever]
     # They go on talking while they find out what happened.
     talk(simulation.now + 5 * SECOND)
     simulation.run(simulation.now + 5 * SECOND)
