@@ -30,7 +30,7 @@ class CarefulWay:
     """Writes payloads by themselves; use from one event loop.
 
     Attributes:
-        parked: jobs of devices that wait for the registry; the first of each queue is the one that asked.
+        parked: devices of which a job asks the registry, and the jobs behind it, None when there are none.
         parked_bytes: size of their payloads.
         tasks: questions to the registry that are under way.
         closing: all that comes is shed.
@@ -70,14 +70,13 @@ class CarefulWay:
         self._stamp = stamp
         self._took = took
         self._max_bytes = max_payload_bytes
-        self.parked: dict[int, deque[Job]] = {}
+        self.parked: dict[int, deque[Job] | None] = {}
         self.parked_bytes = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self.closing = False
 
     def take(self, job: Job) -> None:
         """Write a payload, or park it behind those of its device that wait."""
-        parked = self.parked.get(job.writer.device)
         size = len(job.payload)
         if self.closing:
             self.shed_rest(job, Shed.STOPPING)
@@ -86,8 +85,8 @@ class CarefulWay:
             self.finish_writing(job)
         elif self._accumulator.overfull or self.parked_bytes > 2 * PENDING_BYTES:
             self.shed_rest(job, Shed.SATURATED)
-        elif parked is not None:
-            parked.append(job)
+        elif job.writer.device in self.parked:
+            self._behind(job.writer.device).append(job)
             self.parked_bytes += size
         else:
             self._advance(job)
@@ -151,12 +150,18 @@ class CarefulWay:
             self.shed_rest(job, Shed.REGISTRY_UNAVAILABLE)
             return
         job.attempts += 1
-        if job.writer.device not in self.parked:
-            self.parked[job.writer.device] = deque()
+        self.parked.setdefault(job.writer.device, None)
         self.parked_bytes += len(job.payload)
         task = asyncio.create_task(self._ask_registry(job))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def _behind(self, device: int) -> deque[Job]:
+        """Return the jobs that wait behind the one that asks; a wave of new devices has none, and a deque is large."""
+        queue = self.parked[device]
+        if queue is None:
+            queue = self.parked[device] = deque()
+        return queue
 
     async def _ask_registry(self, job: Job) -> None:
         """Bring all names of the rest of the payload into memory, then go on with it and with those behind it."""
@@ -168,10 +173,18 @@ class CarefulWay:
                 names = wanted.setdefault(element.child, {})
                 for name, value_type in missing.items():
                     names.setdefault(name, value_type)
-        resolved = await asyncio.gather(
-            *(self._catalogue.resolve(job.writer, child, names) for child, names in wanted.items()),
-            return_exceptions=True,
-        )
+        resolve = self._catalogue.resolve
+        resolved: list[BaseException | None] = []
+        if len(wanted) == 1:
+            # Without a further task: thousands of new devices may ask at once.
+            ((child, names),) = wanted.items()
+            try:
+                await resolve(job.writer, child, names)
+            except Exception as error:
+                resolved.append(error)
+        else:
+            questions = [resolve(job.writer, child, names) for child, names in wanted.items()]
+            resolved = await asyncio.gather(*questions, return_exceptions=True)
         queue = self.parked.pop(job.writer.device)
         self.parked_bytes -= len(job.payload)
         if any(isinstance(outcome, RegistryUnavailableError) for outcome in resolved):
@@ -183,7 +196,7 @@ class CarefulWay:
             self.parked_bytes -= len(following.payload)
             self._advance(following)
         if queue:
-            self.parked[job.writer.device].extend(queue)
+            self._behind(job.writer.device).extend(queue)
 
     def shed_rest(self, job: Job, reason: Shed) -> None:
         """Shed what is not yet written of a payload."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gongfu.ingest.mqtt.access import inner_topic, may_publish, telemetry_form
+from gongfu.ingest.mqtt.access import GATEWAY_TOPIC, TELEMETRY_TOPIC, inner_topic, may_publish, telemetry_form
 from gongfu.ingest.mqtt.broker.messages import message_of
 from gongfu.ingest.mqtt.broker.sessions import Received, Session
 from gongfu.ingest.mqtt.codec.encoding import encode
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gongfu.ingest.mqtt.server.dialogue import Dialogue
 
 MAX_ROUTES = 1024
+# One text and one key of each for all connections.
+_COMMON = {topic: (topic, topic.encode()) for topic in (TELEMETRY_TOPIC, GATEWAY_TOPIC)}
 
 
 class Route:
@@ -141,7 +143,7 @@ def resolve_alias(dialogue: "Dialogue", packet: Publish) -> str:
 def route_of(dialogue: "Dialogue", topic: str) -> Route:
     """Return what a topic means for this client."""
     routes = dialogue.connection.routes
-    key = topic.encode()
+    topic, key = _COMMON.get(topic) or (topic, topic.encode())
     route = routes.get(key)
     if route is None:
         form = telemetry_form(topic)
