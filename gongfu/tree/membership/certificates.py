@@ -15,7 +15,7 @@ from enum import Enum
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -34,6 +34,18 @@ BACKDATED_S = 3600
 _URN = "urn:gongfu:node:"
 # 9999-12-31T23:59:59Z, "no well-defined expiration date" (RFC 5280 §4.1.2.5).
 _LAST_SECOND = 253_402_300_799
+
+
+# What the library raises for X.509 that it cannot read; these have no class in common.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InternalError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Usage(Enum):
@@ -176,7 +188,7 @@ def check_issued(pem: str, authority: str, request: str, node: str) -> None:
     certificate = _load(pem)
     try:
         certificate.verify_directly_issued_by(_load(authority))
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+    except (InvalidSignature, *_UNREADABLE):
         raise Refused(Reason.CERTIFICATE_WRONG, "another authority") from None
     if certificate.public_key() != _request_key(request):
         raise Refused(Reason.CERTIFICATE_WRONG, "another key")
@@ -191,7 +203,7 @@ def _load(pem: str) -> x509.Certificate:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         # Both are parsed only when asked for.
         _ = certificate.extensions, certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         raise Refused(Reason.CERTIFICATE_MALFORMED, str(error)[:200]) from None
     return certificate
 
@@ -203,7 +215,7 @@ def _request_key(pem: str) -> Ed25519PublicKey | EllipticCurvePublicKey:
         request = x509.load_pem_x509_csr(pem.encode())
         public = request.public_key()
         proven = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise Refused(Reason.CSR_MALFORMED, str(error)[:200]) from None
     if not proven:
         raise Refused(Reason.CSR_MALFORMED, "not signed with its own key")

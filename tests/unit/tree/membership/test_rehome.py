@@ -26,10 +26,9 @@ def let_go(by: str = "province", child: Chain = CHILD, to: str = NEW.node, **cha
     return release(TREE.keys[by], child, to, **options)[0]
 
 
-def accept(signed: Signed, child: Chain = CHILD, parent: Chain = NEW, now: int = NOW, **options: Any) -> Membership:
-    return accept_release(
-        signed, child, parent, now, valid_from=FROM, valid_until=UNTIL, **({"grant": GRANT} | options)
-    ).membership
+def accept(signed: Signed, child: Chain = CHILD, parent: Chain = NEW, now: int = NOW, **changes: Any) -> Membership:
+    options: dict[str, Any] = {"valid_from": FROM, "valid_until": UNTIL, "grant": GRANT} | changes
+    return accept_release(signed, child, parent, now, **options).membership
 
 
 def offer(membership: Membership, by: str = "sibling") -> tuple[Signed, ...]:
