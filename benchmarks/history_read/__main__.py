@@ -1,18 +1,20 @@
 """Reads of the history as a caller sees them: whole HTTP requests at the web API while a load is written beside them.
 
-    python -m benchmarks.history_read [--rate 20000] [--seconds 25] [--requests 200] [--out last.json]
+    python -m benchmarks.history_read [--rate 20000] [--seconds 25] [--requests 200]
 
 A node is started and given a month of one series (259,200 points, 10 s apart) and six hours of another (1 a second) as
 its own telemetry. Then, without a load and with one (Sparkplug over MQTT, 20 points a message, QoS 1), every read is
 asked for many times over one kept connection: p50 and p99 of the wall time from the first byte sent to the last byte
 read, and the CPU time of the roles ``web`` and ``history`` for each request. Wall times say little on a machine that
-does other things; CPU times hold. The figures are printed as JSON.
+does other things; CPU times hold.
 """
 
 import argparse
 import base64
 import http.client
 import json
+import os
+import sys
 import tempfile
 import time
 import urllib.request
@@ -27,20 +29,28 @@ from benchmarks.ingest.generator import Load
 from benchmarks.ingest.load import Generator
 from benchmarks.ingest.payloads import POINTS_PER_MESSAGE
 from benchmarks.ingest.processes import usage
+from benchmarks.ingest.report import Row, table, write
 from demo.api import Api
 from tests.fixtures.node import Node
 from tests.fixtures.processes import wait_until
 
+RESULT = Path(__file__).parent / "last.json"
+# Of the median, while points come in.
+BARS_MS = {
+    "one hour raw (3,600 points)": 10.0,
+    "one month in 1,000 buckets, minmax": 50.0,
+    "one month in 1,000 buckets, avg": 50.0,
+}
 SECOND = 10**9
 MONTH_POINTS = 259_200
 HOURS = 6
 CHUNK = 40_000
 
 
-def _send(url: str, name: str, secret: str, table: Any) -> None:
+def _send(url: str, name: str, secret: str, content: Any) -> None:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
+    with pa.ipc.new_stream(sink, content.schema) as stream:
+        stream.write_table(content)
     token = base64.b64encode(f"{name}:{secret}".encode()).decode()
     headers = {"Authorization": f"Basic {token}", "Content-Type": "application/vnd.apache.arrow.stream"}
     request = urllib.request.Request(f"{url}/v1/telemetry", sink.getvalue().to_pybytes(), headers)
@@ -53,8 +63,8 @@ def _fill(node: Node, secret: str, point: str, times: Any, values: Any) -> None:
         part = slice(start, start + CHUNK)
         names = pa.array([point] * len(times[part])).dictionary_encode()
         stamps = pa.array(times[part]).cast(pa.timestamp("ns", "UTC"))
-        table = pa.table({"time": stamps, "name": names, "value": values[part]})
-        _send(node.url, "reader", secret, table)
+        rows = pa.table({"time": stamps, "name": names, "value": values[part]})
+        _send(node.url, "reader", secret, rows)
 
 
 class Caller:
@@ -124,23 +134,42 @@ def _export(caller: Caller, month: int, end: int) -> dict[str, Any]:
     return found
 
 
-def _main() -> None:
+def _main() -> int:
+    """Measure, print, write; return 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=20_000, help="points a second beside the reads")
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=120.0, help="longest the load runs")
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         node = Node(Path(folder) / "data").start()
         try:
             report = _run(node, options)
         finally:
             node.stop()
-    text = json.dumps(report, indent=2, ensure_ascii=False)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+    rows = [Row("load average before the start", load, "processes"), *_rows(report)]
+    print(table(rows))
+    write(rows, RESULT)
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def _rows(report: dict[str, Any]) -> list[Row]:
+    rows: list[Row] = []
+    for when in ("without load", "with load"):
+        for name, read in report[when].items():
+            if not isinstance(read, dict) or "p50_ms" not in read:
+                continue
+            bar = BARS_MS.get(name) if when == "with load" else None
+            rows += [
+                Row(f"{name}, {when}: p50", read["p50_ms"], "ms", bar),
+                Row(f"{name}, {when}: p99", read["p99_ms"], "ms"),
+                *(Row(f"{name}, {when}: CPU, {role}", spent, "ms") for role, spent in read["cpu_ms"].items()),
+            ]
+    for form, found in report["export of a month (259,200 points)"].items():
+        rows.append(Row(f"export of a month (259,200 points), {form}", found["seconds"], "s"))
+    rows.append(Row("the load beside the reads, stored", report["with load"]["rates"]["stored"], "points/s"))
+    return rows
 
 
 def _run(node: Node, options: argparse.Namespace) -> dict[str, Any]:
@@ -196,4 +225,4 @@ def _loaded(node: Node, api: Api, options: argparse.Namespace, reads: Callable[[
 
 
 if __name__ == "__main__":
-    _main()
+    sys.exit(_main())
