@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from gongfu.kernel.times import SECOND
 from gongfu.tree.membership.certificates import (
     PEM_LIMIT,
+    CertificateAuthority,
     Usage,
     certificate_node,
     check_issued,
     fingerprint,
     issue,
+    make_authority,
     make_request,
 )
 from gongfu.tree.membership.keys import NodeKey
@@ -136,6 +138,49 @@ def test_a_certificate_that_is_not_what_was_asked_for() -> None:
         check_issued(certificate, AUTHORITY.pem, REQUEST, make_key("z").id)
     with refused(Reason.CERTIFICATE_MALFORMED):
         check_issued("x", AUTHORITY.pem, REQUEST, NODE)
+
+
+def self_signed(*uris: str) -> str:
+    """Return a certificate with a P-256 key, which names ``uris``."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    start = datetime.fromtimestamp(NOW // SECOND, UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(start).not_valid_after(start + timedelta(days=9))
+    if uris:
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def test_a_certificate_names_exactly_one_node() -> None:
+    urn = f"urn:gongfu:node:{NODE}"
+    assert certificate_node(self_signed("urn:other:1", urn)) == NODE
+    for uris in ((), ("urn:other:1",), (urn, "urn:gongfu:node:x")):
+        with refused(Reason.CERTIFICATE_MALFORMED):
+            certificate_node(self_signed(*uris))
+
+
+def test_an_authority_with_another_kind_of_key_issues_nothing() -> None:
+    strange = CertificateAuthority(AUTHORITY.key, self_signed())
+    with refused(Reason.CERTIFICATE_MALFORMED):
+        issue(strange, REQUEST, NODE, Usage.CLIENT, serial=bytes(16), now=NOW, valid_until=NOW + DAY)
+
+
+def test_what_is_too_long_is_not_read() -> None:
+    certificate = issue_to_child()
+    long = " " * PEM_LIMIT
+    assert fingerprint(certificate + " ") == fingerprint(certificate)
+    assert issue_to_child(REQUEST + " ") == certificate
+    with refused(Reason.CERTIFICATE_MALFORMED):
+        fingerprint(certificate + long)
+    with refused(Reason.CSR_MALFORMED):
+        issue_to_child(REQUEST + long)
+
+
+def test_a_serial_number_of_another_length_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="serial"):
+        make_authority(bytes(32), NODE, serial=b"", now=NOW, valid_until=NOW + DAY)
 
 
 def test_hosts_of_a_server() -> None:

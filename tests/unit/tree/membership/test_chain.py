@@ -289,6 +289,20 @@ def test_what_is_no_membership_is_refused_though_it_is_signed(body: bytes) -> No
         TREE.verify((sign(TREE.keys["nation"], MEMBERSHIP_CONTEXT, body),), SITE)
 
 
+def test_what_is_too_long_is_not_read() -> None:
+    body = TREE.signed("nation")[0].body
+    for blanks, believed in ((b" ", True), (b" " * DOCUMENT_LIMIT, False)):
+        signed = sign(TREE.keys["nation"], MEMBERSHIP_CONTEXT, body + blanks)
+        if believed:
+            assert TREE.verify((signed,), TREE.keys["nation"].id)
+        else:
+            with refused(Reason.MEMBERSHIP_MALFORMED):
+                TREE.verify((signed,), TREE.keys["nation"].id)
+    assert len(decode_chain(encode_chain(TREE.signed("site") * 20))) == 80
+    with refused(Reason.CHAIN_MALFORMED):
+        decode_chain(encode_chain(TREE.signed("site") * 400))
+
+
 def test_the_largest_membership_fits() -> None:
     wide = "\U0001f3ed"
     attributes = Attributes(

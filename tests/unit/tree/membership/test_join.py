@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gongfu.tree.membership.certificates import CertificateAuthority, certificate_node, check_issued, make_request
+from gongfu.tree.membership.certificates import (
+    CertificateAuthority,
+    Usage,
+    certificate_node,
+    check_issued,
+    issue,
+    make_request,
+)
 from gongfu.tree.membership.chain import ANY_STATE, sign_membership
 from gongfu.tree.membership.documents import pack
 from gongfu.tree.membership.join import (
@@ -37,7 +44,18 @@ from gongfu.tree.membership.token import JoinToken, TokenRecord, TokenState, enc
 from gongfu.tree.membership.transitions import AuditNote, renew, retire, suspend
 from gongfu.tree.membership.types import Attributes, Membership, NodeState, PrefixGrant
 from tests.unit.tree.membership.tls import make_authority_of
-from tests.unit.tree.membership.trees import DAY, FROM, NOW, OTHER_TREE, TREE, UNTIL, make_key, refused, seed
+from tests.unit.tree.membership.trees import (
+    DAY,
+    FROM,
+    NOW,
+    OTHER_TREE,
+    TREE,
+    UNTIL,
+    make_child,
+    make_key,
+    refused,
+    seed,
+)
 
 CHILD = make_key("child")
 TLS_KEY = NodeKey(seed("child tls"))
@@ -284,6 +302,10 @@ def forge(key: NodeKey = PROVINCE.key, chain: tuple[Signed, ...] | None = None, 
 
 
 ALIEN: CertificateAuthority = make_authority_of("sibling", NOW, DAY)
+OF_ALIEN = issue(ALIEN, REQUEST.csr, CHILD.id, Usage.CLIENT, serial=bytes(16), now=NOW, valid_until=NOW + DAY)
+BELOW_SIBLING = sign_membership(
+    SIBLING.key, make_child(SIBLING.chain.membership, CHILD, "Steel works", "enterprise", "")
+)
 
 
 @pytest.mark.parametrize(
@@ -297,6 +319,8 @@ ALIEN: CertificateAuthority = make_authority_of("sibling", NOW, DAY)
         (forge(node=make_key("z").id), Reason.ANSWER_WRONG),
         (forge(revision=2), Reason.ANSWER_WRONG),
         (forge(authorities=(ALIEN.pem,)), Reason.CERTIFICATE_WRONG),
+        (forge(authorities=(ALIEN.pem,), certificate=OF_ALIEN), Reason.CERTIFICATE_WRONG),
+        (forge(chain=(*SIBLING.chain.signed, BELOW_SIBLING)), Reason.ANSWER_WRONG),
         (forge(authorities=("x",)), Reason.CERTIFICATE_MALFORMED),
         (forge(certificate="x"), Reason.CERTIFICATE_MALFORMED),
         (forge(certificate=PROVINCE.authority.pem), Reason.CERTIFICATE_WRONG),
