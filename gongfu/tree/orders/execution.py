@@ -186,11 +186,14 @@ def recover(record: TargetRecord, kind: OrderKind | None, now: int) -> Outcome:
     return _take_back(stopped.record, kind, now)
 
 
-def remember(record: TargetRecord | None, reported: Execution, standing: Standing, now: int) -> Outcome:
+def remember(
+    record: TargetRecord | None, reported: Execution, standing: Standing, now: int, calling: bool = False
+) -> Outcome:
     """The parent tells what this target had said before it was restored from a backup.
 
     The larger revision is taken over and gone on from, so that what was done once is not done again. The link brings
-    these before the orders. A call that is on its way goes on, with a revision that the parent will believe.
+    these, and then the revocations, before the orders. Where it did not and a driver is ``calling`` (in this process,
+    now), that call goes on with a revision that the parent will believe, whatever had been the end before.
     """
     node = standing.member.node
     if reported.target != node or reported.signer != node:
@@ -201,7 +204,7 @@ def remember(record: TargetRecord | None, reported: Execution, standing: Standin
     if present is not None and present.revision >= reported.revision:
         return Outcome(record)
     audit = Audit(reported.order, "remembered", now, reported.reason, detail=f"{reported.state} {reported.revision}")
-    if present is None or present.state not in CALLING:
+    if present is None or present.state not in CALLING or not calling:
         kept = _replace(record, execution=reported)
         kind = None if kept.document is None else standing.kinds.get(kept.document.kind)
         outcome = Outcome(kept) if kept.document is None else _resumed(kept, kind, now)

@@ -188,6 +188,14 @@ def test_a_target_restored_while_executing_recovers_what_it_had_said() -> None:
     assert (execution.state, execution.reason) == (State.FAILED, Reason.INTERRUPTED)
 
 
+def test_a_backup_of_while_it_was_executing_takes_the_end_over() -> None:
+    record = executing()
+    _, failed = kept(finished(record, 1, False, "", order_kind(), NOW))
+    outcome = remember(record, failed, HERE, NOW)
+    assert kept(outcome)[1] == failed
+    assert only(outcome.effects, CallDriver) == []
+
+
 def test_a_revocation_known_before_a_register_comes_back_is_not_forgotten() -> None:
     said = kept(finished(executing(), 1, True, "", order_kind(), NOW))[1]
     at = standing(CAREFUL)
@@ -206,7 +214,7 @@ def test_a_call_on_its_way_goes_on_with_a_revision_the_parent_believes() -> None
     record = executing()
     _, said = kept(finished(record, 1, True, "", order_kind(), NOW))
     said = msgspec.structs.replace(said, revision=9)
-    outcome = remember(record, said, HERE, NOW)
+    outcome = remember(record, said, HERE, NOW, calling=True)
     assert kept(outcome)[1].state == State.EXECUTING
     assert kept(outcome)[1].revision == 10
     assert only(outcome.effects, Send) == [Send(kept(outcome)[1])]
