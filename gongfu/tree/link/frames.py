@@ -1,8 +1,9 @@
 """What the two ends of a link send to each other, as MessagePack.
 
-``decode`` gives a valid frame or raises ``FrameError``, whatever the bytes are. Every frame but the first ``Hello``
-names the *tag* that its receiver has chosen for this connection (as SCTP does, RFC 9260 §8.5): what was sent to an
-earlier connection, or by an earlier life of the other end, is recognised however late it comes.
+``decode`` gives a valid frame or raises ``FrameError``, whatever the bytes are. Each end chooses a random tag for a
+connection and tells it in its ``Hello``; all other frames bear both (as those of SCTP bear their receiver's, RFC 9260
+§8.5): what was sent over an earlier connection, or by an earlier life of either end, is recognised however late it
+comes.
 """
 
 from typing import Annotated, TypeAlias
@@ -36,13 +37,18 @@ class FrameError(Exception):
         self.reason = reason
 
 
+def connection_tag(own: int, peer: int) -> int:
+    """Return what all frames but hellos bear: the tags of the two ends in one."""
+    return own ^ peer
+
+
 class Hello(msgspec.Struct, tag=1, array_like=True, frozen=True, gc=False):
     """Begins a connection.
 
     Attributes:
         version: of this protocol.
         node: id of the sender.
-        tag: that frames to the sender must bear, chosen at random for this connection, not 0.
+        tag: of the sender, chosen at random for this connection, not 0.
         to: tag of the receiver that this answers, 0 in the first.
         answer: the sender waits for a hello that bears its tag.
         epoch: of the sender's outbox.
@@ -63,9 +69,9 @@ class Hello(msgspec.Struct, tag=1, array_like=True, frozen=True, gc=False):
 
 
 class Data(msgspec.Struct, tag=2, array_like=True, frozen=True, gc=False):
-    """Messages ``first``, ``first + 1``, … of an epoch."""
+    """Messages ``first``, ``first + 1``, … of an epoch; ``tag`` is that of the connection."""
 
-    to: _Tag
+    tag: _Tag
     epoch: _Epoch
     first: Annotated[int, msgspec.Meta(ge=1, le=MAX_NUMBER)]
     bodies: tuple[bytes, ...]
@@ -75,14 +81,14 @@ class Ack(msgspec.Struct, tag=3, array_like=True, frozen=True, gc=False):
     """Everything up to ``number`` is taken and committed.
 
     Attributes:
-        to: tag of the receiver.
+        tag: of the connection.
         epoch: of the receiver's outbox.
         number: last message that is committed.
         missing: first message that is missing though a later one is there; 0 when none is.
         until: last message of that gap.
     """
 
-    to: _Tag
+    tag: _Tag
     epoch: _Epoch
     number: _Number
     missing: _Number = 0
@@ -93,18 +99,18 @@ class Ping(msgspec.Struct, tag=4, array_like=True, frozen=True, gc=False):
     """Asks for the other clock.
 
     Attributes:
-        to: tag of the receiver.
+        tag: of the connection.
         sent: clock of the sender, nanoseconds; comes back.
     """
 
-    to: _Tag
+    tag: _Tag
     sent: _Nanoseconds
 
 
 class Pong(msgspec.Struct, tag=5, array_like=True, frozen=True, gc=False):
     """Answers a ping: its ``sent``, and the clock of the one that answers, nanoseconds."""
 
-    to: _Tag
+    tag: _Tag
     sent: _Nanoseconds
     clock: _Nanoseconds
 

@@ -42,10 +42,14 @@ class Incoming:
         return bool(self._pending)
 
     def reconnected(self) -> None:
-        """A connection began: what waits came from an earlier one, and the other end may have another outbox now."""
-        self._let_go()
+        """A connection is about to begin, while nothing is being delivered: the other end may have another outbox now.
 
-    def data(self, to: int, frame: Data) -> list[Effect]:
+        What waits is let go, and what is known of an epoch of which nothing was committed.
+        """
+        self._let_go()
+        self.taken = self.received
+
+    def data(self, tag: int, frame: Data) -> list[Effect]:
         """Messages came."""
         if frame.epoch < self.taken.epoch:
             self._counters.add("link_frames_dropped.data-stale")
@@ -57,11 +61,11 @@ class Incoming:
         if last <= self.taken.number:
             self._counters.add("link_frames_dropped.data-repeated")
             # Being delivered still: the acknowledgement follows.
-            return [self._ack(to)] if last <= self._committed else []
+            return [self._ack(tag)] if last <= self._committed else []
         if frame.first > self.taken.number + 1:
             self._hold(frame)
             until = min(self._held, default=frame.first) - 1
-            return [Send(Ack(to, self.taken.epoch, self._committed, self.taken.number + 1, until))]
+            return [Send(Ack(tag, self.taken.epoch, self._committed, self.taken.number + 1, until))]
         pending = self.taken.number - self._committed
         if self._pending_size > self._limits.window_bytes or pending > self._limits.window_messages:
             self._counters.add("link_frames_dropped.data-busy")
@@ -72,8 +76,8 @@ class Incoming:
     def _committed(self) -> int:
         return self.received.number if self.received.epoch == self.taken.epoch else 0
 
-    def _ack(self, to: int) -> Send:
-        return Send(Ack(to, self.taken.epoch, self._committed))
+    def _ack(self, tag: int) -> Send:
+        return Send(Ack(tag, self.taken.epoch, self._committed))
 
     def _hold(self, frame: Data) -> None:
         before = self._held.get(frame.first)
@@ -107,8 +111,8 @@ class Incoming:
         self._counters.add("link_messages_received", len(bodies))
         return Deliver(first, bodies, self.taken)
 
-    def committed(self, to: int, position: Position) -> list[Effect]:
-        """What was handed out up to ``position`` is taken and committed; ``to`` is 0 without a connection."""
+    def committed(self, tag: int, position: Position) -> list[Effect]:
+        """What was handed out up to ``position`` is taken and committed; ``tag`` is 0 without a connection."""
         self.received = position
         done = 0
         for pending, size in self._pending:
@@ -117,7 +121,7 @@ class Incoming:
             self._pending_size -= size
             done += 1
         del self._pending[:done]
-        return [self._ack(to)] if to and position.epoch == self.taken.epoch else []
+        return [self._ack(tag)] if tag and position.epoch == self.taken.epoch else []
 
     def failed(self) -> None:
         """What was handed out and is not committed was rolled back; it comes again when the sender's time is out."""

@@ -57,7 +57,7 @@ class Outgoing:
         "_sent",
         "_size",
         "_state",
-        "_to",
+        "_tag",
         "acknowledged",
         "due",
         "epoch",
@@ -73,7 +73,7 @@ class Outgoing:
         self.due = FOREVER
         self._limits = limits
         self._counters = counters
-        self._to = 0
+        self._tag = 0
         self._claim: Position | None = None
         self._renewing: NewEpoch | None = None
         self._renew_after = -FOREVER
@@ -111,9 +111,9 @@ class Outgoing:
         self._claim = None
         self._reset("closed")
 
-    def open(self, t: int, to: int, claim: Position) -> list[Effect]:
-        """A connection began whose frames bear ``to``; the other end says what it has."""
-        self._to = to
+    def open(self, t: int, tag: int, claim: Position) -> list[Effect]:
+        """A connection began whose frames bear ``tag``; the other end says what it has."""
+        self._tag = tag
         self._claim = claim
         self._reset("renewing")
         return [] if self._renewing else self._judge(t, claim)
@@ -231,7 +231,7 @@ class Outgoing:
                 self.due = t + self.trip.timeout
             self._flights.append(flight)
             self._sent, self._size = flight.last, self._size + size
-            effects.append(Send(Data(self._to, self.epoch, flight.first, flight.bodies)))
+            effects.append(Send(Data(self._tag, self.epoch, flight.first, flight.bodies)))
             start = stop
         self._counters.add("link_messages_sent", start)
         return effects
@@ -298,7 +298,7 @@ class Outgoing:
     def _resend(self, t: int, flight: _Flight) -> Send:
         flight.sent, flight.resent = t, True
         self._counters.add("link_frames_resent")
-        return Send(Data(self._to, self.epoch, flight.first, flight.bodies))
+        return Send(Data(self._tag, self.epoch, flight.first, flight.bodies))
 
     def tick(self, t: int) -> list[Effect]:
         """Time has passed."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from gongfu.kernel.counters import Counters
 from gongfu.tree.link.clock import ClockOffset
 from gongfu.tree.link.effects import ClockSkew, Down, Effect, PeerRetired, Send, Up
-from gongfu.tree.link.frames import VERSION, Ack, Data, Frame, Hello, Ping, Pong
+from gongfu.tree.link.frames import VERSION, Ack, Data, Frame, Hello, Ping, Pong, connection_tag
 from gongfu.tree.link.incoming import Incoming
 from gongfu.tree.link.limits import DEFAULT_LIMITS, FOREVER, SECOND, Limits
 from gongfu.tree.link.outgoing import Outgoing
@@ -33,6 +33,7 @@ class Session:
 
     __slots__ = (
         "_active",
+        "_both",
         "_counters",
         "_draw",
         "_heard",
@@ -86,7 +87,7 @@ class Session:
         self.clock = ClockOffset(durable.clock_offset)
         self.retired = durable.retired
         # 0: no transport. The peer's is 0 until it has answered ours.
-        self._tag = self._peer_tag = 0
+        self._tag = self._peer_tag = self._both = 0
         self._active = True
         self._hello_due = self._ping_due = FOREVER
         self._hellos = self._hello_sent = self._heard = self._pings = 0
@@ -128,7 +129,6 @@ class Session:
     def _open(self) -> None:
         self._forget_peer()
         self._tag = self._draw()
-        self.incoming.reconnected()
 
     def _forget_peer(self) -> None:
         self._peer_tag = 0
@@ -156,18 +156,18 @@ class Session:
             return self._drop("no-transport")
         if isinstance(frame, Hello):
             return self._hello_came(t, frame)
-        if frame.to != self._tag or not self._peer_tag:
+        if not self._peer_tag or frame.tag != self._both:
             return self._unexpected(t)
         self._heard = t
         if self.retired:
             self._drop("retired")
             return [self._hello(self._peer_tag, answer=False)]
         if isinstance(frame, Data):
-            return self.incoming.data(self._peer_tag, frame)
+            return self.incoming.data(self._both, frame)
         if isinstance(frame, Ack):
             return self.outgoing.ack(t, frame)
         if isinstance(frame, Ping):
-            return [Send(Pong(self._peer_tag, frame.sent, t + self._wall))]
+            return [Send(Pong(self._both, frame.sent, t + self._wall))]
         return self._pong_came(t, frame)
 
     def _drop(self, reason: str) -> list[Effect]:
@@ -209,6 +209,7 @@ class Session:
         if self.incoming.busy:
             # What is being delivered may be of an outbox that the other end no longer has. It says hello again.
             return [*effects, *self._drop("hello-busy")]
+        self.incoming.reconnected()
         if not hello.to:
             return [*effects, self._say_hello(t, hello.tag)]
         return self._meet(t, hello)
@@ -217,13 +218,13 @@ class Session:
         if self._hellos == 1:
             self.outgoing.trip.sample(t - self._hello_sent)
         self._hello_due = FOREVER
-        self._peer_tag, self._heard = hello.tag, t
+        self._peer_tag, self._both, self._heard = hello.tag, connection_tag(self._tag, hello.tag), t
         self._pings, self._ping_due = 0, t + SECOND
         effects: list[Effect] = [Up(hello.last)]
         if hello.answer:
             effects.append(self._hello(hello.tag, answer=False))
-        effects.append(Send(Ping(hello.tag, t + self._wall)))
-        return effects + self.outgoing.open(t, hello.tag, hello.have)
+        effects.append(Send(Ping(self._both, t + self._wall)))
+        return effects + self.outgoing.open(t, self._both, hello.have)
 
     def _pong_came(self, t: int, pong: Pong) -> list[Effect]:
         before = self.clock.skewed
@@ -257,7 +258,7 @@ class Session:
             return [Down("silent"), *([self._say_hello(t)] if self._active else [])]
         self._pings += 1
         self._ping_due = t + (SECOND if self._pings < _FAST_PINGS else self._limits.ping_every)
-        return [Send(Ping(self._peer_tag, t + self._wall))]
+        return [Send(Ping(self._both, t + self._wall))]
 
     # Answers to effects, and what happens at this end.
 
@@ -279,7 +280,7 @@ class Session:
 
     def committed(self, position: Position) -> list[Effect]:
         """Answer to ``Deliver``: messages and position are committed."""
-        return self.incoming.committed(self._peer_tag, position)
+        return self.incoming.committed(self._both if self._peer_tag else 0, position)
 
     def failed(self) -> None:
         """Answer to ``Deliver``: rolled back. Later ``Deliver`` that were not begun yet must be left out."""

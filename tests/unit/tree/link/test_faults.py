@@ -138,7 +138,7 @@ class AcknowledgesBeforeCommit(Session):
     def received(self, t: int, frame: Frame) -> list[Effect]:
         effects = super().received(t, frame)
         early: list[Effect] = [
-            Send(Ack(self._peer_tag, e.position.epoch, e.position.number)) for e in effects if isinstance(e, Deliver)
+            Send(Ack(self._both, e.position.epoch, e.position.number)) for e in effects if isinstance(e, Deliver)
         ]
         return early + effects
 

@@ -19,13 +19,15 @@ from gongfu.tree.link.effects import (
     PeerRewound,
     Send,
 )
-from gongfu.tree.link.frames import VERSION, Ack, Data, Frame, Hello, Ping, Pong
+from gongfu.tree.link.frames import VERSION, Ack, Data, Frame, Hello, Ping, Pong, connection_tag
 from gongfu.tree.link.limits import FOREVER, Limits
 from gongfu.tree.link.position import NOWHERE, Durable, Position, chain
 from gongfu.tree.link.session import Session
 
 MS = 1_000_000
 PEER_TAG = 999
+# The first tag of the session under test is 1.
+TAG = connection_tag(1, PEER_TAG)
 
 
 def sent(effects: list[Effect], kind: type[Frame] | None = None) -> list[Frame]:
@@ -88,13 +90,24 @@ class TestMeeting:
         link, _, counters = met()
         store(link, 20 * MS, b"x")
         link.disconnected()
-        assert link.received(30 * MS, Ack(1, 1, 1)) == []
+        assert link.received(30 * MS, Ack(TAG, 1, 1)) == []
         link.connected(40 * MS)
         link.received(50 * MS, Hello(VERSION, "b", PEER_TAG + 1, 2, False, 1, 0, NOWHERE))
         assert link.up
-        assert sent(link.received(60 * MS, Ack(1, 1, 1)), Data) == []
+        assert sent(link.received(60 * MS, Ack(TAG, 1, 1)), Data) == []
         assert not link.idle
         assert counters.snapshot()["link_frames_dropped.tag-unknown"] == 1
+
+    def test_frames_of_an_earlier_life_of_the_peer_do_not_count(self) -> None:
+        """Found by the simulator (seed 2252): it had answered the same hello, and then was restored."""
+        link, counters = session()
+        link.connected(0)
+        link.received(10 * MS, Hello(VERSION, "b", 5, 0, True, 1, 0, NOWHERE))
+        link.received(20 * MS, Hello(VERSION, "b", 6, 1, True, 1, 0, NOWHERE))
+        assert link.up
+        assert sent(link.received(30 * MS, Data(connection_tag(1, 5), 2, 1, (b"x",))), Ack) == []
+        assert counters.snapshot() == {"link_frames_dropped.tag-unknown": 1}
+        assert isinstance(link.received(40 * MS, Data(connection_tag(1, 6), 1, 1, (b"x",)))[0], Deliver)
 
     def test_a_peer_that_started_anew_is_met_under_a_new_tag(self) -> None:
         link, _, _ = met()
@@ -112,7 +125,7 @@ class TestMeeting:
 
     def test_no_position_is_claimed_while_something_is_being_delivered(self) -> None:
         link, _, counters = met()
-        (deliver,) = link.received(20 * MS, Data(1, 1, 1, (b"x",)))
+        (deliver,) = link.received(20 * MS, Data(TAG, 1, 1, (b"x",)))
         assert isinstance(deliver, Deliver)
         hello = Hello(VERSION, "b", 5, 0, True, 1, 1, NOWHERE)
         assert sent(link.received(30 * MS, hello)) == []
@@ -143,7 +156,7 @@ class TestSending:
         assert [(f.first, len(f.bodies)) for f in frames] == [(1, 4), (5, 4), (9, 2)]
         assert link.outgoing.on_its_way == (10, 600)
         assert not any(isinstance(e, Load) for e in effects)
-        effects = link.received(30 * MS, Ack(1, 1, 8))
+        effects = link.received(30 * MS, Ack(TAG, 1, 8))
         load = effects[-1]
         assert load == Load(1, 11, 8, 1000 - 120)
         effects = link.loaded(30 * MS, 1, 11, [b"y" * 400] * 8)
@@ -164,13 +177,13 @@ class TestSending:
     def test_a_gap_that_is_asked_for_twice_is_filled_at_once(self) -> None:
         link, _, counters = met(limits=Limits(frame_messages=1))
         store(link, 20 * MS, b"1", b"2", b"3", b"4")
-        assert sent(link.received(31 * MS, Ack(1, 1, 1, 2, 2)), Data) == []
-        (frame,) = sent(link.received(32 * MS, Ack(1, 1, 1, 2, 2)), Data)
+        assert sent(link.received(31 * MS, Ack(TAG, 1, 1, 2, 2)), Data) == []
+        (frame,) = sent(link.received(32 * MS, Ack(TAG, 1, 1, 2, 2)), Data)
         assert isinstance(frame, Data)
         assert (frame.first, frame.bodies) == (2, (b"2",))
         # Not again within the round trip, then again.
-        assert sent(link.received(33 * MS, Ack(1, 1, 1, 2, 2)), Data) == []
-        assert len(sent(link.received(50 * MS, Ack(1, 1, 1, 2, 2)), Data)) == 1
+        assert sent(link.received(33 * MS, Ack(TAG, 1, 1, 2, 2)), Data) == []
+        assert len(sent(link.received(50 * MS, Ack(TAG, 1, 1, 2, 2)), Data)) == 1
         assert counters.snapshot()["link_frames_resent"] == 2
 
     def test_after_a_time_out_the_rest_follows_with_the_acknowledgements(self) -> None:
@@ -180,25 +193,25 @@ class TestSending:
         resent = [f.first for f in sent(link.tick(t)) if isinstance(f, Data)]
         for number in (1, 3, 7):
             t += 10 * MS
-            resent += [f.first for f in sent(link.received(t, Ack(1, 1, number))) if isinstance(f, Data)]
+            resent += [f.first for f in sent(link.received(t, Ack(TAG, 1, number))) if isinstance(f, Data)]
         assert resent == [1, 2, 3, 4, 5, 6, 7, 8]
 
     def test_what_is_acknowledged_is_forgotten_with_its_digest(self) -> None:
         link, _, _ = met()
         store(link, 20 * MS, b"1", b"2", b"3")
-        effects = link.received(30 * MS, Ack(1, 1, 2))
+        effects = link.received(30 * MS, Ack(TAG, 1, 2))
         assert effects == [Forget(Position(1, 2, chain(0, [b"1", b"2"])))]
         assert link.durable() == Durable(1, 3, Position(1, 2, chain(0, [b"1", b"2"])))
         assert not link.idle
-        link.received(40 * MS, Ack(1, 1, 3))
+        link.received(40 * MS, Ack(TAG, 1, 3))
         assert link.idle
         assert link.outgoing.due == FOREVER
 
     def test_what_was_never_sent_cannot_be_acknowledged(self) -> None:
         link, _, counters = met()
         store(link, 20 * MS, b"1")
-        assert link.received(30 * MS, Ack(1, 1, 2)) == []
-        assert link.received(30 * MS, Ack(1, 7, 1)) == []
+        assert link.received(30 * MS, Ack(TAG, 1, 2)) == []
+        assert link.received(30 * MS, Ack(TAG, 7, 1)) == []
         assert counters.snapshot()["link_frames_dropped.ack-unexpected"] == 2
 
     def test_an_outbox_that_lacks_messages_is_numbered_anew(self) -> None:
@@ -210,53 +223,74 @@ class TestSending:
 class TestReceiving:
     def test_messages_are_acknowledged_once_they_are_committed(self) -> None:
         link, _, _ = met()
-        (deliver,) = link.received(20 * MS, Data(1, 1, 1, (b"1", b"2")))
+        (deliver,) = link.received(20 * MS, Data(TAG, 1, 1, (b"1", b"2")))
         assert deliver == Deliver(1, (b"1", b"2"), Position(1, 2, chain(0, [b"1", b"2"])))
         # It comes again before the commit: no answer yet. After it: an answer, no delivery.
-        assert link.received(21 * MS, Data(1, 1, 1, (b"1", b"2"))) == []
+        assert link.received(21 * MS, Data(TAG, 1, 1, (b"1", b"2"))) == []
         assert isinstance(deliver, Deliver)
-        assert link.committed(deliver.position) == [Send(Ack(PEER_TAG, 1, 2))]
-        assert link.received(22 * MS, Data(1, 1, 1, (b"1", b"2"))) == [Send(Ack(PEER_TAG, 1, 2))]
+        assert link.committed(deliver.position) == [Send(Ack(TAG, 1, 2))]
+        assert link.received(22 * MS, Data(TAG, 1, 1, (b"1", b"2"))) == [Send(Ack(TAG, 1, 2))]
         assert link.durable().received == deliver.position
 
     def test_what_comes_too_early_waits_and_the_gap_is_asked_for(self) -> None:
         link, _, _ = met()
-        assert link.received(20 * MS, Data(1, 1, 4, (b"4", b"5"))) == [Send(Ack(PEER_TAG, 1, 0, 1, 3))]
-        assert link.received(21 * MS, Data(1, 1, 7, (b"7",))) == [Send(Ack(PEER_TAG, 1, 0, 1, 3))]
+        assert link.received(20 * MS, Data(TAG, 1, 4, (b"4", b"5"))) == [Send(Ack(TAG, 1, 0, 1, 3))]
+        assert link.received(21 * MS, Data(TAG, 1, 7, (b"7",))) == [Send(Ack(TAG, 1, 0, 1, 3))]
         # Other frames than the first time: they overlap.
-        (deliver,) = link.received(22 * MS, Data(1, 1, 1, (b"1", b"2", b"3", b"4")))
+        (deliver,) = link.received(22 * MS, Data(TAG, 1, 1, (b"1", b"2", b"3", b"4")))
         assert isinstance(deliver, Deliver)
         assert (deliver.first, deliver.bodies) == (1, (b"1", b"2", b"3", b"4", b"5"))
-        (deliver,) = link.received(23 * MS, Data(1, 1, 5, (b"5", b"6")))
+        (deliver,) = link.received(23 * MS, Data(TAG, 1, 5, (b"5", b"6")))
         assert isinstance(deliver, Deliver)
         assert (deliver.first, deliver.bodies) == (6, (b"6", b"7"))
 
     def test_what_was_rolled_back_comes_again(self) -> None:
         link, _, _ = met()
-        link.received(20 * MS, Data(1, 1, 1, (b"1",)))
+        link.received(20 * MS, Data(TAG, 1, 1, (b"1",)))
         link.failed()
-        (deliver,) = link.received(200 * MS, Data(1, 1, 1, (b"1", b"2")))
+        (deliver,) = link.received(200 * MS, Data(TAG, 1, 1, (b"1", b"2")))
         assert isinstance(deliver, Deliver)
         assert (deliver.first, deliver.bodies) == (1, (b"1", b"2"))
 
     def test_a_new_epoch_begins_at_one_and_the_old_one_is_over(self) -> None:
         link, _, counters = met(Durable(received=Position(1, 7, 70)))
-        assert link.received(20 * MS, Data(1, 2, 3, (b"x",))) == [Send(Ack(PEER_TAG, 2, 0, 1, 2))]
-        (deliver,) = link.received(30 * MS, Data(1, 2, 1, (b"1", b"2")))
+        assert link.received(20 * MS, Data(TAG, 2, 3, (b"x",))) == [Send(Ack(TAG, 2, 0, 1, 2))]
+        (deliver,) = link.received(30 * MS, Data(TAG, 2, 1, (b"1", b"2")))
         assert isinstance(deliver, Deliver)
         assert deliver.position == Position(2, 3, chain(0, [b"1", b"2", b"x"]))
-        assert link.received(40 * MS, Data(1, 1, 8, (b"old",))) == []
+        assert link.received(40 * MS, Data(TAG, 1, 8, (b"old",))) == []
         assert counters.snapshot()["link_frames_dropped.data-stale"] == 1
+
+    def test_what_came_too_early_over_an_earlier_connection_is_let_go(self) -> None:
+        link, _, _ = met()
+        link.received(20 * MS, Data(TAG, 1, 2, (b"of an outbox that was restored since",)))
+        link.disconnected()
+        link.connected(30 * MS)
+        link.received(40 * MS, Hello(VERSION, "b", PEER_TAG + 1, 2, False, 1, 2, NOWHERE))
+        (deliver,) = link.received(50 * MS, Data(connection_tag(2, PEER_TAG + 1), 1, 1, (b"1",)))
+        assert isinstance(deliver, Deliver)
+        assert deliver.bodies == (b"1",)
+
+    def test_an_epoch_of_which_nothing_was_committed_does_not_outlive_the_connection(self) -> None:
+        """Found by the simulator (seed 2159): the sender was restored to an epoch between the two."""
+        link, _, _ = met()
+        link.received(20 * MS, Data(TAG, 3, 2, (b"too early",)))
+        link.disconnected()
+        link.connected(30 * MS)
+        link.received(40 * MS, Hello(VERSION, "b", PEER_TAG, 2, False, 2, 2, NOWHERE))
+        (deliver,) = link.received(50 * MS, Data(connection_tag(2, PEER_TAG), 2, 1, (b"1",)))
+        assert isinstance(deliver, Deliver)
+        assert deliver.position.epoch == 2
 
     def test_what_is_not_taken_in_time_is_bounded(self) -> None:
         limits = Limits(window_messages=10, window_bytes=1000, held_frames=5)
         link, _, counters = met(limits=limits)
         number = 1
-        while link.received(20 * MS, Data(1, 1, number, (b"",))):
+        while link.received(20 * MS, Data(TAG, 1, number, (b"",))):
             number += 1
         assert number <= 13
         for i in range(100):
-            link.received(20 * MS, Data(1, 1, 1000 + i, (b"",)))
+            link.received(20 * MS, Data(TAG, 1, 1000 + i, (b"",)))
         assert counters.snapshot()["link_frames_dropped.data-early"] == 95
 
 
@@ -271,7 +305,7 @@ class TestRestored:
         assert store(link, 15 * MS, b"ignored until it is numbered anew") == []
         assert link.renewed(20 * MS, 12) == [Load(4, 1, 12, 256 * 1024)]
         (frame,) = sent(link.loaded(20 * MS, 4, 1, [b"again"]), Data)
-        assert frame == Data(PEER_TAG, 4, 1, (b"again",))
+        assert frame == Data(TAG, 4, 1, (b"again",))
 
     @pytest.mark.parametrize("have", [Position(3, 10, 1), Position(8, 1, 1)])
     def test_a_peer_that_has_what_was_never_sent_gets_a_new_epoch(self, have: Position) -> None:
@@ -314,12 +348,12 @@ class TestClocksAndEnds:
         (ping,) = sent(effects, Ping)
         assert isinstance(ping, Ping)
         off = 9_000 * MS
-        (skew,) = link.received(20 * MS, Pong(1, ping.sent, ping.sent + 5 * MS + off))
+        (skew,) = link.received(20 * MS, Pong(TAG, ping.sent, ping.sent + 5 * MS + off))
         assert skew == ClockSkew(off, True)
-        assert link.received(21 * MS, Pong(1, ping.sent, ping.sent + 5 * MS + off)) == []
+        assert link.received(21 * MS, Pong(TAG, ping.sent, ping.sent + 5 * MS + off)) == []
         link.wall_changed(off)
         assert not link.clock.skewed
-        assert link.received(20 * MS, Ping(1, 7)) == [Send(Pong(PEER_TAG, 7, 20 * MS + off))]
+        assert link.received(20 * MS, Ping(TAG, 7)) == [Send(Pong(TAG, 7, 20 * MS + off))]
 
     def test_the_end_of_a_link_is_told_and_told_again(self) -> None:
         link, _, _ = met()
@@ -331,7 +365,7 @@ class TestClocksAndEnds:
         assert not other.up
         assert other.due == FOREVER
         # That was lost: whatever the other end says now is answered so, also after a restart.
-        (told,) = sent(link.received(40 * MS, Data(1, 1, 1, (b"x",))))
+        (told,) = sent(link.received(40 * MS, Data(TAG, 1, 1, (b"x",))))
         assert isinstance(told, Hello)
         assert told.retired
         again, _ = session(Durable(retired=True))
@@ -341,6 +375,8 @@ class TestClocksAndEnds:
         assert (told.to, told.retired) == (3, True)
 
 
+# Of the connection that is there at first, and of those that the hellos below bring about.
+connections = [TAG] * 4 + [connection_tag(a, b) for a in range(1, 4) for b in range(1, 4)]
 small = st.integers(0, 12)
 hostile: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
@@ -357,14 +393,16 @@ hostile: st.SearchStrategy[Frame] = st.one_of(
     ),
     st.builds(
         Data,
-        st.integers(1, 4),
+        st.sampled_from(connections),
         st.integers(0, 3),
         st.integers(1, 30),
         st.lists(st.binary(max_size=50), min_size=1, max_size=5).map(tuple),
     ),
-    st.builds(lambda to, e, n, m, k: Ack(to, e, n, m, m + k), st.integers(1, 4), small, small, small, small),
-    st.builds(Ping, st.integers(1, 4), st.integers(-(2**62), 2**62)),
-    st.builds(Pong, st.integers(1, 4), st.integers(-(2**62), 2**62), st.integers(-(2**62), 2**62)),
+    st.builds(
+        lambda tag, e, n, m, k: Ack(tag, e, n, m, m + k), st.sampled_from(connections), small, small, small, small
+    ),
+    st.builds(Ping, st.sampled_from(connections), st.integers(-(2**62), 2**62)),
+    st.builds(Pong, st.sampled_from(connections), st.integers(-(2**62), 2**62), st.integers(-(2**62), 2**62)),
 )
 
 
