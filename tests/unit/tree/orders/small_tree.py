@@ -294,7 +294,7 @@ class SmallTree:
         living = [target for target in self.by_id.values() if not target.retired]
         for target in living:
             self.bring_order(target)
-            if self.root.revoked:
+            if self.root.revoked and not target.has_revocation:
                 self.bring_revocation(target)
         self.pass_time(max(0, self.order.not_before - self.now))
         for target in living:

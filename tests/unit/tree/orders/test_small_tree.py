@@ -185,6 +185,9 @@ class OrderInATree(RuleBasedStateMachine):
             if not target.retired:
                 assert target.record is not None
                 assert at_parent.execution == target.record.execution
+                if tree.root.revoked and target.record.execution is not None:
+                    # Nobody who was told to take it back says nothing but that it is executed.
+                    assert target.record.execution.state is not State.EXECUTED or target.record.execution.reason
                 if state is Shown.VERIFIED:
                     assert target.driver.present
                 if state in (Shown.ROLLED_BACK_VERIFIED, Shown.EXPIRED, Shown.REFUSED, Shown.REVOKED):
