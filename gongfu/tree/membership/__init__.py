@@ -19,5 +19,4 @@ Whatever is not believed raises ``refusals.Refused`` with a ``refusals.Reason``.
   ``fingerprint``
 - ``join``: ``sign_request``, ``open_request``, ``answer_join``, ``accept_answer``; ``join_documents``:
   ``JoinRequest``, ``Former``, ``JoinAnswer``
-- ``skew``: ``ClockSample``, ``estimate_offset``, ``ClockOffset``
 """
