@@ -69,7 +69,8 @@ class SumGraph:
                 other = column if upward else row
                 if edge == without or self._room(edge, upward, moved) <= 0:
                     continue
-                there = far + (0 if edge in self.suppressed else cost(edge))
+                # Among equals the shortest: then the number of steps does not depend on the values.
+                there = far + 1 + (0 if edge in self.suppressed else cost(edge) * self._nodes)
                 if there < best.get(other, UNBOUNDED):
                     best[other] = there
                     came[other] = (node, edge, upward)

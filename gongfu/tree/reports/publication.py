@@ -8,7 +8,11 @@ few enterprises either: one of two could subtract itself. All of it is determini
 
 A ``Pattern`` goes from one publication to the next. What was suppressed stays suppressed, so that two publications
 do not tell by their difference; what was shown in one table of a period is not used to protect another table of it.
-Not looked at: what two tables by different keys tell together when they share suppressed margins.
+
+Two tables of one period by different keys share margins. Where a shared margin is suppressed, the later table does not
+show its line at all: then it says nothing of that margin, whatever it is (a line without any known cell fits every
+total), and what else is suppressed in it is protected with the shared margins held fast. So both together give away no
+more than each alone.
 """
 
 from collections.abc import Sequence
@@ -68,10 +72,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """What has been decided: names of suppressed cells, and (measure, cell) that were shown in this period."""
+    """What has been decided: names of suppressed cells; in this period, (measure, cell) that were shown, and tables.
+
+    A table is (measure, row key, column key or an empty text).
+    """
 
     suppressed: frozenset[CellName] = frozenset()
     shown: frozenset[tuple[str, CellName]] = frozenset()
+    tables: frozenset[tuple[str, str, str]] = frozenset()
 
     def next_period(self) -> "Pattern":
         """Return the pattern to begin the next period with."""
@@ -213,6 +221,33 @@ def _primary(table: Table, rule: Rule, largest: NDArray[np.int64] | None) -> NDA
     return primary
 
 
+def _shared(table: Table, names: Sequence[CellName], pattern: Pattern) -> set[int]:
+    """Return the suppressed margins that another table of the period has too."""
+    mine = {table.row_key, table.column_key}
+    others = [
+        {row, column} for measure, row, column in pattern.tables if measure == table.measure and {row, column} != mine
+    ]
+    # One dimension only has sums that the other table has as well.
+    margins = {e for e, name in enumerate(names) if len(name) < 2} if table.column_key is not None else set[int]()
+    return {
+        e for e in margins if names[e] in pattern.suppressed and any({key for key, _ in names[e]} <= o for o in others)
+    }
+
+
+def _lines(table: Table, margins: set[int]) -> set[int]:
+    """Return all cells of the lines of some margins; the line of the grand total is both rows of margins."""
+    height, width = table.values.shape
+    places = np.arange(height * width).reshape(height, width)
+    out: set[int] = set()
+    for margin in margins:
+        i, j = divmod(margin, width)
+        if j == width - 1:
+            out |= set(places[i].tolist())
+        if i == height - 1:
+            out |= set(places[:, j].tolist())
+    return out
+
+
 class _Suppression:
     """The search for complementary cells of one table."""
 
@@ -290,8 +325,10 @@ def publish(
     primary = set(np.flatnonzero(_primary(table, rule, largest)).tolist())
     frozen = {e for e, name in enumerate(names) if name in pattern.suppressed}
     shown = {e for e, name in enumerate(names) if (table.measure, name) in pattern.shown}
-    # What was shown is known, even when it is hidden from now on.
-    search = _Suppression(table, rule, (primary | frozen) - shown, shown)
+    shared = _shared(table, names, pattern)
+    frozen |= _lines(table, shared)
+    # What was shown is known, even when it is hidden from now on; what is shared is not moved.
+    search = _Suppression(table, rule, (primary | frozen) - shown - shared, shown | shared)
     search.run(primary)
     hidden = search.graph.suppressed | primary | frozen
     why = [
@@ -312,4 +349,5 @@ def publish(
     return publication, Pattern(
         pattern.suppressed | {names[e] for e in hidden},
         pattern.shown | {(table.measure, name) for e, name in enumerate(names) if e not in hidden},
+        pattern.tables | {(table.measure, table.row_key, table.column_key or "")},
     )

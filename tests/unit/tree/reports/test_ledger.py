@@ -111,6 +111,16 @@ def test_a_complete_statement_in_several_batches_in_any_order() -> None:
         assert (missing.complete, missing.ranges) == (False, ())
 
 
+def test_a_complete_statement_in_several_batches_replaces_what_was_there_in_any_order() -> None:
+    parts = [said(2, facts(a=1)), said(3, facts(b=2), complete=(0, 2))]
+    for order in ([0, 1], [1, 0]):
+        ledger = ledger_of("p")
+        ledger.apply("p", said(1, facts(a=9, b=9, c=9), complete=(0, 1)), 1)
+        for i in order:
+            ledger.apply("p", parts[i], 1)
+        assert devices(ledger) == {A: 1, B: 2}
+
+
 def test_a_new_child_has_to_state_everything() -> None:
     ledger = ledger_of("p")
     assert ledger.missing("p").complete

@@ -1,3 +1,4 @@
+import random
 from collections.abc import Iterable
 
 import msgspec
@@ -12,6 +13,7 @@ from gongfu.tree.reports.cells import NO_CONTRIBUTOR, Cell, Cells, columns_of, c
 from gongfu.tree.reports.kinds import Form, Measure, ReportKind
 from gongfu.tree.reports.publication import (
     EMPTY,
+    CellName,
     Publication,
     PublicationError,
     PublicationReason,
@@ -55,6 +57,41 @@ def cells_of(contributions: Iterable[tuple[str, str, str, str, int]]) -> Cells:
 
 def hidden(publication: Publication) -> list[tuple[int, int]]:
     return [(i, j) for i, row in enumerate(publication.values) for j, value in enumerate(row) if value is None]
+
+
+def joint_bounds(tables: list[tuple[Table, Publication]]) -> dict[CellName, tuple[float, float | None]]:
+    """Compute bounds from several tables: linear programs over all sums of all of them."""
+    shown: dict[CellName, int] = {}
+    unknown: dict[CellName, int] = {}
+    sums: list[list[tuple[CellName, int]]] = []
+    for table, publication in tables:
+        height, width = table.values.shape
+        rows, columns = range(height), range(width)
+        sums += [[(table.name(i, j), 1 if j < width - 1 else -1) for j in columns] for i in rows]
+        sums += [[(table.name(i, j), 1 if i < height - 1 else -1) for i in rows] for j in columns]
+        for i, row in enumerate(publication.values):
+            for j, value in enumerate(row):
+                if value is not None:
+                    shown[table.name(i, j)] = value
+    for line in sums:
+        for name, _ in line:
+            if name not in shown:
+                unknown.setdefault(name, len(unknown))
+    a, b = np.zeros((len(sums), len(unknown))), np.zeros(len(sums))
+    for k, line in enumerate(sums):
+        for name, sign in line:
+            if name in shown:
+                b[k] -= sign * shown[name]
+            else:
+                a[k, unknown[name]] += sign
+    out: dict[CellName, tuple[float, float | None]] = {}
+    for name, k in unknown.items():
+        aim = np.zeros(len(unknown))
+        aim[k] = 1
+        low, high = linprog(aim, A_eq=a, b_eq=b), linprog(-aim, A_eq=a, b_eq=b)
+        assert low.status == 0
+        out[name] = (low.fun, None if high.status == 3 else -high.fun)
+    return out
 
 
 def linear_bounds(publication: Publication) -> dict[tuple[int, int], tuple[float, float | None]]:
@@ -258,6 +295,40 @@ def test_no_suppressed_cell_can_be_computed(
     assert publish(table, rule)[0] == publication
     again, _ = publish(table, rule, pattern)
     assert hidden(again) == hidden(publication)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([20, 60, 120]))
+@settings(max_examples=60, deadline=None)
+def test_two_tables_of_a_period_give_away_no_more_together(seed: int, n: int) -> None:
+    rnd = random.Random(seed)
+    sizes = ("big", "small", "tiny")
+    some = [
+        (f"e{rnd.randrange(40)}", rnd.choice("123"), rnd.choice("ABC"), rnd.choice(sizes), rnd.randrange(60))
+        for _ in range(n)
+    ]
+    # A region with one enterprise, so that margins are hidden that both tables have.
+    some += [("lone", "4", "A", "big", 5), ("lone", "4", "B", "small", 7)]
+    cells, rule = cells_of(some), Rule(width=0.0)
+    tables: list[tuple[Table, Publication]] = []
+    pattern = EMPTY
+    for column in ("industry", "size"):
+        table = tabulate(cells, "faults", "region", column)
+        try:
+            publication, pattern = publish(table, rule, pattern)
+        except PublicationError:
+            # Withheld: nothing of it is shown. The first one never is.
+            assert tables
+            return
+        tables.append((table, publication))
+    together = joint_bounds(tables)
+    for table, publication in tables:
+        for i, j in hidden(publication):
+            low, high = together[table.name(i, j)]
+            assert high is None or high - low > 0.5
+    alone = joint_bounds(tables[:1])
+    for name, (low, high) in alone.items():
+        assert together[name][0] == pytest.approx(low, abs=1e-6)
+        assert together[name][1] == (None if high is None else pytest.approx(high, abs=1e-6))
 
 
 @given(facts, facts, st.sampled_from(["industry", None]))
