@@ -125,8 +125,8 @@ def given_up(registers: Registers, order: str, target: str, parent: str, reason:
     """Return the registers after the parent has said that nothing more will come of a target.
 
     It was retired, or was never there. Not yet executed is ``undeliverable``; executed or rolled back without a verdict
-    gets ``unverifiable``; what is terminal stays. The parent must have stopped taking the target's registers before, and
-    a prober watching it: of a target that is alive after all, the larger revision holds.
+    gets ``unverifiable``; what is terminal stays. Before that the parent must have stopped taking the target's
+    registers, and a prober watching it: of a target that is alive after all, the larger revision holds.
 
     Args:
         registers: what the parent knows.
