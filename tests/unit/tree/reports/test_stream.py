@@ -70,6 +70,15 @@ def test_what_did_not_change_is_not_sent_again() -> None:
     assert statement.cells.keys == [("110000", "off")]
 
 
+def test_other_contributors_or_a_withdrawn_cell_are_sent_although_no_number_changed() -> None:
+    encoder, decoder = Encoder(KIND, 1), Decoder(KIND)
+    for who, present in ((("a",), True), (("a", "b"), True), (("b",), True), (("b",), False)):
+        cell = Cell(kind=KIND.name, keys=("x", "on"), nodes=0, contributors=tuple(map(ord, who)), present=present)
+        statement = decoder.decode(encoder.encode(columns_of(KIND, [cell]), 1))
+        assert statement is not None
+        assert statement.cells.cell(0) == cell
+
+
 def test_a_cell_that_lags_keeps_its_time_and_a_fresh_one_follows_the_batch() -> None:
     cells = columns_of(
         KIND,
