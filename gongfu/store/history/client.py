@@ -58,6 +58,8 @@ _TEMPORARY = frozenset({202, 209, 210, 236, 241, 252})
 # For the points of one series: most of the time of such a read goes into planning it, and the engine's older analyzer
 # takes a tenth less of it for a statement without joins and subqueries.
 _QUICK = {"enable_analyzer": 0}
+# UNKNOWN_SETTING, READONLY, SETTING_CONSTRAINT_VIOLATION
+_NOT_SETTABLE = frozenset({115, 164, 452})
 READ_THREADS = 6
 WRITE_THREADS = 2
 _DAY = 86_400 * SECOND
@@ -95,6 +97,7 @@ class ClickHouseHistory:
         self._cluster = cluster
         self._insertion = Insertion(INSERT_SETTINGS if cluster else None)
         self._reading = StatementConnections(self._url, user, password, request_seconds)
+        self._quick: Mapping[str, int] = _QUICK
         self._client: Client | None = None
         self._prepared = False
         self._opening = threading.Lock()
@@ -232,7 +235,7 @@ class ClickHouseHistory:
                 value_type, series, time_from, time_to, order=order, limit=limit, good_only=good_only, final=final
             )
             quick = not final and len(series) == 1 and not self._cluster
-            found = decode_native(await self._read(statement, _QUICK if quick else {}))
+            found = decode_native(await self._read(statement, self._quick if quick else {}))
             if final or not repeats(found):
                 return samples_of(value_type, found, limit, value_type)
         raise AssertionError("unreachable")
@@ -316,6 +319,9 @@ class ClickHouseHistory:
         try:
             return self._reading.read(statement, settings, "Native")
         except (StatementRefused, ServerAway) as error:
+            if error.code in _NOT_SETTABLE and not _QUICK.keys().isdisjoint(settings):
+                self._quick = {}  # a server whose administrator does not allow it
+                return self._read_now(statement, {k: v for k, v in settings.items() if k not in _QUICK})
             if error.code not in _NO_TABLE:
                 raise _translated(error) from None
         # Through the driver, which makes the tables of a ClickHouse server.

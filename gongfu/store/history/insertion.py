@@ -239,13 +239,15 @@ def _newest_since(client: "Client", table: str, ids: NDArray[np.uint32], since: 
 def _stored(client: "Client", table: str, rows: Rows) -> Rows:
     """Return the present versions of the points of some rows, as far as there are any."""
     first = ~_followed(rows)
-    series, times = rows.series[first].tolist(), np.datetime_as_string(rows.times[first].astype("datetime64[ns]"))
-    texts = [text.replace("T", " ") for text in times.tolist()]
+    series, times = rows.series[first], rows.times[first].astype("datetime64[ns]")
     found = rows.take(np.zeros(0, dtype="<i8"))
     pieces: list[dict[str, Any]] = []
     for start in range(0, len(series), _LOOKUP):
         part = slice(start, start + _LOOKUP)
-        keys = ",".join(f"({one},'{text}')" for one, text in zip(series[part], texts[part], strict=True))
+        # Texts of one statement at a time: 380 bytes a row, of which there are millions after a crash.
+        texts = np.datetime_as_string(times[part]).tolist()
+        pairs = zip(series[part].tolist(), texts, strict=True)
+        keys = ",".join(f"({one},'{text.replace('T', ' ')}')" for one, text in pairs)
         columns = _read(
             client,
             f"SELECT {', '.join(COLUMN_NAMES)} FROM {schema.DATABASE}.{table} FINAL "  # noqa: S608

@@ -5,6 +5,7 @@ statements of users and everything that is not read as it is stay with it.
 """
 
 import base64
+import contextlib
 import http.client
 import socket
 import ssl
@@ -14,6 +15,8 @@ from urllib.parse import SplitResult, urlencode
 
 # As many as threads that read; more are closed after use.
 KEPT_CONNECTIONS = 8
+# A host that is off drops what is sent to it: that is known sooner than a slow answer.
+CONNECT_SECONDS = 5.0
 
 
 class StatementRefused(Exception):
@@ -32,6 +35,10 @@ class ServerAway(Exception):
     """The server does not answer, or its answer breaks off; ``code`` is 0 as that of a failed connection."""
 
     code = 0
+
+
+class _Unanswered(Exception):
+    """A connection ended before an answer began."""
 
 
 class StatementConnections:
@@ -60,17 +67,14 @@ class StatementConnections:
         body = statement.encode()
         # In one piece, and so one packet where it fits.
         request = f"POST /?{urlencode(parameters)} {self._head}{len(body)}\r\n\r\n".encode() + body
-        # A kept connection may have been closed by the server since; a statement that reads may be sent again.
-        while (connection := self._taken()) is not None:
-            try:
-                return self._answer(connection, request)
-            except TimeoutError as error:
-                raise ServerAway(f"no answer: {error}") from None
-            except (OSError, http.client.HTTPException):
-                continue
         try:
+            # A kept connection may have been closed by the server since; a statement that reads may be sent again. Not
+            # one whose answer broke off: it has been carried out, and would be once for each connection.
+            while (connection := self._taken()) is not None:
+                with contextlib.suppress(_Unanswered):
+                    return self._answer(connection, request)
             return self._answer(self._opened(), request)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, _Unanswered) as error:
             raise ServerAway(f"no answer: {type(error).__name__} {error}"[:300]) from None
 
     def close(self) -> None:
@@ -81,8 +85,10 @@ class StatementConnections:
             connection.close()
 
     def _opened(self) -> socket.socket:
-        opened = socket.create_connection((self._host, self._port), self._seconds)
+        opened = socket.create_connection((self._host, self._port), min(CONNECT_SECONDS, self._seconds))
+        opened.settimeout(self._seconds)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if not self._secure:
             return opened
         return ssl.create_default_context().wrap_socket(opened, server_hostname=self._host)
@@ -94,9 +100,17 @@ class StatementConnections:
     def _answer(self, connection: socket.socket, request: bytes) -> bytes:
         whole = False
         try:
-            connection.sendall(request)
             answer = http.client.HTTPResponse(connection, method="POST")
-            answer.begin()
+            try:
+                connection.sendall(request)
+                answer.begin()
+            except TimeoutError:
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                raise _Unanswered(f"{type(error).__name__} {error}") from None
+            if not answer.chunked and answer.length is None:
+                # http.client takes the end of the connection for the end of the head, and of the answer.
+                raise http.client.IncompleteRead(b"")
             content = answer.read()
             whole = not answer.will_close
         finally:
@@ -106,8 +120,8 @@ class StatementConnections:
                         self._kept.append(connection)
             if not whole:
                 connection.close()
-        if answer.status != 200:
-            code = answer.getheader("X-ClickHouse-Exception-Code", "")
+        code = answer.getheader("X-ClickHouse-Exception-Code", "")
+        if answer.status != 200 or code:
             message = content[:4000].decode(errors="replace") or f"HTTP status {answer.status}"
             raise StatementRefused(message, int(code) if code.isdigit() else 0)
         return content

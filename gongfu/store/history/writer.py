@@ -266,7 +266,7 @@ class HistoryWriter:
         while True:
             await self._changed.wait()
             wait = last + (FLUSH_SECONDS if points < BUSY_POINTS else BUSY_FLUSH_SECONDS) - loop.time()
-            if wait > 0 and self._pending.points < FLUSH_POINTS and not self._urgent:
+            if wait > 0 and self._pending.points < FLUSH_POINTS and self._room.is_set() and not self._urgent:
                 # Wake at once when enough has come or somebody waits for a flush.
                 self._changed.clear()
                 try:

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from gongfu.kernel.points import ValueType
+from gongfu.store.history.client import ClickHouseHistory
 from gongfu.store.history.statement_http import ServerAway, StatementConnections, StatementRefused
 
 Answer = Callable[[bytes, bytes], bytes]
@@ -133,6 +135,61 @@ def test_chunks_that_break_off_are_never_a_result(server: _Server) -> None:
         _connections(server).read("SELECT 1", {}, "Native")
 
 
+def test_an_answer_without_the_end_of_its_head_is_never_a_result(server: _Server) -> None:
+    server.answer = lambda head, body: b"HTTP/1.1 200 OK\r\nX-What: break off"
+    with pytest.raises(ServerAway):
+        _connections(server).read("SELECT 1", {}, "Native")
+
+
+def test_an_exception_that_is_told_after_status_200_is_a_refusal(server: _Server) -> None:
+    server.answer = lambda head, body: _answered(b"Code: 241.", further="X-ClickHouse-Exception-Code: 241\r\n")
+    with pytest.raises(StatementRefused, match="Code: 241") as raised:
+        _connections(server).read("SELECT 1", {}, "Native")
+    assert raised.value.code == 241
+
+
+def test_a_statement_whose_answer_breaks_off_is_carried_out_once_whatever_connections_are_kept(server: _Server) -> None:
+    connections = _connections(server)
+    together = threading.Barrier(3)
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        together.wait(20)
+        return _answered(body)
+
+    server.answer = answer
+    threads = [threading.Thread(target=connections.read, args=("SELECT 1", {}, "Native")) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    asked: list[bytes] = []
+
+    def broken(head: bytes, body: bytes) -> bytes:
+        asked.append(body)
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nbreak off\r\n"
+
+    server.answer = broken
+    with pytest.raises(ServerAway):
+        connections.read("SELECT 2", {}, "Native")
+    assert asked == [b"SELECT 2"]
+
+
+def test_a_host_that_does_not_take_connections_is_given_up_before_a_slow_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gongfu.store.history.statement_http.CONNECT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as opened:
+        port = int(listener.getsockname()[1])
+        for _ in range(3):  # nobody accepts: from here on the kernel drops what wants to connect
+            one = opened.enter_context(socket.socket())
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(("127.0.0.1", port))
+        connections = StatementConnections(urlsplit(f"http://127.0.0.1:{port}"), "user", "", 600)
+        with pytest.raises(ServerAway):
+            connections.read("SELECT 1", {}, "Native")
+
+
 def test_chunks_are_put_together(server: _Server) -> None:
     server.answer = lambda head, body: (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
@@ -168,3 +225,21 @@ def test_no_server_is_away() -> None:
     connections = StatementConnections(urlsplit(f"http://127.0.0.1:{port}"), "user", "", 5)
     with pytest.raises(ServerAway):
         connections.read("SELECT 1", {}, "Native")
+
+
+async def test_a_server_that_does_not_let_a_setting_be_changed_is_asked_without_it(server: _Server) -> None:
+    asked: list[bool] = []
+
+    def answer(head: bytes, _body: bytes) -> bytes:
+        asked.append(b"enable_analyzer" in head)
+        if asked[-1]:
+            return _answered(b"constrained", "500 Internal Server Error", "X-ClickHouse-Exception-Code: 452\r\n")
+        return _answered(b"")
+
+    server.answer = answer
+    store = ClickHouseHistory(f"http://127.0.0.1:{server.port}", "reader", "secret")
+    for _ in range(2):
+        found = await store.query(ValueType.DOUBLE, [1], 0, 10)
+        assert len(found.columns.series) == 0
+    await store.close()
+    assert asked == [True, False, False]

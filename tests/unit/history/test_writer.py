@@ -156,6 +156,16 @@ async def test_damaged_blocks_are_kept_aside(tmp_path: Path) -> None:
     await writer.stop()
 
 
+async def test_points_that_take_all_room_are_not_left_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 600)
+    monkeypatch.setattr(writer_module, "PENDING_BYTES", 1000)
+    writer, _ = _writer(Store(), tmp_path)
+    writer.start()
+    for sequence in range(1, 100):
+        await asyncio.wait_for(writer.add(0, [(sequence, _block(sequence))]), 10)
+    await writer.stop()
+
+
 async def test_memory_is_bounded_while_the_history_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "PENDING_POINTS", 10)
     store = Store()

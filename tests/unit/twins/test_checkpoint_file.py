@@ -69,3 +69,18 @@ def test_a_file_that_was_cut_off_is_damaged(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(CheckpointError):
             read_checkpoint(path)
+
+
+def test_a_changed_head_of_an_array_that_is_not_read_at_once_is_damage(tmp_path: Path) -> None:
+    # Members of a zip are read by 4 KB: the CRC-32 of a larger one is not known when its head is parsed, and never
+    # asked when the head says that it is smaller.
+    path = tmp_path / "checkpoint"
+    write_checkpoint(path, {"many": np.arange(1500).reshape(300, 5)}, _DOCUMENT)
+    whole = path.read_bytes()
+    begin = whole.index(b"{'descr': '<i8'")
+    for at in range(begin, whole.index(b"}", begin) + 1):
+        for other in b"bB '(,024":
+            if other != whole[at]:
+                path.write_bytes(whole[:at] + bytes([other]) + whole[at + 1 :])
+                with pytest.raises(CheckpointError):
+                    read_checkpoint(path)

@@ -38,6 +38,7 @@ from gongfu.kernel.times import MICROSECOND
 if TYPE_CHECKING:
     from gongfu.ingest.mqtt.server.connection import Connection
 
+_TICKET_US = 60_000_000
 _FAILURE = 0x80  # MQTT 3.1.1 §3.9.3
 _UNSUPPORTED = b"\x20\x02\x00\x01"
 
@@ -150,18 +151,19 @@ class Dialogue:
         """CONNECT has been accepted."""
         if access.publish_filters or access.subscribe_filters:
             self._access = access
-        self.session = session
-        self._alias_limit = alias_limit
         connection, context = self.connection, self.context
-        # The ticket of its CONNECT where there are several front doors: one number for both.
-        self._since = session.epoch or int(context.now_ns() / MICROSECOND)
+        self.session = session
+        context.clients.count += 1
+        self._alias_limit = alias_limit
+        now = int(context.now_ns() / MICROSECOND)
+        # The ticket of its CONNECT, one number for both, unless it was lifted above one of a clock that was ahead.
+        self._since = session.epoch if 0 <= now - session.epoch < _TICKET_US else now
         connection.aliases = alias_limit > 0
         connection.writer = access.writer
         connection.trie = context.broker.router.tenant(session.tenant).trie
         connection.limit = context.max_packet
         connection.connected()
         context.others.discard(connection)
-        context.clients.count += 1
         context.on_client(connection, True)
 
     def lost(self) -> None:
