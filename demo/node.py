@@ -107,6 +107,7 @@ class NodeProcess:
         Raises:
             NodeError: it ended, or was not ready in time.
         """
+        self.banner.clear()  # of an earlier start
         began = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gongfu.node.cli", "up", "--config", str(self._configuration)],
