@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 
 from benchmarks.history.signals import Signals, entropy_bytes, nab, tep
+from benchmarks.ingest.report import Row, write
 from gongfu.kernel.block import Block, Columns, encode_block
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
@@ -29,6 +30,8 @@ from gongfu.store.history.types import Aggregate, Batch, Order
 from gongfu.store.history.writer import HistoryWriter
 from tests.contract.history.served import ServedHistory
 
+RESULT = Path(__file__).parent / "last.json"
+BYTES_BAR = 2.0
 INSERTS = 40
 # The history promises its own merges within a minute of the last insert; a busy machine may take longer.
 UPKEEP_S = 120.0
@@ -204,6 +207,25 @@ async def _main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         report["cost"] = await _cost(options.points, Path(folder))
     print(json.dumps(report, indent=2))
+    write(_rows(report), RESULT)
+
+
+def _rows(report: dict[str, Any]) -> list[Row]:
+    rows: list[Row] = []
+    for name in (name for name in report if name != "cost"):
+        found = report[name]
+        bar = BYTES_BAR if name == "NAB and TEP together" else None
+        rows += [
+            Row(f"{name}: on disk after upkeep", found["bytes_per_point"], "B/point", bar),
+            Row(f"{name}: right after the load", found["bytes_per_point_right_after_load"], "B/point"),
+            Row(f"{name}: entropy of the first differences of the values", found["value_floor"], "B/point"),
+        ]
+    cost = report["cost"]
+    rows += [
+        Row("CPU, writer", cost["writer_cpu_us_per_point"], "us/point"),
+        Row("CPU, history", cost["history_cpu_us_per_point"], "us/point"),
+    ]
+    return rows
 
 
 if __name__ == "__main__":
