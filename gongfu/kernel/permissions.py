@@ -29,10 +29,15 @@ class Action(StrEnum):
     TENANT_WRITE = "tenant.write"
     NODE_OPERATE = "node.operate"
     TELEMETRY_WRITE = "telemetry.write"
+    TREE_WRITE = "tree.write"
+    ORDER_ANSWER = "order.answer"
+    ORDER_WRITE = "order.write"
+    ORDER_APPROVE = "order.approve"
+    REPORT_WRITE = "report.write"
 
 
 _VIEWER = frozenset({Action.READ})
-_OPERATOR = _VIEWER | {Action.ALARM_ACKNOWLEDGE, Action.QUERY_SQL}
+_OPERATOR = _VIEWER | {Action.ALARM_ACKNOWLEDGE, Action.ORDER_ANSWER, Action.QUERY_SQL}
 _ENGINEER = _OPERATOR | {
     Action.DEVICE_SEND,
     Action.DEVICE_WRITE,
@@ -40,8 +45,11 @@ _ENGINEER = _OPERATOR | {
     Action.POINT_WRITE,
     Action.RULE_WRITE,
     Action.EVENT_WRITE,
+    Action.ORDER_WRITE,
+    Action.ORDER_APPROVE,
+    Action.REPORT_WRITE,
 }
-_ADMIN = _ENGINEER | {Action.USER_WRITE, Action.TENANT_WRITE, Action.NODE_OPERATE}
+_ADMIN = _ENGINEER | {Action.USER_WRITE, Action.TENANT_WRITE, Action.NODE_OPERATE, Action.TREE_WRITE}
 
 GRANTS: dict[Role, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
@@ -62,7 +70,18 @@ class Subject:
 
 
 NODE_TENANT = 1
-_NODE_ONLY = frozenset({Action.TENANT_WRITE, Action.NODE_OPERATE})
+# The place of a node in the tree is the node's own matter, whatever tenants it has.
+_NODE_ONLY = frozenset(
+    {
+        Action.TENANT_WRITE,
+        Action.NODE_OPERATE,
+        Action.TREE_WRITE,
+        Action.ORDER_ANSWER,
+        Action.ORDER_WRITE,
+        Action.ORDER_APPROVE,
+        Action.REPORT_WRITE,
+    }
+)
 
 
 def can(subject: Subject, action: Action, tenant: int | None = None) -> bool:
