@@ -120,7 +120,7 @@ class RuleEngine:
         if not len(carried["series"]) and not self._tables[kind].rules and not assignments:
             return []
         self._keep_counts(self._tables[kind])
-        table = InstanceTable(kind, assignments)
+        table = InstanceTable(kind, assignments, carried)
         known, taken = table.adopt(carried)
         self._tables[kind] = table
         gone = np.flatnonzero(carried["active"] & ~carried["withheld"] & ~taken)

@@ -69,7 +69,16 @@ class InstanceTable:
         sizes: number of instances by rule.
     """
 
-    def __init__(self, kind: Kind, assignments: Sequence[Assignment]) -> None:
+    def __init__(
+        self, kind: Kind, assignments: Sequence[Assignment], carried: dict[str, NDArray[Any]] | None = None
+    ) -> None:
+        """Make the instances of some rules.
+
+        Args:
+            kind: of all the rules.
+            assignments: the rules, and the series of each.
+            carried: state that will be adopted: where it is of the same instances, none is made only to be replaced.
+        """
         self.kind = kind
         self.rules = [assignment.rule for assignment in assignments]
         self.rule: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
@@ -86,7 +95,9 @@ class InstanceTable:
         self._timeout: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         counts = [len(assignment.series) for assignment in assignments]
         rule = np.repeat(np.arange(len(self.rules), dtype=np.int32), counts)
-        self._append(rule, np.concatenate([np.zeros(0, dtype=np.uint32), *(item.series for item in assignments)]))
+        series = np.concatenate([np.zeros(0, dtype=np.uint32), *(item.series for item in assignments)])
+        same = carried is not None and self._continues(carried, rule, series)
+        self._append(rule, series, carried if same else None)
 
     def __len__(self) -> int:
         return len(self.series)
@@ -105,14 +116,12 @@ class InstanceTable:
         self._append(np.full(len(new), at, dtype=np.int32), new)
         return np.arange(before, len(self), dtype=np.uint32)
 
-    def _append(self, rule: NDArray[np.int32], series: NDArray[np.uint32]) -> None:
+    def _append(
+        self, rule: NDArray[np.int32], series: NDArray[np.uint32], carried: dict[str, NDArray[Any]] | None = None
+    ) -> None:
         before, after = len(self), len(self) + len(series)
-        fresh: dict[str, NDArray[Any]] = {"rule": rule, "series": series.astype(np.uint32)}
-        new = empty_state(len(series))
-        fresh.update((field.name, getattr(new, field.name)) for field in fields(LatchState))
-        if self.kind is Kind.RATE:
-            windows = empty_windows(len(series))
-            fresh.update(window_times=windows.times, window_values=windows.values)
+        fresh: dict[str, NDArray[Any]] = {"rule": rule, "series": series.astype(np.uint32, copy=False)}
+        fresh.update(self._empty(len(series)) if carried is None else self._taken(carried))
         if not before:
             self._room = fresh
         else:
@@ -127,6 +136,19 @@ class InstanceTable:
         for at, more in enumerate(np.bincount(rule, minlength=len(self.rules)).tolist()):
             self.sizes[at] += more
         self._chain(np.arange(before, after, dtype=np.int32), self.series[before:])
+
+    def _empty(self, size: int) -> dict[str, NDArray[Any]]:
+        """Return the state of new instances."""
+        new = empty_state(size)
+        columns: dict[str, NDArray[Any]] = {name: getattr(new, name) for name in _STATE}
+        if self.kind is Kind.RATE:
+            windows = empty_windows(size)
+            columns |= {"window_times": windows.times, "window_values": windows.values}
+        return columns
+
+    def _taken(self, carried: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return state columns as the table's own; copied only where they cannot be written to."""
+        return {name: np.require(carried[name], requirements="W") for name in self._columns()}
 
     def _view(self, size: int) -> None:
         """Let the columns end at ``size``."""
@@ -261,8 +283,14 @@ class InstanceTable:
             ``bool[m]`` which instances of this table have a state now, and ``bool[k]`` which rows of ``carried``
             were taken over.
         """
-        carried = _by_rule(carried)
         known, taken = np.zeros(len(self), dtype=np.bool_), np.zeros(len(carried["series"]), dtype=np.bool_)
+        if self._continues(carried, self.rule, self.series):
+            self._room.update(self._taken(carried))
+            self._view(len(self))
+            return ~known, ~taken
+        if not len(known) or not len(taken):
+            return known, taken
+        carried = _by_rule(carried)
         theirs = {
             (key, fingerprint): at
             for at, (key, fingerprint) in enumerate(
@@ -270,13 +298,6 @@ class InstanceTable:
             )
         }
         match = [(at, theirs.get((rule.id, rule.fingerprint), -1)) for at, rule in enumerate(self.rules)]
-        if all(at == other for at, other in match) and len(match) == len(theirs) and self._same(carried):
-            # Copied only where they cannot be written to.
-            self._room.update((name, np.require(carried[name], requirements="W")) for name in self._columns())
-            self._view(len(self))
-            return ~known, ~taken
-        if not len(known) or not len(taken):
-            return known, taken
         mine_of, theirs_of = _rows_by(self.rule, len(self.rules)), _rows_by(carried["rule"], len(theirs))
         top = int(max(self.series.max(), carried["series"].max())) + 1
         place = np.full(top, -1, dtype=np.int32)
@@ -296,8 +317,14 @@ class InstanceTable:
     def _columns(self) -> tuple[str, ...]:
         return (*_STATE, "window_times", "window_values") if self.kind is Kind.RATE else _STATE
 
-    def _same(self, carried: dict[str, NDArray[Any]]) -> bool:
-        return np.array_equal(self.series, carried["series"]) and np.array_equal(self.rule, carried["rule"])
+    def _continues(self, carried: dict[str, NDArray[Any]], rule: NDArray[np.int32], series: NDArray[np.uint32]) -> bool:
+        """Return whether the state is of just these instances: the same rules, of the same meaning, in this order."""
+        if not np.array_equal(series, carried["series"]):
+            return False
+        carried = _by_rule(carried)
+        mine = [(item.id, item.fingerprint) for item in self.rules]
+        theirs = zip(carried["rule_id"].tolist(), carried["fingerprint"].tolist(), strict=True)
+        return mine == list(theirs) and np.array_equal(rule, carried["rule"])
 
 
 _STATE = tuple(field.name for field in fields(LatchState))
