@@ -1,0 +1,61 @@
+"""How a route asks the tree role: one request on the bus for each command; problems travel back."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, overload
+
+import msgspec
+from nats.aio.client import Client
+
+from gongfu.bus.requests import request
+from gongfu.kernel.errors import Problem
+from gongfu.kernel.permissions import Subject
+from gongfu.kernel.subjects import Subjects
+from gongfu.tree.host.section import Asked
+
+ANSWER_S = 15.0
+
+T = TypeVar("T")
+
+
+class Ask(Protocol):
+    """Asks the tree role of this node.
+
+    Args of a call: who asks; the command, such as ``order-issue``; the request, an instance of the command's type or
+    what encodes to one (None for null); the type of the answer.
+
+    Raises:
+        Problem: the one the command raised; 409 ``not-in-a-tree``; 503 when the role does not answer.
+    """
+
+    @overload
+    async def __call__(self, subject: Subject, command: str, body: Any, response_type: type[T]) -> T: ...
+    @overload
+    async def __call__(self, subject: Subject, command: str, body: Any = None, response_type: Any = Any) -> Any: ...
+    async def __call__(self, subject: Subject, command: str, body: Any = None, response_type: Any = Any) -> Any:
+        """Return the answer."""
+        ...
+
+
+def not_in_a_tree() -> Problem:
+    """Return the problem of a node that is not in a tree."""
+    return Problem(409, "not-in-a-tree", "This node is not in a tree", "found a tree or join one first")
+
+
+def open_ask(bus: Client, subjects: Subjects, enrolled: Callable[[], bool]) -> Ask:
+    """Return what asks the tree role.
+
+    Args:
+        bus: an open connection.
+        subjects: of the node.
+        enrolled: whether the node has an identity in a tree; asked before every request, so it must be quick.
+    """
+
+    async def ask(subject: Subject, command: str, body: Any = None, response_type: Any = Any) -> Any:
+        if not enrolled():
+            raise not_in_a_tree()
+        asked = Asked(
+            subject.user, subject.name, subject.tenant, subject.role.value, msgspec.Raw(msgspec.json.encode(body))
+        )
+        return await request(bus, subjects.service(f"tree.{command}"), asked, ANSWER_S, response_type)
+
+    return ask
