@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from gongfu.reason.latest import answer_latest
 from gongfu.reason.partition import PartitionRun
+from gongfu.reason.running import RunningAnswer, RunningRequest, running_rules
 from gongfu.reason.seen import AssetsOfSeries, SeenAnswer, SeenRequest, answer_seen
 from gongfu.reason.status import LatestAnswer, LatestItem, LatestRequest, ReasonState, merge_states
 
@@ -29,6 +30,13 @@ class Shares:
     def seen(self, request: SeenRequest, assets: AssetsOfSeries) -> SeenAnswer:
         """Return which assets sent something lately; blocks."""
         return answer_seen(request, [run.pipeline.twins for run in list(self.runs.values())], assets)
+
+    def running(self, request: RunningRequest) -> RunningAnswer:
+        """Return the rules with some names, as they run in each partition."""
+        return RunningAnswer({
+            str(partition): running_rules(run.pipeline.engine.rules.values(), request)
+            for partition, run in sorted(self.runs.items())
+        })  # fmt: skip
 
     def state(self) -> ReasonState:
         """Return what rules and models do."""

@@ -33,6 +33,7 @@ from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.compiler import Compiler
 from gongfu.reason.partition import HISTORY_S, PartitionRun, Surroundings
 from gongfu.reason.pipeline import ReasonPipeline
+from gongfu.reason.running import RunningAnswer, RunningRequest
 from gongfu.reason.seen import AssetsOfSeries, SeenAnswer, SeenRequest
 from gongfu.reason.shares import Shares
 from gongfu.reason.status import LatestAnswer, LatestRequest, ReasonState
@@ -110,6 +111,9 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     async def state(_: object) -> ReasonState:
         return shares.state()
 
+    async def running(request: RunningRequest) -> RunningAnswer:
+        return shares.running(request)
+
     assets = AssetsOfSeries(engine)
 
     async def seen(request: SeenRequest) -> SeenAnswer:
@@ -145,6 +149,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
             ends.append(await shares.runs[partition].start())
     await serve(bus, subjects.service("latest"), latest, LatestRequest)
     await serve(bus, subjects.service("reason"), state)
+    await serve(bus, subjects.service("rules"), running, RunningRequest)
     await serve(bus, subjects.service("seen"), seen, SeenRequest)
     metrics = MetricsPublisher(bus, subjects, name, counters, gauges)
     metrics.start()

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from gongfu.tree.orders.draft import valid_approvals
-from gongfu.tree.orders.kinds import OrderKind, payload_error
+from gongfu.tree.orders.kinds import OrderKind, may_issue, payload_error
 from gongfu.tree.orders.selection import Member, meant
 from gongfu.tree.orders.types import (
     MAX_BODY,
@@ -144,7 +144,7 @@ def obedience(document: OrderDocument, standing: Standing, now: int) -> tuple[St
     if document.kind not in standing.allowed:
         return State.REFUSED, Reason.KIND_NOT_ALLOWED, document.kind
     tier = standing.chain[document.issuer]
-    if tier not in kind.may_issue:
+    if not may_issue(kind, tier):
         return State.REFUSED, Reason.ISSUER_TIER, tier
     approvals = valid_approvals(document)
     if approvals < kind.approvals:

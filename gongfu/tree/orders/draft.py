@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gongfu.tree.orders.kinds import Guard, OrderKind, payload_error
+from gongfu.tree.orders.kinds import Guard, OrderKind, may_issue, payload_error
 from gongfu.tree.orders.selection import Selection
 from gongfu.tree.orders.types import (
     MAX_BODY,
@@ -216,7 +216,7 @@ def issue(
     document = _document(present, now)
     if valid_approvals(document) < kind.approvals:
         reasons.append(Refusal.APPROVALS_MISSING)
-    if tier not in kind.may_issue:
+    if not may_issue(kind, tier):
         reasons.append(Refusal.ISSUER_TIER)
     wrong = payload_error(kind, bytes(content.payload))
     if wrong:

@@ -79,7 +79,7 @@ class OrderKind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         name: in kebab case; stable.
         title: for people, by language (``zh``, ``en``).
         schema: JSON Schema of the payload (``payload_schema`` says which part of it).
-        may_issue: tiers of nodes that may issue it.
+        may_issue: tiers of nodes that may issue it; ``*`` is any tier.
         approvals: persons who must approve, none of them an author; the two-person rule is 2.
         guard: blast-radius guard.
         clocks: SLA of the steps.
@@ -113,6 +113,7 @@ class KindError(ValueError):
 
 
 _ENCODER = msgspec.json.Encoder()
+ANY_TIER = "*"
 
 
 def checked(kind: OrderKind) -> OrderKind:
@@ -135,6 +136,11 @@ def checked(kind: OrderKind) -> OrderKind:
             raise KindError(f"kind {kind.name}: {step} must not be due before the step that comes before it")
         last = clock.within
     return kind
+
+
+def may_issue(kind: OrderKind, tier: str) -> bool:
+    """Return whether nodes of a tier may issue orders of the kind."""
+    return tier in kind.may_issue or ANY_TIER in kind.may_issue
 
 
 def payload_type(kind: OrderKind) -> PayloadType:

@@ -64,6 +64,7 @@ class ProbeCall(msgspec.Struct, frozen=True, kw_only=True):
         payload: JSON of the order.
         expected: what the target's claim lets one expect; a probe must not be guided by it, it may choose by it how to
             look.
+        claimed_at: when the target made its claim, by this node's own clock (UTC ns); 0 when nobody knows.
     """
 
     order: str
@@ -71,6 +72,7 @@ class ProbeCall(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     payload: msgspec.Raw
     expected: Sight
+    claimed_at: int = 0
 
 
 class Seen(msgspec.Struct, frozen=True):
