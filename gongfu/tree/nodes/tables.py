@@ -38,6 +38,8 @@ member = Table(
     Column("valid_until", BigInteger, nullable=False),
     # As it was signed by its parent (membership.keys.encode_signed).
     Column("signed", LargeBinary, nullable=False),
+    # The release by which it came from another parent (encode_signed), for those above; else empty.
+    Column("released", LargeBinary, nullable=False),
     # Whether it is below this node still: one that was moved to elsewhere is kept for its revision.
     Column("gone", Integer, nullable=False),
     Index("ix_tree_member_parent", "parent"),
@@ -48,7 +50,6 @@ status = Table(
     "tree_member_status",
     metadata,
     Column("node", NODE, primary_key=True),
-    Column("revision", BigInteger, nullable=False),
     Column("version", String(40), nullable=False),
     Column("health", String(12), nullable=False),
     Column("console", Text, nullable=False),

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("valid_until", sa.BigInteger(), nullable=False),
         sa.Column("signed", sa.LargeBinary(), nullable=False),
+        sa.Column("released", sa.LargeBinary(), nullable=False),
         sa.Column("gone", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("node", name="pk_tree_member"),
     )
@@ -42,7 +43,6 @@ def upgrade() -> None:
     op.create_table(
         "tree_member_status",
         sa.Column("node", sa.String(24), nullable=False),
-        sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.String(40), nullable=False),
         sa.Column("health", sa.String(12), nullable=False),
         sa.Column("console", sa.Text(), nullable=False),
