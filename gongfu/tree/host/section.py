@@ -190,12 +190,18 @@ class Host(Protocol):
         """All links, the parent's first."""
         ...
 
-    def open_link(self, turn: Turn, peer: str) -> None:
-        """Begin a link to a new neighbour, with the commit of the turn. Nothing happens if it is there."""
+    def open_link(self, turn: Turn, peer: str, *, parent: bool = False) -> None:
+        """Begin a link to a new neighbour, with the commit of the turn. Nothing happens if it is there.
+
+        Soon after the commit all sections restate what the neighbour must know.
+        """
         ...
 
     def close_link(self, turn: Turn, peer: str) -> None:
-        """End the link to a neighbour that was retired or moved, with the commit of the turn."""
+        """End the link to a neighbour that was retired or moved, with the commit of the turn.
+
+        What waits for it is deleted. Who shall hear of it first is told, and closed when ``LinkView.waiting`` is 0.
+        """
         ...
 
     def nudge(self, *what: str) -> None:
