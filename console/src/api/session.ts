@@ -45,7 +45,7 @@ async function changePassword(old: string, fresh: string): Promise<void> {
 
 export const session = {
   user: readonly(current),
-  can: (action: Action) => computed(() => current.value !== null && allowed(current.value.role, action)),
+  can: (action: Action) => computed(() => current.value !== null && allowed(current.value.role, action, current.value.tenant.id)),
   restore,
   signIn,
   signOut,

@@ -1,4 +1,4 @@
-/** The one live connection of a tab (GET /v1/stream): overview, alarms, latest values. */
+/** The one live connection of a tab (GET /v1/stream): overview, alarms, latest values, changes in the tree. */
 
 import { computed, onScopeDispose, readonly, ref, shallowReactive, shallowRef, watch, type Ref } from 'vue'
 import { api } from '@/api/endpoints'
@@ -23,6 +23,7 @@ const lastHeard = ref(0)
 const lostSince = ref(0)
 const wanted = new Map<number, number>()
 const alarmListeners = new Set<(alarm: Alarm) => void>()
+const treeListeners = new Set<(changed: readonly string[]) => void>()
 
 let source: EventSource | null = null
 let address = ''
@@ -86,6 +87,8 @@ function connect(): void {
   source = fresh
   fresh.addEventListener('open', () => {
     void loadAlarms()
+    // What changed while there was no connection, nobody has said.
+    for (const listener of treeListeners) listener(['nodes', 'orders', 'reports', 'order/'])
   })
   fresh.addEventListener('overview', (event) => {
     heard()
@@ -98,6 +101,11 @@ function connect(): void {
   fresh.addEventListener('latest', (event) => {
     heard()
     keepLatest(JSON.parse(event.data as string) as LatestOfSeries[])
+  })
+  fresh.addEventListener('tree', (event) => {
+    heard()
+    const { changed } = JSON.parse(event.data as string) as { changed: string[] }
+    for (const listener of treeListeners) listener(changed)
   })
   fresh.addEventListener('error', () => {
     if (lostSince.value === 0) lostSince.value = Date.now()
@@ -172,6 +180,12 @@ export function useLatest(series: Ref<readonly number[]>): ReadonlyMap<number, L
 export function useAlarmChanges(listener: (alarm: Alarm) => void): void {
   alarmListeners.add(listener)
   onScopeDispose(() => alarmListeners.delete(listener))
+}
+
+/** Call `listener` with what changed in the tree (`nodes`, `orders`, `order/<id>`, `reports`) as long as the caller lives. */
+export function useTreeEvents(listener: (changed: readonly string[]) => void): void {
+  treeListeners.add(listener)
+  onScopeDispose(() => treeListeners.delete(listener))
 }
 
 export const live = {

@@ -7,13 +7,16 @@ import assets from './assets/messages'
 import demo from './demo/messages'
 import devices from './devices/messages'
 import models from './models/messages'
+import orders from './orders/messages'
 import overview from './overview/messages'
+import reports from './reports/messages'
 import rules from './rules/messages'
 import signin from './signin/messages'
 import sql from './sql/messages'
+import tree from './tree/messages'
 import trend from './trend/messages'
 
-const pages = { administration, alarms, assets, demo, devices, models, overview, rules, signin, sql, trend }
+const pages = { administration, alarms, assets, demo, devices, models, orders, overview, reports, rules, signin, sql, tree, trend }
 
 type Tree = { [key: string]: string | Tree }
 

@@ -1,0 +1,1 @@
+export default { zh: { title: '指令' }, en: { title: 'Orders' } }

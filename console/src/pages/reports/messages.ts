@@ -1,0 +1,1 @@
+export default { zh: { title: '上报' }, en: { title: 'Reports' } }
