@@ -8,6 +8,7 @@ one asset get into the block in the order in which their payloads came.
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from gongfu.ingest.columnise.accumulator import Accumulator, Lane, OpenBlock
 from gongfu.ingest.columnise.elements import PointTable
+from gongfu.ingest.columnise.gateway import Reading
+from gongfu.ingest.columnise.gateway_group import GatewayGroup, Given, SettlePart
 from gongfu.ingest.columnise.json_shape import JsonShape
 from gongfu.ingest.columnise.limits import BLOCK_INTERVAL_S
 from gongfu.ingest.types import Done, Form, Writer
@@ -32,8 +35,6 @@ logger = logging.getLogger(__name__)
 BATCH_POINTS = 32_768
 
 Flags = NDArray[np.bool_]
-# A payload handed back: the arguments of ``Intake.submit``.
-Given = tuple[Writer, Form, bytes, int, Done | None, str]
 
 
 class Group(Protocol):
@@ -166,8 +167,11 @@ class SparkplugGroup:
 class Batch:
     """Gathers payloads; use from one event loop.
 
+    A device has either gateway payloads or others in it, as these are not ordered among each other.
+
     Attributes:
         devices: devices that have something in it.
+        gateways: those of them that have gateway payloads in it.
     """
 
     def __init__(
@@ -177,6 +181,7 @@ class Batch:
         future: int,
         stamp: Callable[[int], int],
         refuse: Callable[[list[Given]], None],
+        settle: SettlePart,
     ) -> None:
         """Set up.
 
@@ -186,6 +191,7 @@ class Batch:
             future: how far a source time may be ahead of the time of arrival, ns.
             stamp: returns the time for values without one for a time of arrival, UTC ns.
             refuse: takes payloads that did not fit after all, in the order they came; nothing of them was taken.
+            settle: called for points of a gateway message in several blocks that did not become durable.
         """
         self._accumulator = accumulator
         self._counters = counters
@@ -198,7 +204,27 @@ class Batch:
         self._points = 0
         self._scheduled = False
         self._flushed_at = 0.0
+        self._settle = settle
+        self._gateways: dict[int, GatewayGroup] = {}
         self.devices: set[int] = set()
+        self.gateways: set[int] = set()
+
+    def take_gateway(self, writer: Writer, reading: Reading, payload: bytes, received: int, done: Done | None) -> None:
+        """Take a gateway payload that was read."""
+        group = self._gateways.get(writer.tenant)
+        if group is None:
+            group = self._gateways[writer.tenant] = GatewayGroup(writer.tenant)
+        group.given.append((writer, Form.JSON_GATEWAY, payload, received, done, ""))
+        group.routes.append(reading.route)
+        group.times += reading.times
+        group.values += chain.from_iterable(map(dict[str, float].values, reading.values))
+        self.devices.add(writer.device)
+        self.gateways.add(writer.device)
+        self._points += reading.route.points
+        if self._points >= BATCH_POINTS:
+            self.flush()
+        elif not self._scheduled:
+            self._schedule()
 
     def take_json(self, writer: Writer, table: PointTable, payload: bytes, received: int, done: Done | None) -> bool:
         """Take a payload of the shape that its asset is expected to have; return False when it has another."""
@@ -287,19 +313,23 @@ class Batch:
 
     def flush(self) -> None:
         """Columnise what was gathered into the open blocks."""
-        groups = self._groups
-        if not groups:
+        groups, gateways = self._groups, self._gateways
+        if not groups and not gateways:
             return
         self._flushed_at = self._loop.time()
-        self._groups, self._points = [], 0
+        self._groups, self._gateways, self._points = [], {}, 0
         self._newest.clear()
         self.devices.clear()
+        self.gateways.clear()
         refused: list[Given] = []
         # Devices of which something was refused: what they sent after it must stay behind it.
         held: set[int] = set()
         self._counters.add("messages_received", sum([len(group.payloads) for group in groups]))
         for group in groups:
             self._write(group, held, refused)
+        for group in gateways.values():
+            self._counters.add("messages_received", len(group.given))
+            refused += group.write(self._accumulator, self._settle)
         if refused:
             self._refuse(refused)
 

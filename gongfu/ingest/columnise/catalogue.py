@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import Any
 
@@ -35,6 +36,9 @@ class SeriesCatalogue:
     ``own`` has what is in memory by own asset of a writer, ``_below`` by own asset and child path: two levels, as a
     tuple for each of a million children would cost as much as their points. ``own`` is the same object for ever.
     Use from one event loop. All calls of ``resolve`` that come while a transaction runs share the next one.
+
+    Attributes:
+        generation: another number when what was found before may no longer be so.
     """
 
     def __init__(self, engine: Engine, executor: Executor, limits: TelemetryLimits, clock: Clock) -> None:
@@ -48,6 +52,11 @@ class SeriesCatalogue:
         self._waiting: list[tuple[Want, asyncio.Future[Found]]] = []
         self._task: asyncio.Task[None] | None = None
         self._quotas = QuotaCounts()
+        self.generation = 0
+
+    def below(self, own: int) -> Mapping[str, PointTable] | None:
+        """Return the points of all that is in memory below an own asset, by child path."""
+        return self._below.get(own)
 
     def find(self, writer: Writer, child: str) -> PointTable | None:
         """Return the points of the writer's own asset (child "") or of one below it, or None when not in memory."""
@@ -86,6 +95,7 @@ class SeriesCatalogue:
         self._below.clear()
         self._refused.clear()
         self._quotas.forget()
+        self.generation += 1
 
     def _keep(self, want: Want, found: Found) -> None:
         if found.refused is not None:
@@ -97,6 +107,7 @@ class SeriesCatalogue:
         key = want.child or want.own
         table = tables.get(key)
         if table is None or table.asset != found.asset:
+            self.generation += table is not None
             table = tables[key] = PointTable(found.asset, partition_of(found.asset, self._limits.partitions))
         table.names.update(found.points)
         table.complete = table.complete or not want.complete

@@ -16,11 +16,13 @@ from sqlalchemy import Engine
 from gongfu.bus.blocklog import BlockLog
 from gongfu.bus.connection import subscribe
 from gongfu.ingest.columnise.accumulator import Accumulator, OpenBlock
-from gongfu.ingest.columnise.batch import Batch, Given
+from gongfu.ingest.columnise.batch import Batch
 from gongfu.ingest.columnise.careful import CarefulWay, give
 from gongfu.ingest.columnise.catalogue import SeriesCatalogue
 from gongfu.ingest.columnise.drops import DELAYED, REFUSED, SHED, DropRecorder
 from gongfu.ingest.columnise.elements import PointTable
+from gongfu.ingest.columnise.gateway import GatewayReader
+from gongfu.ingest.columnise.gateway_group import Given
 from gongfu.ingest.columnise.job import Job
 from gongfu.ingest.columnise.json import parse
 from gongfu.ingest.columnise.json_shape import shape_of
@@ -38,7 +40,7 @@ from gongfu.kernel.times import MILLISECOND, SECOND, Clock
 logger = logging.getLogger(__name__)
 
 # The hot path knows the members of the enumeration by a name of its own: a third of the cost of looking them up.
-_JSON, _SPARKPLUG = Form.JSON, Form.SPARKPLUG
+_JSON, _SPARKPLUG, _GATEWAY = Form.JSON, Form.SPARKPLUG, Form.JSON_GATEWAY
 _RECEIPTS = [Receipt(n) for n in range(257)]
 
 
@@ -86,7 +88,8 @@ class Columniser:
         self._tables = self._catalogue.own
         self._drops = DropRecorder(engine, self._executor, clock)
         self._accumulator = Accumulator(self._log, clock, counters, self._settle_block)
-        self._batch = Batch(self._accumulator, counters, self._future, self._stamp, self._take_refused)
+        self._batch = Batch(self._accumulator, counters, self._future, self._stamp, self._take_refused, self._shed_part)
+        self._gateways = GatewayReader(self._catalogue, self._future, limits.max_points_per_payload)
         self._careful = CarefulWay(
             self._catalogue,
             self._reader,
@@ -198,8 +201,14 @@ class Columniser:
     ) -> None:
         """Take one payload (see ``Intake.submit``)."""
         document: Any = None
+        batch = self._batch
+        if form is _GATEWAY:
+            if writer.device in batch.devices and writer.device not in batch.gateways:
+                batch.flush()
+        elif batch.gateways and writer.device in batch.gateways:
+            batch.flush()
         if (
-            (form is _JSON or form is _SPARKPLUG)
+            (form is _JSON or form is _SPARKPLUG or form is _GATEWAY)
             and not self._accumulator.overfull
             and not self._closing
             and writer.device not in self._parked
@@ -209,11 +218,17 @@ class Columniser:
                 template = self._reader.template(writer.device, context, len(payload))
                 if template is not None:
                     self.points_in += template.layout.count
-                    self._batch.take_sparkplug(writer, template, payload, received, done, context)
+                    batch.take_sparkplug(writer, template, payload, received, done, context)
+                    return
+            elif form is _GATEWAY:
+                reading = self._gateways.read(writer.asset, payload, received)
+                if reading is not None:
+                    self.points_in += reading.route.points
+                    batch.take_gateway(writer, reading, payload, received, done)
                     return
             elif (table := self._tables.get(writer.asset)) is not None:
                 shape = table.expected
-                if shape is not None and self._batch.take_json(writer, table, payload, received, done):
+                if shape is not None and batch.take_json(writer, table, payload, received, done):
                     self.points_in += shape.count
                     return
                 self._settle_order(writer)
@@ -242,6 +257,9 @@ class Columniser:
         """Judge payloads by themselves that did not fit the layout they seemed to have."""
         for given in refused:
             self._careful.take(Job(*given))
+
+    def _shed_part(self, writer: Writer, n: int) -> None:
+        self._careful.count(writer, SHED, {Shed.LOG_UNAVAILABLE.value: n}, "")
 
     def _write_known(
         self, writer: Writer, table: PointTable, document: dict[str, Any], received: int, done: Done | None

@@ -5,7 +5,7 @@ which took about 1 KB for ten points, is only for assets with very many points, 
 """
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from weakref import WeakValueDictionary
 
 from gongfu.kernel.points import Series, ValueType
@@ -20,13 +20,15 @@ class NameShape:
     Attributes:
         places: position by name.
         types: value type by position.
+        doubles: positions of the points of type double, by name.
     """
 
-    __slots__ = ("__weakref__", "places", "types")
+    __slots__ = ("__weakref__", "doubles", "places", "types")
 
     def __init__(self, names: tuple[str, ...], types: bytes) -> None:
         self.places = {name: place for place, name in enumerate(names)}
         self.types = tuple(ValueType(code) for code in types)
+        self.doubles = {name: place for name, place in self.places.items() if self.types[place] is ValueType.DOUBLE}
 
 
 _SHAPES: WeakValueDictionary[tuple[tuple[str, ...], bytes], NameShape] = WeakValueDictionary()
@@ -64,6 +66,21 @@ class PointNames(Mapping[str, Series]):
             return self[name]
         except KeyError:
             return default
+
+    def doubles(self, names: Iterable[str]) -> list[int] | None:
+        """Return the series ids of names, None when one of them is not known as a point of type double."""
+        if self._own is not None:
+            found = [self._own.get(name) for name in names]
+            if any(entry is None or entry.value_type is not ValueType.DOUBLE for entry in found):
+                return None
+            return [entry.series for entry in found if entry is not None]
+        places, series = self._shape.doubles, self._series
+        try:
+            if isinstance(series, int):
+                return [series + places[name] for name in names]
+            return [series[places[name]] for name in names]
+        except KeyError:
+            return None
 
     def __contains__(self, name: object) -> bool:
         return name in (self._shape.places if self._own is None else self._own)
