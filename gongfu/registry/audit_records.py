@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, select
 from sqlalchemy import insert as insert_into
 
-from gongfu.registry.tables import audit
+from gongfu.registry.tables import audit, user
 
 
 def insert(
@@ -37,3 +37,11 @@ def last_of(connection: Connection, tenant: int, prefixes: Sequence[str]) -> int
         .limit(1)
     )
     return connection.execute(query).scalar() or 0
+
+
+def first_by_user(connection: Connection, tenant: int, action: str, resource: str) -> Any | None:
+    """Return the oldest row of an action on something that a user of the tenant did, who has an account still."""
+    query = select(audit).join(user, user.c.name == audit.c.user_name)
+    query = query.where(audit.c.action == action, audit.c.resource == resource)
+    query = query.where(audit.c.tenant_id == tenant, user.c.tenant_id == tenant)
+    return connection.execute(query.order_by(audit.c.id).limit(1)).first()

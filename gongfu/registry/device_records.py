@@ -26,6 +26,17 @@ def by_id(connection: Connection, tenant_id: int, key: int) -> Any | None:
     return connection.execute(_DEVICE.where(device.c.tenant_id == tenant_id, device.c.id == key)).first()
 
 
+def anywhere(connection: Connection, key: int) -> Any | None:
+    """Return a device of whatever tenant."""
+    return connection.execute(_DEVICE.where(device.c.id == key)).first()
+
+
+def at_assets(connection: Connection, tenant_id: int, paths: Collection[str]) -> Sequence[Any]:
+    """Return the devices whose asset is at one of some paths, those furthest down first."""
+    query = _DEVICE.where(device.c.tenant_id == tenant_id, asset.c.path.in_(paths))
+    return connection.execute(query.order_by(func.length(asset.c.path).desc(), device.c.id)).all()
+
+
 def page(
     connection: Connection,
     tenant_id: int,

@@ -128,6 +128,13 @@ def get(connection: Connection, tenant: int, key: int) -> Rule | None:
     return None if row is None else _rule(row)
 
 
+def named(connection: Connection, tenant: int, name: str) -> Rule | None:
+    """Return the oldest rule of a tenant with a name."""
+    mine = select(rule).where(rule.c.tenant_id == tenant, rule.c.name == name).order_by(rule.c.id).limit(1)
+    row = connection.execute(mine).one_or_none()
+    return None if row is None else _rule(row)
+
+
 def page(connection: Connection, tenant: int, after: int, limit: int) -> list[Rule]:
     """Return rules of a tenant in order of id."""
     query = select(rule).where(rule.c.tenant_id == tenant, rule.c.id > after).order_by(rule.c.id).limit(limit)
