@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.fixtures.telemetry",
     "tests.fixtures.postgres",
     "tests.fixtures.records",
+    "tests.fixtures.tree",
 ]
