@@ -14,6 +14,9 @@ from gongfu.tree.membership.token import TokenRecord, TokenState
 from gongfu.tree.membership.types import Attributes, Chain, Membership
 from gongfu.tree.nodes import tables
 
+# Members in one turn of renewal.
+PAGE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Member:

@@ -1,0 +1,434 @@
+"""The section of nodes: who is in the tree, told to the neighbours, and what is done with it."""
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.errors import Problem
+from gongfu.kernel.permissions import Subject
+from gongfu.kernel.times import SECOND
+from gongfu.tree.host.section import Command, Host, Refusal, Turn
+from gongfu.tree.membership.chain import sign_membership
+from gongfu.tree.membership.documents import pack
+from gongfu.tree.membership.join_documents import Former
+from gongfu.tree.membership.refusals import Reason, Refused
+from gongfu.tree.membership.transitions import renew
+from gongfu.tree.membership.types import Chain, NodeState
+from gongfu.tree.nodes import lineage, records
+from gongfu.tree.nodes.children import Children
+from gongfu.tree.nodes.directory import Directory
+from gongfu.tree.nodes.documents import NodeDoc, NodePage, OwnNodeDoc
+from gongfu.tree.nodes.enrolment import FoundParent, already_in_a_tree, seek_parent
+from gongfu.tree.nodes.identity import Identity, load_identity
+from gongfu.tree.nodes.key_files import KeyFiles
+from gongfu.tree.nodes.place import (
+    BATCH,
+    CERTIFICATE,
+    CERTIFICATE_REQUEST,
+    CHAIN,
+    MEMBER,
+    MOVED,
+    STATUS,
+    Place,
+)
+from gongfu.tree.nodes.port_certificates import write_certificates
+from gongfu.tree.nodes.records import Status
+from gongfu.tree.nodes.release_text import decode_release
+from gongfu.tree.nodes.requests import (
+    ChangeNode,
+    Founding,
+    Joining,
+    NodeQuery,
+    OneNode,
+    OneToken,
+    Rehoming,
+    ReleaseNode,
+    TokenQuery,
+    TokenWanted,
+)
+from gongfu.tree.nodes.tokens import Tokens
+from gongfu.tree.nodes.validity import MEMBERSHIP, is_due
+from gongfu.tree.nodes.views import OK, SILENT, LiveOf, NodeViews
+
+_LOOK_S = 1.0
+# A status goes up at most so often.
+STATUS_S = 10.0
+# A child whose link is down for so long is silent.
+SILENT_S = 10.0
+_RENEWAL_S = 600.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """What the process knows of this node.
+
+    Attributes:
+        version: of the software.
+        console: http address of its console, or empty.
+        join_address: where children join, ``host:port``; empty when they cannot.
+        leaf_address: where leaves of children connect, ``host:port``.
+        hosts: names and addresses in the certificate of those ports.
+        health: returns ``ok`` or ``degraded``.
+    """
+
+    version: str
+    console: str = ""
+    join_address: str = ""
+    leaf_address: str = ""
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+    health: Callable[[], str] = lambda: OK
+
+
+class NodesSection:
+    """Implements ``Section``.
+
+    Attributes:
+        directory: who is around; other sections get it.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        facts: NodeFacts,
+        *,
+        links_changed: Callable[[], None] = lambda: None,
+        live_of: LiveOf = lambda _: None,
+    ) -> None:
+        """Make the section; ``open_place`` reads what it starts from.
+
+        Args:
+            place: of this node.
+            facts: of this node.
+            links_changed: called on the event loop when other children may connect, the link up goes elsewhere, or a
+                certificate is new: the server of the links must be told.
+            live_of: live figures of a node's subtree; see ``NodeViews``.
+        """
+        self._place = place
+        self._facts = facts
+        self._links_changed = links_changed
+        self._views = NodeViews(place, facts.version, facts.console, live_of)
+        self._children = Children(place, facts.leaf_address, links_changed)
+        self._tokens = Tokens(place, facts.join_address)
+        self._told = Status(place.key.id, "", "", "", 0)
+        self._told_at = -STATUS_S
+        self._skewed: set[str] = set()
+        self._silences: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._moving = asyncio.Lock()
+        self._link: tuple[str, ...] = self._link_of(place.identity)
+
+    @property
+    def directory(self) -> Directory:
+        """Who is around this node."""
+        return self._place.directory
+
+    @property
+    def identity(self) -> Identity:
+        """What this node is, as last committed."""
+        return self._place.identity
+
+    @property
+    def counters(self) -> Counters:
+        """What was refused."""
+        return self._place.counters
+
+    def allowed(self) -> list[str]:
+        """Return the ids of the children that may connect now, sorted."""
+        return self._children.allowed()
+
+    async def admit(self, data: bytes, address: str) -> bytes:
+        """Answer a request to join; see ``Children.admit``."""
+        return await self._children.admit(data, address)
+
+    # Section.
+
+    @property
+    def topics(self) -> Collection[str]:
+        """The topics of messages about nodes."""
+        return (MEMBER, CHAIN, STATUS, MOVED, CERTIFICATE_REQUEST, CERTIFICATE)
+
+    def received(self, turn: Turn, peer: str, topic: str, body: bytes) -> None:
+        """Take a message of a neighbour.
+
+        Raises:
+            Refusal: not taken.
+        """
+        place = self._place
+        if topic == CHAIN:
+            lineage.take_new_chain(place, turn, peer, body)
+        elif topic == MOVED:
+            lineage.take_moved(place, turn, peer, body)
+        elif topic == CERTIFICATE:
+            lineage.take_certificate(place, turn, peer, body)
+            turn.then(self._look_at_link)
+        else:
+            child = place.child(turn.connection, peer)
+            if child is None or child.membership.state is not NodeState.ACTIVE:
+                raise Refusal("node-wrong", f"{peer} is not an active child")
+            if topic == MEMBER:
+                lineage.take_members(place, turn, peer, body)
+            elif topic == STATUS:
+                self._put_status(turn, lineage.take_status(place, turn, peer, body))
+            else:
+                lineage.give_certificate(place, turn, peer, body, self._facts.leaf_address)
+
+    def restate(self, turn: Turn, peer: str) -> None:
+        """Tell a child its chain, the parent everything below."""
+        place = self._place
+        own = place.stored(turn.connection).chain
+        if peer == own.membership.parent:
+            place.tell_members(turn, peer, records.all_members(turn.connection))
+            known = records.all_status(turn.connection)
+            self._tell_status(turn, peer, [self._own_status(turn.wall), *known.values()])
+        elif (child := place.child(turn.connection, peer)) is not None:
+            place.tell_chain(turn, own, child)
+
+    def link_changed(self, peer: str, up: bool) -> None:
+        """Note that a child is silent when its link is down for a while, and that it speaks again."""
+        place = self._place
+        place.running.nudge("nodes")
+        if (timer := self._silences.pop(peer, None)) is not None:
+            timer.cancel()
+        if place.directory.towards(peer) != peer:
+            return
+        if not up:
+            wall = place.running.now()
+            loop = asyncio.get_running_loop()
+            self._silences[peer] = loop.call_later(SILENT_S, self._silent, peer, wall)
+            return
+        status = place.status.get(peer)
+        if status is not None and status.health == SILENT:
+            self._heard(Status(peer, status.version, OK, status.console, place.running.now()))
+
+    def commands(self) -> Sequence[Command]:
+        """What may be asked about nodes."""
+        change, tokens = self._change, self._tokens
+        return (
+            Command("node-show", None, self._show),
+            Command("node-list", NodeQuery, self._list),
+            Command("node-get", OneNode, self._get),
+            Command("node-found", Founding, self._found),
+            Command("node-join", Joining, self._join),
+            Command("node-rehome", Rehoming, self._rehome),
+            Command("node-suspend", ChangeNode, lambda s, r: change(s, "suspend", r)),
+            Command("node-resume", ChangeNode, lambda s, r: change(s, "resume", r)),
+            Command("node-retire", ChangeNode, lambda s, r: change(s, "retire", r)),
+            Command("node-release", ReleaseNode, self._children.release),
+            Command("token-issue", TokenWanted, tokens.issue),
+            Command("token-list", TokenQuery, tokens.page),
+            Command("token-revoke", OneToken, tokens.revoke),
+        )
+
+    async def start(self, host: Host) -> None:
+        """Begin to look at health, clocks and what is to be renewed; open the link up if it is not."""
+        place = self._place
+        place.host = host
+        parent = place.directory.parent
+        wanted = [(m.node, False) for m in place.directory.children()] + ([(parent, True)] if parent else [])
+
+        def open_links(turn: Turn) -> None:
+            for peer, upward in wanted:
+                host.open_link(turn, peer, parent=upward)
+
+        if wanted:
+            await host.turn(open_links)
+        await self._children.start()
+        self._tasks = [
+            asyncio.create_task(self._every(_LOOK_S, self._look), name="nodes"),
+            asyncio.create_task(self._every(_RENEWAL_S, self._renew), name="nodes renewal"),
+        ]
+
+    async def stop(self) -> None:
+        """End."""
+        for timer in self._silences.values():
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._children.stop()
+
+    # Status.
+
+    def _own_status(self, now: int) -> Status:
+        facts = self._facts
+        return Status(self._place.key.id, facts.version, facts.health(), facts.console, now)
+
+    def _put_status(self, turn: Turn, items: Sequence[Status]) -> None:
+        place = self._place
+        for item in items:
+            records.put_status(turn.connection, item)
+        if not items:
+            return
+        parent = place.stored(turn.connection).chain.membership.parent
+        if parent:
+            self._tell_status(turn, parent, items)
+
+        def remember() -> None:
+            place.status.update((item.node, item) for item in items)
+            place.running.nudge("nodes")
+
+        turn.then(remember)
+
+    def _tell_status(self, turn: Turn, peer: str, items: Sequence[Status]) -> None:
+        for start in range(0, len(items), BATCH):
+            self._place.send(turn, peer, STATUS, pack(tuple(items[start : start + BATCH])))
+
+    def _silent(self, peer: str, since: int) -> None:
+        self._silences.pop(peer, None)
+        status = self._place.status.get(peer)
+        if status is not None and status.health != SILENT:
+            self._heard(Status(peer, status.version, SILENT, status.console, since))
+
+    def _heard(self, status: Status) -> None:
+        self._place.running.submit(lambda turn: self._put_status(turn, [status]))
+
+    async def _every(self, seconds: float, look: Callable[[], Any]) -> None:
+        while True:
+            try:
+                await look()
+            except Problem as problem:
+                logger.warning("nodes: %s", problem)
+            except Exception:
+                logger.exception("nodes")
+            await asyncio.sleep(seconds)
+
+    async def _look(self) -> None:
+        place, host = self._place, self._place.running
+        now = asyncio.get_running_loop().time()
+        status = self._own_status(0)
+        if status != self._told and now - self._told_at >= STATUS_S and (parent := place.directory.parent):
+            self._told, self._told_at = status, now
+            told = self._own_status(host.now())
+            await host.turn(lambda turn: self._tell_status(turn, parent, [told]))
+        skewed = {view.peer: view.offset or 0 for view in host.links() if view.skewed}
+        for peer, offset in skewed.items():
+            if peer not in self._skewed:
+                detail = f"its clock is {offset / SECOND:+.1f} s from this node's"
+                host.submit(lambda turn, p=peer, d=detail: turn.audit("node.clock-skewed", f"node/{p}", d))
+                host.nudge("nodes")
+        self._skewed = set(skewed)
+
+    # Renewal.
+
+    async def _renew(self) -> None:
+        place, host = self._place, self._place.running
+        if not place.directory.parent:
+            await host.turn(self._renew_root)
+        while await self._children.renew() == records.PAGE:
+            pass
+        await host.turn(lambda turn: lineage.ask_for_certificate(place, turn))
+        if await asyncio.to_thread(self.write_certificates):
+            self._links_changed()
+
+    def _renew_root(self, turn: Turn) -> None:
+        place = self._place
+        identity = place.stored(turn.connection)
+        membership = identity.chain.membership
+        if not is_due(membership.valid_until, turn.now, MEMBERSHIP):
+            return
+        renewal = renew(membership, None, valid_until=turn.now + MEMBERSHIP)
+        signed = sign_membership(place.key, renewal.membership)
+        turn.audit(renewal.audit.action, renewal.audit.resource, renewal.audit.detail)
+        chain = Chain((signed,), (renewal.membership,))
+        place.adopt(turn, dataclasses.replace(identity, chain=chain))
+
+    def write_certificates(self) -> bool:
+        """Write the files that TLS reads, where they are not as they must be; return whether one has changed.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        place = self._place
+        hosts = self._facts.hosts
+        return write_certificates(place.identity, place.files, hosts, time.time_ns())
+
+    @staticmethod
+    def _link_of(identity: Identity) -> tuple[str, ...]:
+        return (identity.leaf_address, identity.parent_authorities, identity.certificate)
+
+    def _look_at_link(self) -> None:
+        link = self._link_of(self._place.identity)
+        if link != self._link:
+            self._link = link
+            self.write_certificates()
+            self._links_changed()
+
+    # Commands.
+
+    async def _show(self, _: Subject, __: None) -> OwnNodeDoc:
+        return self._views.own(self._place.running.now())
+
+    async def _list(self, _: Subject, query: NodeQuery) -> NodePage:
+        return self._views.page(query, self._place.running.now())
+
+    async def _get(self, _: Subject, request: OneNode) -> NodeDoc:
+        return self._views.one(request.id, self._place.running.now())
+
+    async def _change(self, subject: Subject, verb: str, request: ChangeNode) -> NodeDoc:
+        await self._children.change(subject, verb, request)
+        return self._views.one(request.id, self._place.running.now())
+
+    async def _found(self, _: Subject, __: Founding) -> OwnNodeDoc:
+        raise already_in_a_tree(self._place.key.id)
+
+    async def _join(self, subject: Subject, joining: Joining) -> OwnNodeDoc:
+        """Ask the present parent again, with a token of its own: for a new certificate."""
+        await self._seek(subject, joining, None)
+        return await self._show(subject, None)
+
+    async def _rehome(self, subject: Subject, request: Rehoming) -> OwnNodeDoc:
+        paper = decode_release(request.release)
+        identity = self._place.identity
+        membership = identity.chain.membership
+        former = Former(identity.chain.signed, paper.release, paper.grant)
+        joining = Joining(request.token, membership.name, membership.attributes)
+        await self._seek(subject, joining, former)
+        return await self._show(subject, None)
+
+    async def _seek(self, subject: Subject, joining: Joining, former: Former | None) -> None:
+        place = self._place
+        async with self._moving:
+            before = place.identity
+            now = place.running.now()
+            taken = await asyncio.to_thread(seek_parent, place.files, joining, before, now, former)
+            await place.running.turn(lambda turn: self._settle(turn, subject, taken))
+
+    def _settle(self, turn: Turn, subject: Subject, taken: FoundParent) -> None:
+        place, host = self._place, self._place.running
+        before = place.stored(turn.connection)
+        was, now = before.chain.membership, taken.identity.chain.membership
+        if now.revision < was.revision:
+            raise Problem(409, "conflict", "Conflict with what is stored", "the parent has changed this node meanwhile")
+        place.adopt(turn, taken.identity)
+        if was.parent != now.parent:
+            if was.parent:
+                host.close_link(turn, was.parent)
+            host.open_link(turn, now.parent, parent=True)
+        turn.audit(taken.audit.action, taken.audit.resource, taken.audit.detail, subject=subject)
+        turn.then(self._look_at_link)
+
+
+def open_place(connection: Connection, files: KeyFiles, counters: Counters) -> Place | None:
+    """Return the place of this node as it is stored; None when it is in no tree.
+
+    Raises:
+        OSError: the key cannot be read.
+        Refused: ``key-wrong``, the key is not that of the records.
+    """
+    identity = load_identity(connection)
+    if identity is None:
+        return None
+    key = files.node_key()
+    if key.id != identity.node:
+        raise Refused(Reason.KEY_WRONG, f"the records are of node {identity.node}, the key in {files.root} is not")
+    members = [member.membership for member in records.all_members(connection)]
+    return Place(files, key, identity, members, records.all_status(connection), counters)
