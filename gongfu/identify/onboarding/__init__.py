@@ -1,0 +1,1 @@
+"""Onboarding of enterprises (企业入驻): application, review, prefix. Pure."""

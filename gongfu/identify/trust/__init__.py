@@ -1,0 +1,1 @@
+"""Trust in records: batches that are signed once, with a proof a record. Pure."""
