@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Row
 
 from gongfu.kernel.counters import Counters
+from gongfu.kernel.errors import Problem
 from gongfu.tree.host.section import Command, Host, Refusal, Turn
 from gongfu.tree.nodes.directory import Directory
 from gongfu.tree.peers import records
@@ -169,7 +170,11 @@ class PeersSection:
     async def _answer(self, call: Call, payload: bytes) -> None:
         host = self._need()
         answer = await self._handled(call, payload)
-        await host.turn(lambda turn: self._switch.finish(turn, call.id, answer))
+        try:
+            await host.turn(lambda turn: self._switch.finish(turn, call.id, answer))
+        except Problem as problem:
+            # The call is still open here: it is answered at the next start, or its time runs out.
+            _log.warning("the answer to call %s is not stored: %s", call.id, problem.detail)
 
     async def _handled(self, call: Call, payload: bytes) -> Answer:
         host, own = self._need(), self._directory.node
