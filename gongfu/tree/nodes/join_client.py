@@ -97,7 +97,7 @@ def _problem(status: int, content: bytes) -> Problem:
     except ValueError:
         document = {}
     code, detail = str(document.get("code", "bad-answer"))[:60], str(document.get("detail", ""))[:500]
-    if code in Reason:
+    if code in {reason.value for reason in Reason}:
         return Refused(Reason(code), detail)
     title = str(document.get("title", "The parent answered wrongly"))[:200]
     return Problem(status if status in (429, 503) else 502, code, title, detail)

@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.permissions import Subject
-from gongfu.kernel.times import SECOND
 from gongfu.tree.host.section import Command, Host, Refusal, Turn
 from gongfu.tree.membership.chain import sign_membership
 from gongfu.tree.membership.documents import pack
@@ -120,7 +119,6 @@ class NodesSection:
         self._tokens = Tokens(place, facts.join_address)
         self._told = Status(place.key.id, "", "", "", 0)
         self._told_at = -STATUS_S
-        self._skewed: set[str] = set()
         self._silences: dict[str, asyncio.TimerHandle] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._moving = asyncio.Lock()
@@ -229,7 +227,7 @@ class NodesSection:
         )
 
     async def start(self, host: Host) -> None:
-        """Begin to look at health, clocks and what is to be renewed; open the link up if it is not."""
+        """Begin to look at health and at what is to be renewed; open the links that should be."""
         place = self._place
         place.host = host
         parent = place.directory.parent
@@ -309,13 +307,6 @@ class NodesSection:
             self._told, self._told_at = status, now
             told = self._own_status(host.now())
             await host.turn(lambda turn: self._tell_status(turn, parent, [told]))
-        skewed = {view.peer: view.offset or 0 for view in host.links() if view.skewed}
-        for peer, offset in skewed.items():
-            if peer not in self._skewed:
-                detail = f"its clock is {offset / SECOND:+.1f} s from this node's"
-                host.submit(lambda turn, p=peer, d=detail: turn.audit("node.clock-skewed", f"node/{p}", d))
-                host.nudge("nodes")
-        self._skewed = set(skewed)
 
     # Renewal.
 

@@ -1,0 +1,5 @@
+"""Fixtures of the tests of nodes."""
+
+from tests.fixtures.enrolled_tree import enrolled
+
+__all__ = ["enrolled"]
