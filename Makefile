@@ -5,11 +5,12 @@ FIND_PYTHON := set -e; python=$$(packaging/find-python);
 VENV := .venv/bin
 AREA ?= ingest
 
-.PHONY: help demo demo-cluster test check format bench build console install lock clean
+.PHONY: help demo demo-cluster demo-tree test check format bench build console install lock clean
 
 help:
 	@echo "make demo     run a node with a live plant and a recorded machine (console: see its last lines)"
 	@echo "make demo-cluster  three NATS servers, PostgreSQL, history nodes and two machines here; kill what you like"
+	@echo "make demo-tree  nation, province, two enterprises and three sites as seven nodes here; kill what you like"
 	@echo "make test     everything CI runs: lint, types, unit, contract and system tests"
 	@echo "make check    lint and types only"
 	@echo "make bench    AREA=$(AREA): run benchmarks/<AREA>"
@@ -25,6 +26,10 @@ demo:
 demo-cluster:
 	@$(FIND_PYTHON) $$python packaging/install.py --python demo --console
 	@exec $(VENV)/python -m demo.cluster $(DEMO)
+
+demo-tree:
+	@$(FIND_PYTHON) $$python packaging/install.py --python demo --console
+	@exec $(VENV)/python -m demo.tree $(DEMO)
 
 test:
 	@bash .ci/run
@@ -59,5 +64,5 @@ lock:
 	requirements/compile $(LOCK)
 
 clean:
-	rm -rf build dist *.egg-info gongfu/web/static console/node_modules console/.vite .venv-node .venv-zig .demo
+	rm -rf build dist *.egg-info gongfu/web/static console/node_modules console/.vite .venv-node .venv-zig .demo .demo-tree
 	find . -name __pycache__ -type d -prune -not -path './.venv/*' -exec rm -rf {} +

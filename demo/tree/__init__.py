@@ -1,0 +1,1 @@
+"""A tree on one machine: nation, province, two enterprises and three sites, each a node of its own."""
