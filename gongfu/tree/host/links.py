@@ -43,6 +43,8 @@ _MARKS = 256
 _SECOND = 1_000_000_000
 # A clock offset that moved by less is not told to the writer.
 _OFFSET_STEP = 10_000_000
+# Nor is less of the parent's time told to the children.
+_TOLD_STEP = 1_000_000
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +143,8 @@ class Links:
         self._dues: list[tuple[int, str]] = []
         self._reads: set[asyncio.Task[None]] = set()
         self._running = False
+        # What children are told: the parent's time minus monotonic time.
+        self._told = time.base
 
     # Life.
 
@@ -161,7 +165,7 @@ class Links:
             row.peer,
             row.durable(),
             draw_tag,
-            wall=self._time.wall_base,
+            wall=self._time.wall_base if row.upward else self._told,
             limits=self._limits,
             counters=self._counters,
         )
@@ -280,6 +284,16 @@ class Links:
         offset = link.session.clock.offset
         if offset is not None and self._links.get(link.peer) is link and self._time.set_offset(offset):
             self._time_changed()
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Tell the children the parent's time from now on."""
+        if abs(self._time.base - self._told) < _TOLD_STEP:
+            return
+        self._told = self._time.base
+        for link in self._links.values():
+            if not link.upward:
+                link.session.wall_changed(self._told)
 
     def _link_changed(self, link: Link, *, up: bool) -> None:
         if up == link.up:
@@ -380,8 +394,10 @@ class Links:
         """Time has passed."""
         if self._time.look():
             for link in list(self._links.values()):
-                link.session.wall_changed(self._time.wall_base)
-                self._settle(link)
+                if link.upward:
+                    link.session.wall_changed(self._time.wall_base)
+                    self._settle(link)
+            self._pass_on()
         now = self._time.monotonic()
         while self._dues and self._dues[0][0] <= now:
             planned, peer = heapq.heappop(self._dues)

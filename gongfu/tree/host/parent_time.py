@@ -35,6 +35,12 @@ class ParentTime:
         base = self._parent_base
         return self._clock.now_ns() if base is None else self.monotonic() + base
 
+    @property
+    def base(self) -> int:
+        """The parent's time minus monotonic time: what children are told, so that the whole tree goes by its root."""
+        base = self._parent_base
+        return self.wall_base if base is None else base
+
     def set_offset(self, offset: int) -> bool:
         """The parent's clock minus the own is ``offset``; returns whether the parent's time has moved."""
         base = self.wall_base + offset
