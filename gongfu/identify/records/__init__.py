@@ -1,0 +1,1 @@
+"""Records of identifiers that have one of their own: their form in bytes, and the store of one shard."""

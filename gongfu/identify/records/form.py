@@ -1,0 +1,78 @@
+"""A record in as few bytes as it takes: what its template says of it is not written again.
+
+::
+
+    record      class (varint: number of the template's version at this node; 0 is none), time stamp (varint, seconds)
+    attributes  of the template, by ordinal: count, then ordinal, length, bytes of each
+    values      others, as the Handle protocol has them, to the end
+"""
+
+import msgspec
+
+from gongfu.identify.handle.values import HandleValue, encode_value, read_value
+from gongfu.identify.handle.wire import MalformedError, Reader
+
+_CONTINUES = 0x80
+
+
+class StoredRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record as it is stored.
+
+    Attributes:
+        template: number of the template's version at this node; 0 is none.
+        timestamp: of the last change, seconds since 1970, UTC.
+        attributes: (ordinal in the template, text in UTF-8), by ordinal.
+        values: that are of no template: keys, administrators, sites, whatever clients write.
+    """
+
+    template: int = 0
+    timestamp: int = 0
+    attributes: tuple[tuple[int, bytes], ...] = ()
+    values: tuple[HandleValue, ...] = ()
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= _CONTINUES:
+        out.append(value & 0x7F | _CONTINUES)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_varint(reader: Reader) -> int:
+    value = shift = 0
+    while True:
+        byte = reader.byte()
+        value |= (byte & 0x7F) << shift
+        if byte < _CONTINUES:
+            return value
+        shift += 7
+        if shift > 63:
+            raise MalformedError("value", "a number of more than 64 bits")
+
+
+def encode_record(record: StoredRecord) -> bytes:
+    """Return the bytes of a record."""
+    parts = [_varint(record.template), _varint(record.timestamp), _varint(len(record.attributes))]
+    for ordinal, data in record.attributes:
+        parts += (_varint(ordinal), _varint(len(data)), data)
+    parts += (encode_value(value) for value in record.values)
+    return b"".join(parts)
+
+
+def decode_record(data: bytes) -> StoredRecord:
+    """Return the record that the bytes say.
+
+    Raises:
+        MalformedError: they say none.
+    """
+    reader = Reader(data)
+    template, timestamp, count = _read_varint(reader), _read_varint(reader), _read_varint(reader)
+    if count * 2 > reader.left:
+        raise MalformedError("count", f"{count} attributes in {reader.left} bytes")
+    attributes = tuple((_read_varint(reader), reader.raw(_read_varint(reader))) for _ in range(count))
+    values: list[HandleValue] = []
+    while reader.left:
+        values.append(read_value(reader))
+    return StoredRecord(template, timestamp, attributes, tuple(values))
