@@ -1,0 +1,76 @@
+"""Prefixes, delegations and classes of a node."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from gongfu.identify.handle.names import folded
+from gongfu.identify.handle.values import HandleValue
+from gongfu.identify.templates.types import Template
+
+
+class PrefixState(StrEnum):
+    """What a prefix does: active registers and resolves, suspended resolves only, revoked does neither."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+
+
+class Prefix(msgspec.Struct, frozen=True, kw_only=True):
+    """A prefix whose identifiers are registered at this node.
+
+    Attributes:
+        number: of the prefix at this node: in the keys of the store; never used again.
+        name: such as ``99.1000.1``.
+        state: see there.
+        values: of the prefix itself, which is the handle ``0.NA/<name>``: administrators, keys, site.
+    """
+
+    number: int
+    name: str
+    state: PrefixState = PrefixState.ACTIVE
+    values: tuple[HandleValue, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name as it is compared."""
+        return folded(self.name)
+
+
+class Delegation(msgspec.Struct, frozen=True, kw_only=True):
+    """A prefix below one of this node's, whose identifiers another node registers.
+
+    Attributes:
+        name: such as ``99.1000``.
+        state: revoked ones are not referred to.
+        values: of ``0.NA/<name>``: where its service is (``HS_SITE``).
+    """
+
+    name: str
+    state: PrefixState = PrefixState.ACTIVE
+    values: tuple[HandleValue, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name as it is compared."""
+        return folded(self.name)
+
+
+class ClassRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What all members of a range have in common (类).
+
+    Attributes:
+        number: of the class at this node.
+        template: whose attributes it has.
+        attributes: (ordinal in the template, text). In the text ``{suffix}`` stands for the member's suffix and
+            ``{number}`` for its number, as it is written in the suffix.
+        timestamp: of the last change, seconds since 1970, UTC.
+    """
+
+    number: int
+    template: Template
+    attributes: tuple[tuple[Annotated[int, Meta(ge=0)], str], ...]
+    timestamp: int = 0
