@@ -130,6 +130,8 @@ export interface Target {
   tier: string
   path: (string | { id: string; name: string })[]
   state: Shown
+  /** The target's own register, without what a probe saw. */
+  said?: Shown
   reason: string
   detail: string
   at: string | null
