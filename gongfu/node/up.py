@@ -21,6 +21,7 @@ from gongfu.node.data_directory import DataDirectory, DataDirectoryError, Direct
 from gongfu.node.log_watch import LogWatch
 from gongfu.node.plan import PREPARE, Plan, banner, make_plan, port_needs, ready_document, role_specs
 from gongfu.node.ports import port_trouble
+from gongfu.node.restarting import Restarting
 from gongfu.node.runtime import RUNTIME_VARIABLE
 from gongfu.node.supervisor import Supervisor
 
@@ -96,7 +97,8 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: 
         else:
             print(banner(plan, directory, seconds, admin), flush=True)
 
-    return await supervisor.run(ready, lambda: _watch_bus(plan, supervisor))
+    restarting = Restarting(supervisor.stop, supervisor.say)
+    return restarting.status(await supervisor.run(ready, lambda: _watch_bus(plan, supervisor, restarting)))
 
 
 async def _prepare(runtime: Path) -> tuple[str, str] | None:
@@ -128,8 +130,8 @@ async def _prepare(runtime: Path) -> tuple[str, str] | None:
     return (str(admin[0]), str(admin[1])) if admin else None
 
 
-async def _watch_bus(plan: Plan, supervisor: Supervisor) -> None:
-    """Publish the roles' process data every two seconds, and restart an own NATS whose log stays shut."""
+async def _watch_bus(plan: Plan, supervisor: Supervisor, restarting: Restarting) -> None:
+    """Publish the roles' process data every two seconds, restart an own NATS whose log stays shut, and the node."""
     from gongfu.bus.connection import BusAddress, open_bus, subscribe
 
     runtime, name = plan.runtime, plan.cluster.name("supervisor")
@@ -145,6 +147,7 @@ async def _watch_bus(plan: Plan, supervisor: Supervisor) -> None:
                 watch.heard(metrics.role, metrics.gauges.log_available > 0, time.monotonic())
 
     await subscribe(bus, subjects.metrics("*"), heard)
+    await restarting.start(bus, subjects)
     try:
         while True:
             roles = supervisor.report()
