@@ -1,0 +1,189 @@
+"""The registers of all targets at and below this node: merged, counted, judged where the probe is, and told upward.
+
+Every change of a target goes through ``RegisterBook.change``, which writes the row, moves the counts of the order by
+the same step, and gives the row a number. What has a larger number than the last one that was sent is told to the
+parent, many registers in a message; while the link is down nothing is sent, and only what is so then goes up later.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from gongfu.tree.host.section import Turn
+from gongfu.tree.orders import messages, order_records, target_records
+from gongfu.tree.orders.combined import TERMINAL, Registers, Shown, merge, shown
+from gongfu.tree.orders.context import Alarm, Context, Gathering
+from gongfu.tree.orders.judging import Judging
+from gongfu.tree.orders.order_records import OrderRow
+from gongfu.tree.orders.target_records import registers_bytes, registers_of
+
+_FLUSH = 2000
+"""Registers that go up in one turn."""
+
+Step = Callable[[str, Registers], Registers]
+"""(target, what is known) → what is known then; the same object for no change."""
+
+
+class RegisterBook:
+    """What is known of targets. Its methods with a turn run on the writer's thread, the rest on the event loop."""
+
+    def __init__(self, context: Context, looks: Alarm) -> None:
+        self._context = context
+        self._looks = looks
+        self._up = False
+        self._gathering = Gathering(context.limits.gather_seconds, self._submit)
+
+    def expect(self, turn: Turn, order: OrderRow, nodes: Iterable[str]) -> dict[str, list[str]]:
+        """Add targets that are not there yet; return those that are new by the child they are reached through.
+
+        Those that are not below this node are under "".
+        """
+        return self._add(turn, order, [(node, self._context.child_of(node)) for node in nodes])
+
+    def merge(self, turn: Turn, order: OrderRow, incoming: Mapping[str, Registers], child: str = "") -> None:
+        """Merge registers that have come, by target; a target that is not there yet is added below ``child``."""
+        rows = target_records.load(turn.connection, order.key, incoming)
+        absent = [(node, child or self._context.child_of(node)) for node in incoming if node not in rows]
+        if absent:
+            self._add(turn, order, absent)
+        self.change(turn, order, incoming, lambda node, present: merge(present, incoming[node]))
+
+    def change(self, turn: Turn, order: OrderRow, nodes: Iterable[str], step: Step) -> None:
+        """Let targets take a step; what is not there is left out."""
+        connection, key = turn.connection, order.key
+        rows = target_records.load(connection, key, nodes)
+        judging = Judging(self._context, turn, order, rows)
+        told = not order.own and self._context.directory.parent is not None
+        number = target_records.next_change(connection) if told else None
+        written: list[dict[str, Any]] = []
+        moves: Counter[order_records.Group] = Counter()
+        opened = 0
+        for node, row in rows.items():
+            present = registers_of(row.registers)
+            after = step(node, present)
+            if after is not present:
+                after = judging.judge(node, present, after)
+            if after == present:
+                continue
+            state = shown(after)
+            if state.value != row.shown:
+                moves[(row.tier, row.child, row.shown)] -= 1
+                moves[(row.tier, row.child, state.value)] += 1
+                opened += (Shown(row.shown) in TERMINAL) - (state in TERMINAL)
+            written.append(
+                {
+                    "of_order": key,
+                    "of_node": node,
+                    "new_registers": registers_bytes(after),
+                    "new_shown": state.value,
+                    "new_change": number,
+                    "new_changed_at": turn.now,
+                }
+            )
+            if number is not None:
+                number += 1
+        if not written:
+            return
+        target_records.change(connection, written)
+        order_records.add_counts(connection, key, moves)
+        order_records.add_targets(connection, key, 0, opened)
+        next_look = judging.keep()
+        if next_look is not None:
+            turn.then(lambda: self._looks.set(next_look))
+        name = f"order/{order.id}"
+        turn.then(lambda: self._changed(name, told))
+
+    def reroute(self, turn: Turn, order_key: int, moved: Iterable[Any]) -> None:
+        """Note that targets (rows of ``target_records.of_nodes``) are reached through another child now."""
+        moves: Counter[order_records.Group] = Counter()
+        written: list[dict[str, Any]] = []
+        for row in moved:
+            child = self._context.child_of(row.node)
+            tier, name = self._tier_and_name(row.node)
+            moves[(row.tier, row.child, row.shown)] -= 1
+            moves[(tier or row.tier, child, row.shown)] += 1
+            written.append(
+                {
+                    "of_order": order_key,
+                    "of_node": row.node,
+                    "new_child": child,
+                    "new_tier": tier or row.tier,
+                    "new_name": name,
+                }
+            )
+        target_records.move(turn.connection, written)
+        order_records.add_counts(turn.connection, order_key, moves)
+
+    def flush(self, turn: Turn) -> None:
+        """Put changes into the outbox to the parent, while there are any."""
+        parent = self._context.directory.parent
+        if parent is None or not self._up:
+            return
+        connection = turn.connection
+        rows = target_records.changes_after(connection, target_records.sent(connection), _FLUSH)
+        if not rows:
+            return
+        for message in messages.encode_registers([row.registers for row in rows if row.registers is not None]):
+            turn.send(parent, messages.REGISTERS, message)
+        target_records.set_sent(connection, rows[-1].change)
+        if len(rows) == _FLUSH:
+            turn.then(self._gathering.soon)
+
+    def tell_all(self, turn: Turn) -> None:
+        """Tell the parent everything again."""
+        target_records.renumber(turn.connection)
+        turn.then(self._gathering.soon)
+
+    def link_changed(self, up: bool) -> None:
+        """The link to the parent came up or went down."""
+        self._up = up
+        if up:
+            self._gathering.soon()
+
+    def stop(self) -> None:
+        """Tell nothing more."""
+        self._gathering.stop()
+
+    def _changed(self, name: str, told: bool) -> None:
+        self._context.host.nudge("orders", name)
+        if told:
+            self._gathering.soon()
+
+    def _submit(self) -> None:
+        if self._up:
+            self._context.host.submit(self.flush)
+
+    def _add(self, turn: Turn, order: OrderRow, places: list[tuple[str, str]]) -> dict[str, list[str]]:
+        connection = turn.connection
+        there = target_records.load(connection, order.key, [node for node, _ in places])
+        rows: list[dict[str, Any]] = []
+        by_child: dict[str, list[str]] = {}
+        moves: Counter[order_records.Group] = Counter()
+        for node, child in sorted(places):
+            if node in there:
+                continue
+            tier, name = self._tier_and_name(node)
+            rows.append(
+                {
+                    "order_key": order.key,
+                    "node": node,
+                    "child": child,
+                    "tier": tier,
+                    "name": name,
+                    "shown": Shown.ISSUED.value,
+                    "registers": None,
+                    "changed_at": turn.now,
+                    "change": None,
+                }
+            )
+            by_child.setdefault(child, []).append(node)
+            moves[(tier, child, Shown.ISSUED.value)] += 1
+        if rows:
+            target_records.add(connection, rows)
+            order_records.add_counts(connection, order.key, moves)
+            order_records.add_targets(connection, order.key, len(rows), len(rows))
+        return by_child
+
+    def _tier_and_name(self, node: str) -> tuple[str, str]:
+        membership = self._context.directory.member(node)
+        return ("", "") if membership is None else (membership.tier, membership.name)
