@@ -22,6 +22,7 @@ export type Shown =
   | 'contradicted'
   | 'unverifiable'
 
+export type Step = 'deliver' | 'accept' | 'execute' | 'verify'
 export type OrderState = 'drafted' | 'approved' | 'issued' | 'closed' | 'discarded'
 export type OrderPriority = 'routine' | 'urgent' | 'immediate' | 'flash'
 export type Counts = Partial<Record<Shown, number>>
@@ -60,20 +61,22 @@ export interface OrderKind {
   may_issue: string[]
   issuable_here: boolean
   guard: { most_targets?: number; most_share?: number; share_from?: number; most_per_hour?: number }
-  accept?: 'automatic' | 'operator'
-  probe?: unknown
-  can_roll_back?: boolean
+  /** Whether this node itself carries such orders out. */
+  obeyed: boolean
+  accept: 'automatic' | 'operator'
+  probe: { name: string } | null
+  can_roll_back: boolean
 }
 
 export interface Query {
-  subtree?: string[]
+  subtree?: string[] | string
   tiers?: string[]
   regions?: string[]
   industries?: string[]
   sizes?: string[]
 }
 
-export type Selection = { nodes: string[] } | { query: Query }
+export type Selection = { nodes: string[] } | { nodes?: null; query: Query }
 
 export interface OrderDraft {
   kind: string
@@ -98,7 +101,7 @@ export interface TierProgress {
 export interface Order {
   id: string
   kind: string
-  title: Record<string, string> | string
+  title: Record<string, string>
   payload: Record<string, unknown>
   selection: Selection
   priority: OrderPriority
@@ -121,14 +124,15 @@ export interface Order {
   escalated: number
   revoked: boolean
   /** What this node itself does with it, when it is a target. */
-  here: { state: Shown; reason?: string; detail?: string; at?: string | null } | null
+  here: { state: Shown; reason: string; detail: string; at: string; attempt: number; waits: boolean } | null
 }
 
 export interface Target {
   node: string
   name: string
   tier: string
-  path: (string | { id: string; name: string })[]
+  /** Names of the nodes above it, root first. */
+  path: string[]
   state: Shown
   /** The target's own register, without what a probe saw. */
   said?: Shown
@@ -136,9 +140,12 @@ export interface Target {
   detail: string
   at: string | null
   attempt: number
-  verdict: { finding: 'verified' | 'contradicted' | 'unverifiable'; evidence: string; reason?: string; at: string } | null
-  overdue: boolean | string
-  escalated: boolean | string
+  verdict: { finding: 'verified' | 'contradicted' | 'unverifiable'; evidence: string; reason: string; at: string } | null
+  /** Two contents under one revision were seen, as after a restored backup. */
+  conflict: boolean
+  /** The step that is late, or nothing. */
+  overdue: '' | Step
+  escalated: '' | Step
 }
 
 export interface AuditItem {
@@ -146,19 +153,21 @@ export interface AuditItem {
   user: string
   action: string
   resource: string
+  reason: string
   detail: string
 }
 
 export interface Preview {
   targets: number
   by_tier: Record<string, number>
-  guard: { ok: boolean; reasons: (string | { reason: string; detail?: string })[] }
+  guard: { ok: boolean; reasons: string[] }
 }
 
 const path = (id: string) => `/orders/${encodeURIComponent(id)}`
 
 export const orders = {
   kinds: () => http.get<OrderKind[] | Page<OrderKind>>('/order-kinds').then(itemsOf),
+  allow: (kind: string, allowed: boolean | null) => http.post<unknown>(`/order-kinds/${encodeURIComponent(kind)}:allow`, { allowed }),
   list: (query: { state?: string; limit?: number; cursor?: string | null }) => http.get<Page<Order>>(`/orders${search({ ...query })}`),
   get: (id: string) => http.get<Order>(path(id)),
   preview: (body: OrderDraft) => http.post<Preview>('/orders:preview', body),

@@ -23,7 +23,7 @@ export interface NodeLink {
   round_trip_ms: number | null
 }
 
-/** Figures of a subtree. `known` nodes are there, `reported` have said something; what a silent one last said is in. */
+/** Figures of a subtree. `known` nodes are there; of `reported` ones they are in it and fresh, of `silent` ones in it but old. */
 export interface LiveFigures {
   devices: number | null
   online: number | null

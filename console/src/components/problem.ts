@@ -8,8 +8,18 @@ import type { ProblemError } from '@/api/http'
 const KNOWN = new Set(['unreachable', 'timeout', 'unexpected', 'not-found', 'forbidden', 'unauthenticated', 'unavailable', 'conflict', 'invalid-request'])
 
 export function problemText(problem: ProblemError, t: (key: string) => string): { title: string; detail: string } {
-  const title = KNOWN.has(problem.code) ? t(`problem.${problem.code}`) : problem.title || t('problem.unexpected')
+  const title = KNOWN.has(problem.code) ? t(`problem.${problem.code}`) : (refusal(problem.code) ?? (problem.title || t('problem.unexpected')))
   return { title, detail: problem.detail }
+}
+
+function refusal(code: string): string | null {
+  const { t, te } = i18n.global
+  return te(`reason.${code}`) ? t(`reason.${code}`) : null
+}
+
+/** A reason code in words; one that we do not know (a newer node's) as it is. */
+export function reasonText(code: string): string {
+  return refusal(code) ?? code
 }
 
 /** Show what went wrong with an action, and return false. */

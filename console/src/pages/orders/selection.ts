@@ -1,6 +1,7 @@
 /** The target picker's fields, and the selection that they make. */
 
 import type { Query, Selection } from '@/api/orders'
+import { listOf, queryOf } from './order'
 
 export interface Picked {
   mode: 'query' | 'nodes'
@@ -35,10 +36,11 @@ export function selectionOf(picked: Picked): Selection {
 }
 
 export function pickOf(selection: Selection): Picked {
-  if ('nodes' in selection) return { ...emptyPick(), mode: 'nodes', nodes: [...selection.nodes] }
-  const { query } = selection
+  const list = listOf(selection)
+  if (list) return { ...emptyPick(), mode: 'nodes', nodes: [...list] }
+  const query = queryOf(selection)
   const text = (words: string[] | undefined) => (words ?? []).join(', ')
-  return { ...emptyPick(), subtree: [...(query.subtree ?? [])], tiers: text(query.tiers), regions: text(query.regions), industries: text(query.industries), sizes: text(query.sizes) }
+  return { ...emptyPick(), subtree: typeof query.subtree === 'string' ? [query.subtree] : [...(query.subtree ?? [])], tiers: text(query.tiers), regions: text(query.regions), industries: text(query.industries), sizes: text(query.sizes) }
 }
 
 /** What is wrong, as a key of the words; null when it can be asked. */

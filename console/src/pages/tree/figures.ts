@@ -5,23 +5,27 @@ import type { LiveFigures, TreeNode } from '@/api/tree'
 export const FIGURES = ['devices', 'online', 'points_per_second', 'alarms', 'apps', 'identifiers'] as const
 export type FigureName = (typeof FIGURES)[number]
 
-/** The figure, or null where nobody has reported any. */
-export function figureOf(live: LiveFigures | null | undefined, name: FigureName): number | null {
-  if (!live || live.reported === 0) return null
-  return live[name] ?? null
+/** Whether anybody in the subtree has ever said anything that is in the figures. */
+export function heard(live: LiveFigures | null | undefined): live is LiveFigures {
+  return !!live && live.reported + live.silent > 0
 }
 
-/** Whether all nodes that there are have reported, and none of them has fallen silent since. */
+/** The figure, or null where nobody has reported any. */
+export function figureOf(live: LiveFigures | null | undefined, name: FigureName): number | null {
+  return heard(live) ? (live[name] ?? null) : null
+}
+
+/** Whether the figures of all nodes that there are are in it, and fresh. */
 export function complete(live: LiveFigures | null | undefined): boolean {
-  return !!live && live.reported >= live.known && live.silent === 0
+  return heard(live) && live.reported >= live.known
 }
 
 export const STALE_FIGURES_MS = 120_000
 
 /** Figures that nobody has renewed for a while: of before, not of now. */
 export function old(live: LiveFigures | null | undefined, now: number): boolean {
-  if (!live || live.reported === 0) return false
-  return live.silent >= live.reported || (live.as_of !== null && now - Date.parse(live.as_of) > STALE_FIGURES_MS)
+  if (!heard(live)) return false
+  return live.reported === 0 || (live.as_of !== null && now - Date.parse(live.as_of) > STALE_FIGURES_MS)
 }
 
 /** Add up the figures of nodes that are not below each other; null where none of them has one. */
