@@ -16,6 +16,7 @@ from gongfu.ingest.columnise.limits import (
     PENDING_BYTES,
     PENDING_POINTS,
 )
+from gongfu.ingest.columnise.pacing import SMALL_BLOCK, BlockPace
 from gongfu.ingest.types import Done, Writer
 from gongfu.kernel.block import TEXT_TYPES, Block, Columns, encode_block, type_of_values
 from gongfu.kernel.counters import Counters
@@ -50,11 +51,15 @@ class OpenBlock:
     Attributes:
         known: payloads that are in this block as a whole: who sent it, who hears of it, number of points.
         batches: the same for many payloads of one number of points: who sent them, who hears of them, that number.
-        others: parts of all other payloads.
+        others: parts of all other payloads: who hears of them, number of points, device.
+        senders: devices that have something in it, set when it is closed; None when it is no small block.
         opened_at: loop time of the first point.
     """
 
-    __slots__ = ("_sections", "batches", "known", "opened_at", "others", "partition", "points", "size", "tenant")
+    __slots__ = (
+        "_sections", "batches", "known", "opened_at", "others", "partition", "points", "senders", "size",
+        "tenant",
+    )  # fmt: skip
 
     def __init__(self, tenant: int, partition: int) -> None:
         self.tenant = tenant
@@ -64,7 +69,8 @@ class OpenBlock:
         self.opened_at = 0.0
         self.known: list[tuple[Writer, Done | None, int]] = []
         self.batches: list[tuple[list[Writer], list[Done | None], int]] = []
-        self.others: list[tuple[Settled, int]] = []
+        self.others: list[tuple[Settled, int, int]] = []
+        self.senders: frozenset[int] | None = None
         self._sections: dict[ValueType, _Section] = {}
 
     def add(self, value_type: ValueType, n: int, series: bytes, times: bytes, qualities: bytes, values: bytes) -> None:
@@ -94,6 +100,20 @@ class OpenBlock:
         self.points += len(texts)
         # UTF-8 may take up to three times this; the server's bound on a message has the room.
         self.size += _TEXT_BYTES * len(texts) + sum(map(len, texts))
+
+    def payloads(self) -> int:
+        """Return the number of payloads that have something in it."""
+        return len(self.known) + len(self.others) + sum([len(writers) for writers, _, _ in self.batches])
+
+    def name_senders(self) -> None:
+        """Fill ``senders``."""
+        self.senders = frozenset(
+            [
+                *(writer.device for writer, _, _ in self.known),
+                *(device for _, _, device in self.others),
+                *(writer.device for writers, _, _ in self.batches for writer in writers),
+            ]
+        )
 
     def close(self, ingested: int) -> bytes:
         """Return the bytes of the block (gongfu.kernel.block)."""
@@ -125,13 +145,15 @@ class Accumulator:
     """Keeps one open block per tenant and partition and appends it to the log.
 
     A block is closed at ``BLOCK_POINTS`` or ``BLOCK_BYTES``, else as soon as the loop has taken what the sockets had,
-    but no sooner than ``BLOCK_INTERVAL_S`` after the one before: a single message goes at once, a stream in batches.
+    but no sooner than ``pace.interval_s`` after the one before: a single message goes at once, a stream in batches.
     While the log is slow (``BLOCKS_IN_LOG`` blocks wait for it) blocks grow to their bounds instead.
 
     Attributes:
         pending_points, pending_bytes: what waits for durability.
         saturated: more waits than the bound; no more should be read.
         overfull: more than twice the bound waits; further points are to be shed.
+        pace: least time between two blocks of a lane.
+        before_close: called before a block is closed whose time has come, to write to it what is still gathered.
         on_commit: called with the seconds from the end of a block to its durability.
     """
 
@@ -144,10 +166,12 @@ class Accumulator:
         self._lanes: dict[tuple[int, int], Lane] = {}
         self._loop = asyncio.get_running_loop()
         self._in_log: set[asyncio.Future[int]] = set()
+        self.pace = BlockPace()
         self.pending_points = 0
         self.pending_bytes = 0
         self.saturated = False
         self.overfull = False
+        self.before_close: Callable[[], None] | None = None
         self.on_commit: Callable[[float], None] | None = None
 
     def lane(self, tenant: int, partition: int) -> Lane:
@@ -166,7 +190,7 @@ class Accumulator:
             lane.scheduled = True
             now = self._loop.time()
             block.opened_at = now
-            due = lane.closed_at + BLOCK_INTERVAL_S
+            due = lane.closed_at + self.pace.interval_s
             if now >= due:
                 self._loop.call_soon(self._close_due, lane)
             else:
@@ -183,6 +207,8 @@ class Accumulator:
         if len(self._in_log) >= BLOCKS_IN_LOG:
             self._loop.call_later(BLOCK_INTERVAL_S, self._close_due, lane)
             return
+        if self.before_close is not None:
+            self.before_close()
         lane.scheduled = False
         self._close(lane)
 
@@ -193,6 +219,10 @@ class Accumulator:
         now = self._loop.time()
         lane.block = OpenBlock(block.tenant, block.partition)
         lane.closed_at = lane.block.opened_at = now
+        payloads = block.payloads()
+        if payloads <= SMALL_BLOCK:
+            block.name_senders()
+        self.pace.closed(now, block.senders, payloads)
         self._note(block.points, block.size)
         future = self._log.append(block.partition, block.close(self._clock.now_ns()), block.opened_at or now)
         self._in_log.add(future)
@@ -211,6 +241,7 @@ class Accumulator:
         if error is not None and not isinstance(error, LogUnavailableError):
             raise error
         durable = error is None and not future.cancelled()
+        self.pace.settled(self._loop.time(), block.senders, perf_counter() - closed_at)
         if durable:
             self._counters.add("points_accepted", block.points)
             if self.on_commit is not None:

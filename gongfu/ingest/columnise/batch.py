@@ -20,7 +20,6 @@ from gongfu.ingest.columnise.elements import PointTable
 from gongfu.ingest.columnise.gateway import Reading
 from gongfu.ingest.columnise.gateway_group import GatewayGroup, Given, SettlePart
 from gongfu.ingest.columnise.json_shape import JsonShape
-from gongfu.ingest.columnise.limits import BLOCK_INTERVAL_S
 from gongfu.ingest.types import Done, Form, Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import EXACT_INTEGER_LIMIT, ValueType
@@ -205,6 +204,7 @@ class Batch:
         self._scheduled = False
         self._flushed_at = 0.0
         self._settle = settle
+        accumulator.before_close = self.flush
         self._gateways: dict[int, GatewayGroup] = {}
         self.devices: set[int] = set()
         self.gateways: set[int] = set()
@@ -301,7 +301,7 @@ class Batch:
 
     def _schedule(self) -> None:
         self._scheduled = True
-        due = self._flushed_at + BLOCK_INTERVAL_S
+        due = self._flushed_at + self._accumulator.pace.interval_s
         if self._loop.time() >= due:
             self._loop.call_soon(self._due)
         else:

@@ -141,7 +141,7 @@ class CarefulWay:
         if n:
             self._took(n)
             job.open_parts += 1
-            block.others.append((partial(self._settle, job), n))
+            block.others.append((partial(self._settle, job), n, job.writer.device))
             self._accumulator.written(lane)
         return True
 

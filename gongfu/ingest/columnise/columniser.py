@@ -313,7 +313,7 @@ class Columniser:
                 self._careful.count(writer, SHED, shed, "")
                 if done is not None:
                     give(done, Receipt(0, {}, shed))
-        for settled, n in block.others:
+        for settled, n, _ in block.others:
             settled(n, durable)
 
     def _stamp(self, received: int) -> int:

@@ -113,11 +113,11 @@ class GatewayGroup:
         values: NDArray[np.float64],
     ) -> None:
         where = _joined([_partitions(route) for route in routes])
-        parts: dict[int, list[tuple[Callable[[int, bool], None], int]]] = {}
+        parts: dict[int, list[tuple[Callable[[int, bool], None], int, int]]] = {}
         for one, route in zip(given, routes, strict=True):
             message = _Message(one[0], one[4], len(route.parts), lost)
             for partition, n in route.parts:
-                parts.setdefault(partition, []).append((message.settle, n))
+                parts.setdefault(partition, []).append((message.settle, n, one[0].device))
         for partition, settled in parts.items():
             rows = np.flatnonzero(where == partition)
             lane = accumulator.lane(self._tenant, partition)

@@ -79,3 +79,18 @@ async def test_slow_log_makes_blocks_grow_and_then_saturates() -> None:
     assert setup.settled[-1][1]
     assert setup.accumulator.pending_points == 0
     assert setup.counters.snapshot()["points_accepted"] == sum(n for n, durable in setup.settled if durable)
+
+
+async def test_what_is_still_gathered_goes_with_a_block_that_is_due() -> None:
+    setup = Setup(hold=False)
+    gathered = [2]
+
+    def flush() -> None:
+        if gathered:
+            setup.write(gathered.pop())
+
+    setup.accumulator.before_close = flush
+    setup.write(1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [len(block) for block in setup.log.blocks] == [3]
