@@ -61,14 +61,18 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counts: bool
 
 
-class _Held(msgspec.Struct):
+class Held(msgspec.Struct):
+    """What a home knows of one claim, to store it: revision, whether it is held, place in the order of arrival."""
+
     revision: int
     held: bool
     arrival: int
 
 
-class _Device(msgspec.Struct):
-    claims: dict[str, _Held]
+class ClaimedDevice(msgspec.Struct):
+    """What a home knows of one device, to store it: claims by claimer, and who counts it."""
+
+    claims: dict[str, Held]
     counted: str | None = None
 
 
@@ -90,10 +94,31 @@ class HomeClaims:
         self._revision = epoch << EPOCH_BITS
         self._arrival = 0
         self._registered: set[str] = set()
-        self._devices: dict[str, _Device] = {}
+        self._devices: dict[str, ClaimedDevice] = {}
         # Claimer → revision of its last complete statement: what is older says nothing any more.
         self._floors: dict[str, int] = {}
         self._gone: set[str] = set()
+
+    @property
+    def revision(self) -> int:
+        """Return the revision of the last answer."""
+        return self._revision
+
+    def device(self, device: str) -> ClaimedDevice | None:
+        """Return what is known of a device, to store it."""
+        return self._devices.get(device)
+
+    def restore(
+        self, revision: int, devices: dict[str, ClaimedDevice], registered: Iterable[str], floors: dict[str, int]
+    ) -> None:
+        """Take back what was stored, of some devices or all: the last answer's revision, devices, those of the home's
+        own, and by claimer the revision of its last complete statement."""
+        self._revision = max(self._revision, revision)
+        self._devices |= devices
+        self._registered |= set(registered)
+        self._floors |= floors
+        arrivals = [held.arrival for device in devices.values() for held in device.claims.values()]
+        self._arrival = max([self._arrival, *arrivals])
 
     def register(self, device: str) -> list[Answer]:
         """The home registers a device of its own; return the answers that change."""
@@ -117,7 +142,7 @@ class HomeClaims:
             return []
         if claim.revision < self._floors.get(claim.claimer, 0):
             return self._repeat(claim.device, claim.claimer)
-        entry = self._devices.setdefault(claim.device, _Device({}))
+        entry = self._devices.setdefault(claim.device, ClaimedDevice({}))
         held = entry.claims.get(claim.claimer)
         if held is not None and held.revision >= claim.revision:
             return self._repeat(claim.device, claim.claimer)
@@ -125,7 +150,7 @@ class HomeClaims:
         # A claim that is only stated anew keeps its place; one that was given up in between goes to the end.
         keeps = held is not None and held.held and claim.held
         arrival = held.arrival if held is not None and keeps else self._arrival
-        entry.claims[claim.claimer] = _Held(claim.revision, claim.held, arrival)
+        entry.claims[claim.claimer] = Held(claim.revision, claim.held, arrival)
         return self._decide(claim.device, also=claim.claimer if claim.held else None)
 
     def restate(self, claims: Claims) -> list[Answer]:
@@ -168,7 +193,7 @@ class HomeClaims:
         for device, entry in list(self._devices.items()):
             held = entry.claims.get(claimer)
             if held is not None and held.held:
-                entry.claims[claimer] = _Held(held.revision, False, 0)
+                entry.claims[claimer] = Held(held.revision, False, 0)
                 answers += self._decide(device)
         return [answer for answer in answers if answer.claimer != claimer]
 
@@ -203,12 +228,14 @@ class HomeClaims:
             return []
         return [self._answer(device, claimer, entry)]
 
-    def _answer(self, device: str, claimer: str, entry: _Device) -> Answer:
+    def _answer(self, device: str, claimer: str, entry: ClaimedDevice) -> Answer:
         self._revision += 1
         return Answer(device, claimer, self._revision, entry.claims[claimer].revision, entry.counted == claimer)
 
 
-class _Registration(msgspec.Struct):
+class Registration(msgspec.Struct):
+    """What a claimer knows of one device, to store it: revisions of the claim and of its answer, and what it said."""
+
     revision: int
     answer: int = 0
     counts: bool = False
@@ -223,14 +250,28 @@ class ForeignDevices:
     def __init__(self, claimer: str, epoch: int = 1) -> None:
         self.claimer = claimer
         self._revision = epoch << EPOCH_BITS
-        self._devices: dict[str, _Registration] = {}
+        self._devices: dict[str, Registration] = {}
+
+    @property
+    def revision(self) -> int:
+        """Return the revision of the last claim."""
+        return self._revision
+
+    def registration(self, device: str) -> Registration | None:
+        """Return what is known of a device, to store it."""
+        return self._devices.get(device)
+
+    def restore(self, revision: int, devices: dict[str, Registration]) -> None:
+        """Take back what was stored: the last claim's revision, and devices."""
+        self._revision = max(self._revision, revision)
+        self._devices |= devices
 
     def register(self, device: str) -> Claim:
         """Register a device with a foreign identifier; return the claim to send to its home."""
         _check(device, 1)
         if device not in self._devices:
             self._revision += 1
-            self._devices[device] = _Registration(self._revision)
+            self._devices[device] = Registration(self._revision)
         return Claim(device, self.claimer, self._devices[device].revision, True)
 
     def unregister(self, device: str) -> Claim:

@@ -24,6 +24,18 @@ class Decoder:
         """Return epoch and number of the last batch that was decoded; (0, 0) before the first."""
         return self._state.epoch, self._state.sequence
 
+    @property
+    def state(self) -> StreamState:
+        """Return what it remembers, to store it; ``resume`` goes on from there."""
+        return self._state
+
+    @classmethod
+    def resume(cls, kind: ReportKind, state: StreamState) -> "Decoder":
+        """Return a decoder that goes on from a stored state, also with a newer version of the kind."""
+        decoder = cls(kind)
+        decoder._state = state
+        return decoder
+
     def decode(self, data: bytes) -> Statement | None:
         """Return the next batch; None for one that was decoded before.
 

@@ -11,7 +11,9 @@ MAX_KEYS = 8
 MAX_MEASURES = 32
 MAX_TIERS = 16
 MAX_DECIMALS = 12
+MAX_TIER_LENGTH = 40
 MAX_THRESHOLD = 16
+ANY_TIER = "*"
 DAY_SECONDS = 86_400
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}(?:\.[a-z][a-z0-9_-]{0,62}){0,3}")
@@ -111,7 +113,7 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What may leave the nodes of one tier upward.
 
     Attributes:
-        tier: name of the tier.
+        tier: name of the tier, as memberships have it; ``*`` for those that no other rule names.
         keys: keys that stay; cells that differ in another key only are merged.
         measures: measures that stay.
         lengths: key → how many first characters of its value stay, such as 2 for the province of a GB/T 2260 code.
@@ -156,7 +158,8 @@ class ReportKind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def leaving_from(self, tier: str) -> Leaving | None:
         """Return what may leave a tier; None: nothing."""
-        return next((rule for rule in self.leaving if rule.tier == tier), None)
+        by_tier = {rule.tier: rule for rule in self.leaving}
+        return by_tier.get(tier, by_tier.get(ANY_TIER))
 
     def period_start(self, time: int) -> int:
         """Return the start (UTC ns) of the period that a time (UTC ns) is in; 0 for a snapshot."""
@@ -186,8 +189,9 @@ def _check_measure(measure: Measure) -> None:
 
 def _check_leaving(kind: ReportKind) -> None:
     tiers = [rule.tier for rule in kind.leaving]
-    if len(tiers) > MAX_TIERS or len(set(tiers)) != len(tiers) or not all(_WORD.fullmatch(tier) for tier in tiers):
-        raise KindError(KindReason.TIER, f"a tier is named once, with small letters; at most {MAX_TIERS}")
+    named = all(1 <= len(tier) <= MAX_TIER_LENGTH and tier.isprintable() for tier in tiers)
+    if len(tiers) > MAX_TIERS or len(set(tiers)) != len(tiers) or not named:
+        raise KindError(KindReason.TIER, f"a tier is named once, in printable characters; at most {MAX_TIERS}")
     measures = {measure.name for measure in kind.measures}
     for rule in kind.leaving:
         if not set(rule.keys) <= set(kind.keys) or len(set(rule.keys)) != len(rule.keys):
@@ -198,16 +202,25 @@ def _check_leaving(kind: ReportKind) -> None:
             raise KindError(KindReason.LEAVING_LENGTH, f"tier {rule.tier} shortens a key that does not leave")
 
 
+def check_name(name: str, version: int) -> None:
+    """Check name and version of a declaration.
+
+    Raises:
+        KindError: one of them is wrong.
+    """
+    if not _NAME.fullmatch(name):
+        raise KindError(KindReason.NAME, f"{name[:80]!r} is not a dotted name of small letters")
+    if not 1 <= version <= 65_535:
+        raise KindError(KindReason.VERSION, f"{version} is not between 1 and 65535")
+
+
 def check_kind(kind: ReportKind) -> None:
     """Check a declaration.
 
     Raises:
         KindError: with the reason of the first thing that is wrong.
     """
-    if not _NAME.fullmatch(kind.name):
-        raise KindError(KindReason.NAME, f"{kind.name!r} is not a dotted name of small letters")
-    if not 1 <= kind.version <= 65_535:
-        raise KindError(KindReason.VERSION, f"{kind.version} is not between 1 and 65535")
+    check_name(kind.name, kind.version)
     if kind.period and (kind.period < 0 or kind.period > DAY_SECONDS or DAY_SECONDS % kind.period):
         raise KindError(KindReason.PERIOD, f"{kind.period} s does not divide a day")
     if len(kind.keys) > MAX_KEYS:

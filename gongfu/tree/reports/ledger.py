@@ -5,7 +5,7 @@ double a total. A change costs what changed, not what there is. A child that is 
 it said last, and is counted as silent: in the coverage of the period and in each cell that it is in.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -53,6 +53,24 @@ class Ledger:
     def children(self) -> list[str]:
         """Return the ids of the children, in the order in which they came."""
         return [child for child, position in self._positions.items() if position.member and child != self.node]
+
+    @property
+    def sources(self) -> list[str]:
+        """Return whose cells there are: the node itself, its children, and those that were children."""
+        return list(self._positions)
+
+    def position(self, child: str) -> Position | None:
+        """Return how far the stream of a child is; None when it was never one."""
+        return self._positions.get(child)
+
+    def periods_of(self, child: str) -> list[int]:
+        """Return the periods of which a child said something."""
+        return sorted(self._rows.get(child, ()))
+
+    def cells_of(self, child: str, period: int) -> int:
+        """Return how many cells of a child are kept of a period."""
+        rows = self._rows[child].get(period)
+        return len(rows) if rows is not None else 0
 
     def add_child(self, child: str) -> None:
         """Know of a child; nothing is taken from others. It counts as known and not reported until it is heard."""
@@ -344,10 +362,15 @@ class Ledger:
             self._rows[child] = {period: kept for period, kept in rows.items() if period >= before}
             self._positions[child].forget(before)
 
-    def stored(self, child: str) -> tuple[Position, list[tuple[Cells, NDArray[np.int64]]]]:
-        """Return what is known of a child (or of the node itself), to store it: position, cells with revisions."""
-        rows = self._rows[child]
-        return self._positions[child], [(self._as_cells(p, r), r.revisions) for p, r in sorted(rows.items())]
+    def stored(
+        self, child: str, periods: Collection[int] | None = None
+    ) -> tuple[Position, list[tuple[Cells, NDArray[np.int64]]]]:
+        """Return what is known of a child (or of the node itself), to store it: position, cells with revisions.
+
+        ``periods`` are those whose cells are wanted; None: all.
+        """
+        rows = {p: r for p, r in sorted(self._rows[child].items()) if periods is None or p in periods}
+        return self._positions[child], [(self._as_cells(p, r), r.revisions) for p, r in rows.items()]
 
     def restore(self, child: str, position: Position, parts: Iterable[tuple[Cells, NDArray[np.int64]]]) -> None:
         """Take back what ``stored`` gave, into a ledger that knows nothing of the child yet."""
