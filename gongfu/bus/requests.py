@@ -4,6 +4,7 @@ The answer is ``{"result": ...}`` or ``{"problem": {...}}``; a problem raised by
 caller.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
@@ -26,6 +27,14 @@ _MEMBERS = frozenset({"type", "title", "status", "code", "detail"})
 logger = logging.getLogger(__name__)
 
 
+class NobodyServesError(Problem):
+    """Nobody answers on a subject (503): the request was not taken by anybody."""
+
+    def __init__(self, subject: str) -> None:
+        problem = unavailable(f"nobody serves {subject}")
+        super().__init__(problem.status, problem.code, problem.title, problem.detail)
+
+
 class _Answer(msgspec.Struct, omit_defaults=True):
     """What travels back."""
 
@@ -39,8 +48,9 @@ async def serve(
     handler: Callable[[Any], Awaitable[Any]],
     request_type: Any = Any,
     queue: str = "",
+    at_once: int = 1,
 ) -> Subscription:
-    """Answer requests on a subject until the returned subscription ends. One request is handled at a time.
+    """Answer requests on a subject until the returned subscription ends.
 
     Args:
         bus: an open connection.
@@ -48,6 +58,7 @@ async def serve(
         handler: takes the decoded request and returns what msgspec can encode; may raise ``Problem``.
         request_type: type the request is decoded to; anything else is answered with problem ``invalid-request``.
         queue: queue group; of all servers in it one gets each request.
+        at_once: requests that are handled at the same time; with more than one, further ones get 503.
     """
     decoder = msgspec.json.Decoder(request_type)
 
@@ -65,7 +76,20 @@ async def serve(
         if message.reply:
             await bus.publish(message.reply, msgspec.json.encode(reply))
 
-    return await subscribe(bus, subject, answer, queue)
+    if at_once == 1:
+        return await subscribe(bus, subject, answer, queue)
+    running: set[asyncio.Task[None]] = set()
+
+    async def begin(message: Msg) -> None:
+        if len(running) >= at_once:
+            full = _Answer(problem=unavailable(f"{at_once} requests on {subject} are at work").document())
+            await bus.publish(message.reply, msgspec.json.encode(full))
+            return
+        task = asyncio.create_task(answer(message), name=subject)
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    return await subscribe(bus, subject, begin, queue)
 
 
 @overload
@@ -89,7 +113,7 @@ async def request(bus: Client, subject: str, body: Any, timeout: float = 5.0, re
     try:
         message = await bus.request(subject, msgspec.json.encode(body), timeout=timeout)
     except NoRespondersError:
-        raise unavailable(f"nobody serves {subject}") from None
+        raise NobodyServesError(subject) from None
     except NatsTimeoutError:
         raise unavailable(f"{subject} did not answer in {timeout:g} s") from None
     except (NatsError, OSError) as error:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from gongfu.node.runtime import (
     MqttSettings,
     QuotaSettings,
     TelemetrySettings,
+    TreeSettings,
     WebSettings,
     WorkerSettings,
 )
@@ -39,6 +41,8 @@ DATA_DIR_VARIABLE = "GONGFU_DATA_DIR"
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+# A name, an IPv4 address, or an IPv6 address.
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,120}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
 
 
@@ -95,6 +99,7 @@ class Configuration:
     records_url: str = ""
     block_log: BlockLogSettings = field(default_factory=BlockLogSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    tree: TreeSettings = field(default_factory=TreeSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     source: Path | None = None
 
@@ -198,6 +203,31 @@ def _quotas(given: dict[str, Any], where: Where) -> QuotaSettings:
     return QuotaSettings(**given)
 
 
+def _tree(given: dict[str, Any], where: Where) -> TreeSettings:
+    plugins = tuple(given.pop("plugins", ()))
+    for module in plugins:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ConfigurationError(f"{where('tree', 'plugins')}: {module!r} is not the name of a Python module")
+    settings = TreeSettings(plugins=plugins, **given)
+    if settings.enabled not in ("auto", "off"):
+        raise ConfigurationError(f'{where("tree", "enabled")}: must be "auto" or "off", not {settings.enabled!r}')
+    if not settings.host:
+        raise ConfigurationError(f"{where('tree', 'host')}: must not be empty; all addresses are 0.0.0.0")
+    if is_every_address(settings.host) and not settings.advertise:
+        raise ConfigurationError(f"{where('tree', 'advertise')}: needed with host {settings.host}: children go there")
+    if settings.advertise and not _HOST.fullmatch(settings.advertise):
+        raise ConfigurationError(f"{where('tree', 'advertise')}: must be a host name or an address, without a port")
+    return settings
+
+
+def is_every_address(host: str) -> bool:
+    """Return whether listening there is listening on all addresses of the machine."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 _LEAST_RETENTION = 86_400
 
 
@@ -275,7 +305,8 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         if given.get("host") == "":
             raise ConfigurationError(f"{where(section, 'host')}: must not be empty; all addresses are 0.0.0.0")
     mqtt_settings, web_settings = MqttSettings(**mqtt), WebSettings(**web)
-    _distinct_ports(mqtt_settings, web_settings, where)
+    tree_settings = _tree(read_section(values, "tree", where), where)
+    _distinct_ports(mqtt_settings, web_settings, tree_settings, where)
     nats = read_section(values, "nats", where)
     servers = tuple(_url(s, ("nats", "tls"), where("nats", "servers")) for s in nats.get("servers", []))
     history = _history(read_section(values, "history", where), where)
@@ -299,6 +330,7 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         records_url=records_url,
         block_log=_block_log(read_section(values, "block_log", where), where),
         worker=WorkerSettings(**read_section(values, "worker", where)),
+        tree=tree_settings,
         cluster=_cluster(read_section(values, "cluster", where), base, where),
         source=file.absolute() if file else None,
     )
@@ -306,13 +338,15 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
     return found
 
 
-def _distinct_ports(mqtt: MqttSettings, web: WebSettings, where: Where) -> None:
+def _distinct_ports(mqtt: MqttSettings, web: WebSettings, tree: TreeSettings, where: Where) -> None:
     seen: dict[int, str] = {}
     for section, key, port in (
         ("mqtt", "port", mqtt.port),
         ("mqtt", "websocket_port", mqtt.websocket_port),
         ("mqtt", "tls_port", mqtt.tls_port),
         ("web", "port", web.port),
+        ("tree", "leaf_port", tree.leaf_port),
+        ("tree", "join_port", tree.join_port),
     ):
         if port and port in seen:
             raise ConfigurationError(f"{where(section, key)}: {port} is already {seen[port]}")

@@ -84,6 +84,21 @@ class DataDirectory:
         """Bearer token of the command line on this machine."""
         return self.secrets / "cli-token"
 
+    @property
+    def tree_keys(self) -> Path:
+        """Keys and certificates of the node in the tree (gongfu/tree/nodes/key_files.py)."""
+        return self.secrets / "tree"
+
+    @property
+    def tree_joined(self) -> Path:
+        """Is there when the node is in a tree."""
+        return self.tree_keys / "joined"
+
+    @property
+    def tree_nats(self) -> Path:
+        """Configuration of the server of the tree's links."""
+        return self.run / "tree-nats.conf"
+
     def create(self) -> None:
         """Make the directories, closed to other users.
 

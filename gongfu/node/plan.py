@@ -13,7 +13,7 @@ from gongfu.node.configuration import Configuration, is_loopback
 from gongfu.node.data_directory import DataDirectory, secret_of, write_private
 from gongfu.node.ports import PortNeed, keep_ports
 from gongfu.node.role_process import RoleSpec
-from gongfu.node.runtime import ROLE_VARIABLE, RUNTIME_VARIABLE, Runtime
+from gongfu.node.runtime import ROLE_VARIABLE, RUNTIME_VARIABLE, Runtime, TreeSettings
 
 PREPARE = "prepare"
 HISTORY_USER = "gongfu"
@@ -50,6 +50,7 @@ class Plan:
 def port_needs(configuration: Configuration) -> list[PortNeed]:
     """Return the addresses the node will listen on by configuration."""
     mqtt, web, roles = configuration.mqtt, configuration.web, configuration.cluster.roles
+    tree = configuration.tree
     wanted: list[PortNeed] = []
     if "door" in roles:
         wanted += [
@@ -59,6 +60,11 @@ def port_needs(configuration: Configuration) -> list[PortNeed]:
         ]
     if "web" in roles:
         wanted.append(PortNeed(web.host, web.port, "[web] port"))
+    if is_in_tree(configuration.tree, DataDirectory(configuration.data_dir)):
+        wanted += [
+            PortNeed(tree.host, tree.leaf_port, "[tree] leaf_port"),
+            PortNeed(tree.host, tree.join_port, "[tree] join_port"),
+        ]
     return [need for need in wanted if need.port]
 
 
@@ -68,8 +74,10 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
     Raises:
         OSError: the files cannot be written.
     """
-    taken = frozenset(need.port for need in port_needs(configuration))
-    ports = keep_ports(directory.run / "ports.json", ("nats", "history"), taken)
+    tree = configuration.tree
+    # A node may join a tree while it runs.
+    taken = frozenset(need.port for need in port_needs(configuration)) | {tree.leaf_port, tree.join_port}
+    ports = keep_ports(directory.run / "ports.json", ("nats", "history", "tree"), taken)
     nats, history = configuration.nats, configuration.history
     own_history = bool(history.url or history.urls)
     _share_device_key(configuration.cluster, directory)
@@ -92,6 +100,8 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         quotas=configuration.quotas,
         block_log=configuration.block_log,
         worker=configuration.worker,
+        tree=tree,
+        tree_nats_port=ports["tree"],
         instance=configuration.cluster.instance,
         embedded=tuple(
             engine
@@ -158,7 +168,28 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
         specs += [_python_role("worker", name, directory, needs, stop_timeout=30.0) for name in names]
     if "web" in cluster.roles:
         specs.append(_python_role("web", cluster.name("web"), directory, (*bus, *stored, PREPARE)))
-    return specs
+    return specs + (tree_specs(plan, directory) if is_in_tree(plan.runtime.tree, directory) else [])
+
+
+def is_in_tree(settings: TreeSettings, directory: DataDirectory) -> bool:
+    """Return whether the roles of the tree are to run: this node has an identity in a tree."""
+    return settings.enabled != "off" and directory.tree_joined.exists()
+
+
+def tree_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
+    """Return the roles of the tree: the server of its links, whose configuration the other role writes, and that role.
+
+    Raises:
+        FileNotFoundError: there is no nats-server; the message says what to do.
+    """
+    tree, server = plan.cluster.name("tree"), plan.cluster.name("tree-nats")
+    command = (sys.executable, "-m", "gongfu.node.when_released", str(find_server()), "-c", str(directory.tree_nats))
+    shown = (b" [FTL] ", b"nats-server: ")
+    bus = ("nats",) if plan.nats_port else ()
+    return [
+        RoleSpec(server, command, (tree,), address=plan.runtime.tree_nats_port, stop_timeout=10.0, shown=shown),
+        _python_role("tree", tree, directory, (*bus, PREPARE)),
+    ]
 
 
 def _python_role(

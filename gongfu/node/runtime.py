@@ -75,6 +75,21 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
 
 
+class TreeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Ports for the node's children in the tree; a port of 0 is off. ``enabled`` is ``auto`` or ``off``.
+
+    ``plugins`` are modules with further kinds of orders, their drivers and probes (gongfu/node/tree_sections.py).
+    """
+
+    enabled: str = "auto"
+    host: str = "127.0.0.1"
+    leaf_port: int = 7422
+    join_port: int = 7423
+    # Name or address by which children find this node; empty for ``host``.
+    advertise: str = ""
+    plugins: tuple[str, ...] = ()
+
+
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a role needs to start. The file holds secrets: mode 0600."""
 
@@ -98,6 +113,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     history_retention: float = 0.0
     history_rollup_retention: float = 0.0
     worker: WorkerSettings = WorkerSettings()
+    tree: TreeSettings = TreeSettings()
+    # Loopback port of the server of the tree's links.
+    tree_nats_port: int = 0
     # Name of this machine in a cluster; empty on a node of one machine.
     instance: str = ""
     # Engines that the node runs itself, among nats, history and records; the others are the operator's.

@@ -9,7 +9,14 @@ from typing import Any
 
 import msgspec
 
-from gongfu.node.runtime import MqttSettings, QuotaSettings, TelemetrySettings, WebSettings, WorkerSettings
+from gongfu.node.runtime import (
+    MqttSettings,
+    QuotaSettings,
+    TelemetrySettings,
+    TreeSettings,
+    WebSettings,
+    WorkerSettings,
+)
 
 
 class ConfigurationError(Exception):
@@ -36,6 +43,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "records": {"url": str},
     "block_log": {"max_age": str, "max_bytes": str, "replicas": int},
     "worker": {f.name: type(f.default) for f in msgspec.structs.fields(WorkerSettings)},
+    "tree": {**{f.name: type(f.default) for f in msgspec.structs.fields(TreeSettings)}, "plugins": list},
     "cluster": {"instance": str, "roles": list, "secrets_dir": str},
 }
 _RANGES: dict[str, tuple[float, float]] = {

@@ -102,6 +102,7 @@ class Supervisor:
         self._started_at = time.time_ns()
         self._ready_at = 0
         self._usage = UsageMeter()
+        self._keepers: list[asyncio.Task[None]] = []
 
     async def run(
         self, on_ready: Callable[[float], None], side_task: Callable[[], Awaitable[None]] | None = None
@@ -114,7 +115,7 @@ class Supervisor:
         """
         began = time.monotonic()
         self._take_signals()
-        keepers = [asyncio.create_task(self._keep(role)) for role in self._roles.values()]
+        self._keepers = [asyncio.create_task(self._keep(role)) for role in self._roles.values()]
         steps = [asyncio.create_task(self._run_step(name)) for name in self._steps]
         announce = asyncio.create_task(self._announce(began, on_ready))
         stopped = asyncio.create_task(self._stop.wait())
@@ -132,15 +133,24 @@ class Supervisor:
             for task in (announce, *beside, *steps):
                 task.cancel()
             await self._drain()
-            for task in (*keepers, announce, *beside, *steps):
+            for task in (*self._keepers, announce, *beside, *steps):
                 task.cancel()
-            await asyncio.gather(*keepers, announce, *beside, *steps, return_exceptions=True)
+            await asyncio.gather(*self._keepers, announce, *beside, *steps, return_exceptions=True)
             self._directory.state.unlink(missing_ok=True)
         return 1 if failure is not None else 130 if self._killed else 0
 
     def stop(self) -> None:
         """Ask for a drain."""
         self._stop.set()
+
+    def add(self, specs: Sequence[RoleSpec]) -> None:
+        """Run further roles from now on; those that are there already stay as they are."""
+        new = [Role(spec, self._directory.log / f"{spec.name}.log") for spec in specs if spec.name not in self._roles]
+        if self._stop.is_set():
+            return
+        for role in new:
+            self._roles[role.spec.name] = role
+        self._keepers += [asyncio.create_task(self._keep(role)) for role in new]
 
     def restart(self, name: str, reason: str) -> None:
         """End a role so that it is started again; nothing happens when it does not run."""

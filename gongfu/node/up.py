@@ -19,7 +19,17 @@ from gongfu.node.configuration import Configuration, exposures
 from gongfu.node.console import Console
 from gongfu.node.data_directory import DataDirectory, DataDirectoryError, DirectoryLock
 from gongfu.node.log_watch import LogWatch
-from gongfu.node.plan import PREPARE, Plan, banner, make_plan, port_needs, ready_document, role_specs
+from gongfu.node.plan import (
+    PREPARE,
+    Plan,
+    banner,
+    is_in_tree,
+    make_plan,
+    port_needs,
+    ready_document,
+    role_specs,
+    tree_specs,
+)
 from gongfu.node.ports import port_trouble
 from gongfu.node.restarting import Restarting
 from gongfu.node.runtime import RUNTIME_VARIABLE
@@ -29,6 +39,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 METRICS_INTERVAL_S = 2.0
+TREE_INTERVAL_S = 0.5
 
 
 class _Gauges(msgspec.Struct):
@@ -98,7 +109,20 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: 
             print(banner(plan, directory, seconds, admin), flush=True)
 
     restarting = Restarting(supervisor.stop, supervisor.say)
-    return restarting.status(await supervisor.run(ready, lambda: _watch_bus(plan, supervisor, restarting)))
+    joining = asyncio.create_task(_await_tree(plan, directory, supervisor))
+    try:
+        return restarting.status(await supervisor.run(ready, lambda: _watch_bus(plan, supervisor, restarting)))
+    finally:
+        joining.cancel()
+
+
+async def _await_tree(plan: Plan, directory: DataDirectory, supervisor: Supervisor) -> None:
+    """Start the roles of the tree when the node has joined one."""
+    while True:
+        if is_in_tree(plan.runtime.tree, directory):
+            supervisor.add(tree_specs(plan, directory))
+            return
+        await asyncio.sleep(TREE_INTERVAL_S)
 
 
 async def _prepare(runtime: Path) -> tuple[str, str] | None:

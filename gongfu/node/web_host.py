@@ -23,6 +23,7 @@ from gongfu.node.event_publisher import EventPublisher
 from gongfu.node.history_store import open_history
 from gongfu.node.http_telemetry import HttpTelemetry
 from gongfu.node.runtime import Runtime, role_name
+from gongfu.node.tree_routes import tree_routes
 from gongfu.reason.alarms import api as alarms_api
 from gongfu.reason.alarms.service import AlarmService
 from gongfu.reason.alarms.sql_source import AlarmSource
@@ -79,6 +80,7 @@ class WebHost:
     bus: Client
     subjects: Subjects
     _alarms: Subscription | None = None
+    _tree: Subscription | None = None
 
     async def start(self) -> None:
         """Follow the other roles."""
@@ -86,6 +88,7 @@ class WebHost:
         await self.state.start(self.bus)
         await self.presence.start()
         self._alarms = await subscribe(self.bus, self.subjects.event("alarm"), self._alarm)
+        self._tree = await subscribe(self.bus, self.subjects.event("tree"), self._tree_changed)
         self.metrics.start()
 
     async def end_streams(self) -> None:
@@ -99,8 +102,9 @@ class WebHost:
         await self.presence.stop()
         await self.state.stop()
         await self.publisher.close()
-        if self._alarms is not None:
-            await self._alarms.unsubscribe()
+        for subscription in (self._alarms, self._tree):
+            if subscription is not None:
+                await subscription.unsubscribe()
 
     async def _alarm(self, message: Msg) -> None:
         try:
@@ -109,6 +113,9 @@ class WebHost:
             logger.warning("unreadable event on %s", message.subject)
             return
         self.hub.alarm(event.tenant, bytes(event.alarm))
+
+    async def _tree_changed(self, message: Msg) -> None:
+        self.hub.tree(message.data)
 
 
 def open_web_host(
@@ -172,6 +179,7 @@ def open_web_host(
         *alarms_api.routes(alarms),
         *rules_api.routes(rules, worker),
         *models_api.routes(models, worker),
+        *tree_routes(runtime, bus, subjects, engine, clock),
     ]
     identify = registry.sessions.identify
     further = [

@@ -1,4 +1,4 @@
-"""Server-sent events (``GET /v1/stream``): the overview, alarms, and newest values of chosen series."""
+"""Server-sent events (``GET /v1/stream``): overview, alarms, changes of the tree, newest values of chosen series."""
 
 import asyncio
 import contextlib
@@ -103,6 +103,11 @@ class Hub:
         for client in self._clients:
             if client.subject.tenant == tenant:
                 client.put("alarm", document)
+
+    def tree(self, document: bytes) -> None:
+        """Give all readers a document (JSON) that says what has changed in the tree."""
+        for client in self._clients:
+            client.put("tree", document)
 
     async def events(self, client: Client, still_valid: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         """Yield the bytes for a reader until it goes away or its session ends.

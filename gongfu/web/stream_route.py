@@ -15,7 +15,7 @@ from gongfu.web.stream import MAX_SERIES, Hub
 
 
 def stream_route(hub: Hub, identify: Identify, points: Points) -> HttpRoute:
-    """Return the route; events are ``overview``, ``alarm``, ``latest`` and, when the session ended, ``end``."""
+    """Return the route; its events are ``overview``, ``alarm``, ``tree``, ``latest``, and ``end`` of the session."""
 
     async def serve(request: Request) -> Response:
         identity = await authenticate(request, identify)

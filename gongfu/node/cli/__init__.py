@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sql": ("sql", "Run a read-only SQL query over points and records."),
     "tail": ("tail", "Show latest values, and follow them."),
     "alarm": ("alarm", "List and acknowledge alarms, read their journal."),
+    "node": ("node", "Found or join a tree of nodes, see and govern the nodes below."),
     "user": ("user", "Add and list users, reset passwords."),
     "backup": ("backup", "Write a consistent backup of the node."),
     "restore": ("restore", "Make a data directory from a backup."),

@@ -233,7 +233,7 @@ def _problem(status: int, content: bytes, path: str) -> Failure:
     code = str(document.get("code", "failed"))
     remedies = {
         401: ("the token is not accepted; restart the node to renew secrets/cli-token, or give --token", NOT_PERMITTED),
-        403: ("the user of this token may not do that", NOT_PERMITTED),
+        403: ("the user of this token may not do that" if code == "forbidden" else "", NOT_PERMITTED),
         404: ("", NOT_FOUND),
         503: ("the node is busy or a role is down: `gongfu status`", FAILED),
     }

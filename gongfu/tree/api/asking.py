@@ -1,18 +1,22 @@
 """How a route asks the tree role: one request on the bus for each command; problems travel back."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 from nats.aio.client import Client
 
-from gongfu.bus.requests import request
+from gongfu.bus.requests import NobodyServesError, request
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.subjects import Subjects
 from gongfu.tree.host.section import Asked
 
 ANSWER_S = 15.0
+# A role that is being started is waited for.
+START_S = 5.0
+_RETRY_S = 0.1
 
 T = TypeVar("T")
 
@@ -56,6 +60,15 @@ def open_ask(bus: Client, subjects: Subjects, enrolled: Callable[[], bool]) -> A
         asked = Asked(
             subject.user, subject.name, subject.tenant, subject.role.value, msgspec.Raw(msgspec.json.encode(body))
         )
-        return await request(bus, subjects.service(f"tree.{command}"), asked, ANSWER_S, response_type)
+        subject_name = subjects.service(f"tree.{command}")
+        deadline = asyncio.get_running_loop().time() + START_S
+        while True:
+            try:
+                return await request(bus, subject_name, asked, ANSWER_S, response_type)
+            except NobodyServesError:
+                # The role is being started.
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(_RETRY_S)
 
     return ask

@@ -7,6 +7,7 @@ import msgspec
 from gongfu.kernel.times import SECOND, format_rfc3339
 from gongfu.tree.host.section import LinkView
 from gongfu.tree.membership.types import Attributes
+from gongfu.tree.nodes.identity import Identity
 from gongfu.tree.nodes.records import Token
 
 
@@ -126,6 +127,27 @@ class ReleaseDoc(msgspec.Struct, frozen=True):
 
     release: str
     valid_until: str
+
+
+def enrolled_doc(identity: Identity, version: str) -> OwnNodeDoc:
+    """Return what a node is that has just got its place, before its links are there."""
+    chain = identity.chain
+    membership, above = chain.membership, chain.memberships[:-1]
+    return OwnNodeDoc(
+        enrolled=True,
+        version=version,
+        id=membership.node,
+        name=membership.name,
+        tier=membership.tier,
+        prefix=membership.prefix,
+        state=chain.state.value,
+        attributes=membership.attributes,
+        parent=ParentDoc(above[-1].node, above[-1].name, identity.parent_address) if above else None,
+        path=tuple(NodePlace(m.node, m.name, m.tier) for m in chain.memberships),
+        revision=membership.revision,
+        valid_until=format_rfc3339(membership.valid_until),
+        link=None,
+    )
 
 
 def link_doc(view: LinkView | None, now: int) -> LinkDoc | None:

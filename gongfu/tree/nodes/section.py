@@ -4,10 +4,11 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from gongfu.kernel.counters import Counters
@@ -54,7 +55,7 @@ from gongfu.tree.nodes.requests import (
 )
 from gongfu.tree.nodes.tokens import Tokens
 from gongfu.tree.nodes.validity import MEMBERSHIP, is_due
-from gongfu.tree.nodes.views import OK, SILENT, LiveOf, NodeViews
+from gongfu.tree.nodes.views import OK, SILENT, NodeViews
 
 _LOOK_S = 1.0
 # A status goes up at most so often.
@@ -87,11 +88,15 @@ class NodeFacts:
     health: Callable[[], str] = lambda: OK
 
 
+LiveFigures = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
+
+
 class NodesSection:
     """Implements ``Section``.
 
     Attributes:
         directory: who is around; other sections get it.
+        live: returns live figures of the subtrees of nodes; those that cannot be reached now are not in the answer.
     """
 
     def __init__(
@@ -100,7 +105,6 @@ class NodesSection:
         facts: NodeFacts,
         *,
         links_changed: Callable[[], None] = lambda: None,
-        live_of: LiveOf = lambda _: None,
     ) -> None:
         """Make the section; ``open_place`` reads what it starts from.
 
@@ -109,12 +113,12 @@ class NodesSection:
             facts: of this node.
             links_changed: called on the event loop when other children may connect, the link up goes elsewhere, or a
                 certificate is new: the server of the links must be told.
-            live_of: live figures of a node's subtree; see ``NodeViews``.
         """
+        self.live: LiveFigures | None = None
         self._place = place
         self._facts = facts
         self._links_changed = links_changed
-        self._views = NodeViews(place, facts.version, facts.console, live_of)
+        self._views = NodeViews(place, facts.version, facts.console)
         self._children = Children(place, facts.leaf_address, links_changed)
         self._tokens = Tokens(place, facts.join_address)
         self._told = Status(place.key.id, "", "", "", 0)
@@ -359,10 +363,17 @@ class NodesSection:
         return self._views.own(self._place.running.now())
 
     async def _list(self, _: Subject, query: NodeQuery) -> NodePage:
-        return self._views.page(query, self._place.running.now())
+        page = self._views.page(query, self._place.running.now())
+        return NodePage(await self._with_live(page.items), page.next)
 
     async def _get(self, _: Subject, request: OneNode) -> NodeDoc:
-        return self._views.one(request.id, self._place.running.now())
+        return (await self._with_live([self._views.one(request.id, self._place.running.now())]))[0]
+
+    async def _with_live(self, documents: list[NodeDoc]) -> list[NodeDoc]:
+        if self.live is None or not documents:
+            return documents
+        figures = await self.live([document.id for document in documents])
+        return [msgspec.structs.replace(one, live=figures.get(one.id)) for one in documents]
 
     async def _change(self, subject: Subject, verb: str, request: ChangeNode) -> NodeDoc:
         await self._children.change(subject, verb, request)

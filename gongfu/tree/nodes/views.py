@@ -1,7 +1,8 @@
 """Nodes as they are shown: what the directory, the links and the last status say together."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+import msgspec
 
 from gongfu.kernel.errors import not_found
 from gongfu.kernel.times import format_rfc3339
@@ -9,13 +10,11 @@ from gongfu.rest.paging import encode_cursor
 from gongfu.tree.host.section import LinkView
 from gongfu.tree.membership.types import Membership
 from gongfu.tree.nodes.directory import Directory
-from gongfu.tree.nodes.documents import NodeDoc, NodePage, NodePlace, OwnNodeDoc, ParentDoc, link_doc
+from gongfu.tree.nodes.documents import NodeDoc, NodePage, NodePlace, OwnNodeDoc, enrolled_doc, link_doc
 from gongfu.tree.nodes.place import Place
 from gongfu.tree.nodes.requests import NodeQuery
 
 OK, DEGRADED, SILENT, UNKNOWN = "ok", "degraded", "silent", "unknown"
-
-LiveOf = Callable[[str], Any]
 
 
 class NodeViews:
@@ -25,40 +24,25 @@ class NodeViews:
         place: of this node.
         version: of this node's software.
         console: http address of this node's console, or empty.
-        live_of: live figures of the subtree of a node, or None.
     """
 
-    def __init__(self, place: Place, version: str, console: str, live_of: LiveOf) -> None:
+    def __init__(self, place: Place, version: str, console: str) -> None:
         self._place = place
         self._version = version
         self._console = console
-        self._live_of = live_of
         self._counted: Sequence[Membership] = ()
         self._counts: dict[str, tuple[int, int]] = {}
 
     def own(self, now: int) -> OwnNodeDoc:
         """Return this node; ``now`` is UTC ns."""
         place, directory = self._place, self._place.directory
-        membership, identity = directory.chain.membership, place.identity
-        above = directory.chain.memberships[:-1]
         views = {view.peer: view for view in place.running.links()}
-        return OwnNodeDoc(
-            enrolled=True,
-            version=self._version,
-            id=membership.node,
-            name=membership.name,
-            tier=membership.tier,
-            prefix=membership.prefix,
-            state=directory.chain.state.value,
-            attributes=membership.attributes,
-            parent=ParentDoc(above[-1].node, above[-1].name, identity.parent_address) if above else None,
-            path=_places(directory.chain.memberships),
-            revision=membership.revision,
-            valid_until=format_rfc3339(membership.valid_until),
+        return msgspec.structs.replace(
+            enrolled_doc(place.identity, self._version),
             children=len(directory.children()),
             descendants=len(directory.descendants()),
             console=self._console or None,
-            link=link_doc(views.get(membership.parent), now),
+            link=link_doc(views.get(directory.parent or ""), now),
         )
 
     def one(self, node: str, now: int) -> NodeDoc:
@@ -124,7 +108,6 @@ class NodeViews:
             heard_at=format_rfc3339(heard) if heard else None,
             console=console or None,
             link=link_doc(views.get(node), now) if membership.parent == own else None,
-            live=self._live_of(node),
             path=places,
         )
 

@@ -1,0 +1,66 @@
+"""The sections of the tree put together: what this node tells and takes besides who is in the tree."""
+
+import importlib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from gongfu.kernel.counters import Counters
+from gongfu.node.drivers.builtin import builtin_kinds, drivers, probes
+from gongfu.node.drivers.context import DriverContext
+from gongfu.tree.host.section import Section
+from gongfu.tree.nodes.section import NodesSection
+from gongfu.tree.orders.kinds import OrderKind
+from gongfu.tree.orders.plugins import Driver, Probe
+from gongfu.tree.orders.section import OrdersSection
+from gongfu.tree.peers.section import PeersSection
+
+T = TypeVar("T")
+
+
+def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counters) -> list[Section]:
+    """Return all sections, in the order in which they say what a neighbour must know.
+
+    Args:
+        nodes: who is in the tree.
+        context: what drivers and probes work with.
+        counters: of the process.
+
+    Raises:
+        ValueError: a plug-in of ``[tree] plugins`` cannot be used.
+        KindError: a kind of order contradicts itself.
+    """
+    kinds, own_drivers, own_probes = plugins(context)
+    orders = OrdersSection(nodes.directory, kinds, own_drivers, own_probes)
+    peers = PeersSection(nodes.directory, {}, counters)
+    return [nodes, orders, peers]
+
+
+def plugins(context: DriverContext) -> tuple[list[OrderKind], dict[str, Driver], dict[str, Probe]]:
+    """Return kinds, drivers and probes: the built-in ones and those of the modules in ``[tree] plugins``.
+
+    Such a module has functions ``kinds()``, ``drivers(context)`` and ``probes(context)``.
+
+    Raises:
+        ValueError: a module cannot be imported, lacks a function, or has a name that is there already.
+    """
+    kinds = {kind.name: kind for kind in builtin_kinds()}
+    own_drivers, own_probes = drivers(context), probes(context)
+    for name in context.runtime.tree.plugins:
+        try:
+            module = importlib.import_module(name)
+            _merge(kinds, {kind.name: kind for kind in module.kinds()}, name)
+            _merge(own_drivers, module.drivers(context), name)
+            _merge(own_probes, module.probes(context), name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"[tree] plugins: {name}: {error}") from None
+    return list(kinds.values()), own_drivers, own_probes
+
+
+def _merge(into: dict[str, T], more: dict[str, T], module: str) -> None:
+    if twice := sorted(_names(into) & _names(more)):
+        raise ValueError(f"[tree] plugins: {module}: {twice[0]!r} is there already")
+    into.update(more)
+
+
+def _names(names: Iterable[Any]) -> set[Any]:
+    return set(names)
