@@ -259,7 +259,7 @@ class Links:
                 self._audit(link, "link.end", "the other end says that the link has ended")
             elif isinstance(effect, ClockSkew):
                 verdict = "more than the bound" if effect.skewed else "within the bound again"
-                self._audit(link, "clock.skew", f"the clocks differ by {effect.offset / _SECOND:.3f} s, {verdict}")
+                self._audit(link, "clock.skew", f"the clocks differ by {effect.offset / _SECOND:.1f} s, {verdict}")
         self._settle(link)
 
     def _settle(self, link: Link) -> None:

@@ -9,6 +9,8 @@ from statistics import median_low
 
 _KEPT = 16
 _BEST = 5
+# What two good clocks drift apart while samples are kept.
+_DRIFT = 50_000_000
 SKEW_BOUND = 5_000_000_000
 
 
@@ -30,12 +32,19 @@ class ClockOffset:
     def sample(self, sent: int, clock: int, received: int) -> None:
         """Take a ping: own clock when sent, the other's when answered, own when the answer came.
 
-        One whose answer came before it was sent (the own clock was set back meanwhile) says nothing and is left out.
+        A sample is wrong by half its round trip at most: those that differ by more are of before the other clock was
+        set, and are dropped. One whose answer came before it was sent (the own clock was set back meanwhile) says nothing and is
+        left out.
         """
         if received < sent:
             return
-        self._samples.extend((received - sent, clock - (sent + received) // 2))
-        del self._samples[: -2 * _KEPT]
+        trip, offset = received - sent, clock - (sent + received) // 2
+        kept = self._samples[-2 * (_KEPT - 1) :]
+        self._samples = array("q")
+        for before, sample in zip(kept[::2], kept[1::2], strict=True):
+            if abs(sample - offset) <= (before + trip) // 2 + _DRIFT:
+                self._samples.extend((before, sample))
+        self._samples.extend((trip, offset))
         pairs = sorted(zip(self._samples[::2], self._samples[1::2], strict=True))
         self.offset = median_low(offset for _, offset in pairs[:_BEST])
 

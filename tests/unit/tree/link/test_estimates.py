@@ -92,3 +92,17 @@ def test_a_ping_over_a_clock_that_was_set_back_says_nothing() -> None:
     assert clock.offset == 5
     assert not ClockOffset(SKEW_BOUND).skewed
     assert ClockOffset(SKEW_BOUND + 1).skewed
+
+
+def test_a_clock_that_was_set_is_noticed_with_the_next_ping() -> None:
+    clock, now = ClockOffset(), 10**18
+    for _ in range(20):
+        now += 1_000 * MS
+        clock.sample(now, now + 2 * MS, now + 4 * MS)
+    assert clock.offset == 0
+    # One that took long may be wrong by half a second, and drops nothing.
+    clock.sample(now, now + 1_000 * MS, now + 1_010 * MS)
+    assert clock.offset == 0
+    # The other clock is set by a minute; this ping was slower than all before.
+    clock.sample(now, now + 60_000 * MS, now + 100 * MS)
+    assert clock.offset == 60_000 * MS - 50 * MS
