@@ -33,8 +33,8 @@ class ClockOffset:
         """Take a ping: own clock when sent, the other's when answered, own when the answer came.
 
         A sample is wrong by half its round trip at most: those that differ by more are of before the other clock was
-        set, and are dropped. One whose answer came before it was sent (the own clock was set back meanwhile) says nothing and is
-        left out.
+        set, and are dropped. One whose answer came before it was sent (the own clock was set back meanwhile) says
+        nothing and is left out.
         """
         if received < sent:
             return
