@@ -8,7 +8,6 @@ one asset get into the block in the order in which their payloads came.
 import asyncio
 import logging
 from collections.abc import Callable
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -217,7 +216,7 @@ class Batch:
         group.given.append((writer, Form.JSON_GATEWAY, payload, received, done, ""))
         group.routes.append(reading.route)
         group.times += reading.times
-        group.values += chain.from_iterable(map(dict[str, float].values, reading.values))
+        group.values += reading.values
         self.devices.add(writer.device)
         self.gateways.add(writer.device)
         self._points += reading.route.points

@@ -138,9 +138,7 @@ async def test_what_a_gateway_sends_after_a_refused_message_stays_behind_it(door
     assert [row[3] for row in door.stored() if row[1] == "a"][-6:] == [1.0, 1.0, 2.0**60, 2.0**60, 3.0, 3.0]
 
 
-async def test_after_another_form_a_gateway_is_tried_seldom(door: Door) -> None:
-    for _ in range(20):
-        await door.send({"k": [{"ts": T, "values": {"a": 1, "text": "on"}}]})
+async def test_after_another_form_a_gateway_is_tried_seldom(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bytes] = []
     original = gateway._decode
 
@@ -148,13 +146,33 @@ async def test_after_another_form_a_gateway_is_tried_seldom(door: Door) -> None:
         decoded.append(payload)
         return original(payload)
 
+    monkeypatch.setattr(gateway, "_decode", spy)
+    for _ in range(20):
+        await door.send({"k": [{"ts": T, "values": {"a": 1, "text": "on"}}], "l/m": [{"ts": T, "values": {"b": 2}}]})
+    assert len(decoded) == 5
+    for n in range(40):
+        await door.send(message(n))
+    # It is left alone for 16 messages, makes its points with the first of them, and is read again as before.
+    assert door.read[20:] == [False] * 16 + [True] * 24
+
+
+async def test_messages_with_the_same_names_everywhere_are_decoded_into_fields(door: Door) -> None:
+    for n in range(3):
+        await door.send(message(n))
+    assert list(door.columniser._gateways._expected) == [door.writers[0].asset]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gateway, "_decode", spy)
-        for n in range(40):
-            await door.send(message(n))
-    # It was to be left alone for 16 messages; then it is read again as before.
-    assert 20 < len(decoded) < 40
+        patch.setattr(gateway, "_decode", None)
+        assert await door.send(message(3)) == [Receipt(4)]
+        # Names in another order are the same names.
+        swapped = {"k": [{"values": {"b": 5, "a": 4}, "ts": T}], "l/m": [{"ts": T, "values": {"b": 5, "a": 4}}]}
+        assert await door.send(swapped) == [Receipt(4)]
+    assert door.stored()[-4:] == [
+        ("a1/k", "a", T, 4.0), ("a1/k", "b", T, 5.0), ("a1/l/m", "a", T, 4.0), ("a1/l/m", "b", T, 5.0),
+    ]  # fmt: skip
+    # Other names, or children in a message that is new: read with names again, and still together.
+    assert await door.send({"k": [{"ts": T, "values": {"b": 7}}]}) == [Receipt(1)]
     assert door.read[-1] is True
+    assert door.stored()[-1] == ("a1/k", "b", T, 7.0)
 
 
 async def test_a_message_in_several_blocks_has_one_receipt(
