@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+import gongfu
 from gongfu.kernel.counters import Counters
 from gongfu.node.drivers.builtin import builtin_kinds, drivers, probes
 from gongfu.node.drivers.context import DriverContext
@@ -12,6 +13,7 @@ from gongfu.tree.nodes.section import NodesSection
 from gongfu.tree.orders.kinds import OrderKind
 from gongfu.tree.orders.plugins import Driver, Probe
 from gongfu.tree.orders.section import OrdersSection
+from gongfu.tree.peers.handlers import Echo, NodeSummary
 from gongfu.tree.peers.section import PeersSection
 
 T = TypeVar("T")
@@ -31,7 +33,8 @@ def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counter
     """
     kinds, own_drivers, own_probes = plugins(context)
     orders = OrdersSection(nodes.directory, kinds, own_drivers, own_probes)
-    peers = PeersSection(nodes.directory, {}, counters)
+    summary = NodeSummary(nodes.directory, lambda: {"version": gongfu.__version__})
+    peers = PeersSection(nodes.directory, {"echo": Echo(), "node-summary": summary}, counters)
     return [nodes, orders, peers]
 
 
