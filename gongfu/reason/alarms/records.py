@@ -183,6 +183,12 @@ def count_by_state(connection: Connection, tenant: int) -> dict[str, int]:
     return {state: int(number) for state, number in connection.execute(query)}
 
 
+def count_open(connection: Connection) -> int:
+    """Return the number of open alarms of all tenants."""
+    query = select(func.count()).select_from(alarm).where(alarm.c.state.in_(sorted(OPEN)))
+    return int(connection.execute(query).scalar_one())
+
+
 def revision(connection: Connection, tenant_id: int) -> str:
     """Return a text that changes whenever an alarm of the tenant does: each change appends to the journal."""
     count = select(func.count()).where(alarm.c.tenant_id == tenant_id)

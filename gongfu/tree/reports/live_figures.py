@@ -48,9 +48,10 @@ class LiveStatements:
         self._stated: tuple[LiveFigures, str] | None = None
         self._rated = 0.0
 
-    def start(self, host: Host) -> None:
+    async def start(self, host: Host) -> None:
         """Begin."""
         self._host = host
+        await self._source.start()
         self._task = asyncio.create_task(self._run(), name="live figures")
 
     async def stop(self) -> None:
@@ -59,6 +60,7 @@ class LiveStatements:
         self._look.set()
         if self._task is not None:
             await self._task
+            await self._source.stop()
 
     def look(self) -> None:
         """Look now: something is known to have changed."""

@@ -51,6 +51,14 @@ class LiveFigures(msgspec.Struct, frozen=True, kw_only=True):
 class LiveSource(Protocol):
     """Where a node's own live figures come from. Asked a few times a second: answer from memory."""
 
+    async def start(self) -> None:
+        """Begin; the section starts it."""
+        ...
+
+    async def stop(self) -> None:
+        """End."""
+        ...
+
     async def figures(self, elsewhere: Collection[int]) -> LiveFigures | None:
         """Return the figures without the devices (ids of the registry) that count at another node.
 

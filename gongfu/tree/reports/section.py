@@ -128,7 +128,7 @@ class ReportsSection:
         self._parent = self._directory.parent
         self._running = True
         await self.flow.start(host, books, {NODE_LIVE.name})
-        self.figures.start(host)
+        await self.figures.start(host)
         self._unwatch = self._directory.watch(self._neighbours_changed)
 
     async def stop(self) -> None:

@@ -56,8 +56,14 @@ Facts = dict[tuple[str, str], tuple[int, float, float]]
 class Source:
     """Live figures that the test sets; devices by id of the registry."""
 
-    figures_now: LiveFigures = LiveFigures()
+    figures_now: LiveFigures = field(default_factory=LiveFigures)
     devices: dict[int, bool] = field(default_factory=dict[int, bool])
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
 
     async def figures(self, elsewhere: Collection[int]) -> LiveFigures | None:
         here = {device: online for device, online in self.devices.items() if device not in elsewhere}
@@ -174,7 +180,6 @@ class ReportTree:
 
     async def move(self, name: str, to: str, at: int) -> None:
         """Re-home a node: memberships, directories and links on all sides."""
-        from tests.contract.tree.reports.moving import move
 
         await move(self.tree, name, self.parents[name], to, at)
         self.parents[name] = to
