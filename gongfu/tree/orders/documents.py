@@ -202,13 +202,14 @@ class VerdictView(msgspec.Struct, frozen=True):
 
 
 class TargetView(msgspec.Struct, frozen=True, kw_only=True):
-    """A target. ``path`` are the names of the nodes above it, root first."""
+    """A target. ``path`` are the names of the nodes above it, root first; ``said`` is the target's own word."""
 
     node: str
     name: str
     tier: str
     path: list[str]
     state: str
+    said: str
     reason: str
     detail: str
     at: str | None

@@ -164,7 +164,11 @@ class Relaying:
     def _spread(self, turn: Turn, order: OrderRow, believed: Believed[OrderDocument], targets: Iterable[str]) -> None:
         wanted = list(dict.fromkeys(targets))
         new = self._book.expect(turn, order, wanted)
-        self.hand(turn, order, self._again(turn, order, wanted, new))
+        ways = self._again(turn, order, wanted, new)
+        self.hand(turn, order, ways)
+        if not ways:
+            # Restated by the parent, or captured and sent again: nothing comes of it.
+            self._context.note(turn, Audit(order.id, "repeated", turn.now, "", order.issuer))
         self.give_up(turn, order, [node for node in wanted if not self._context.child_of(node)], Reason.TARGET_UNKNOWN)
         if self._context.node in wanted:
             self._carrying_out.received(turn, order, believed)

@@ -194,6 +194,7 @@ class Showing:
             tier=row.tier,
             path=[membership.name for membership in directory.path(row.node)[:-1]],
             state=row.shown,
+            said=State.ISSUED if execution is None else execution.state,
             reason="" if execution is None else execution.reason,
             detail="" if execution is None else execution.detail,
             at=None if execution is None else format_rfc3339(execution.at),
