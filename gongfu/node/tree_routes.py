@@ -10,7 +10,7 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
 from gongfu.node.runtime import Runtime
 from gongfu.rest.routing import Route
-from gongfu.tree.api import nodes, orders, peers
+from gongfu.tree.api import nodes, orders, peers, reports
 from gongfu.tree.api.asking import open_ask
 
 
@@ -26,4 +26,4 @@ def tree_routes(runtime: Runtime, bus: Client, subjects: Subjects, engine: Engin
     """
     outside = nodes.Outside(Path(runtime.data_dir), engine, clock, gongfu.__version__)
     ask = open_ask(bus, subjects, outside.enrolled)
-    return [*nodes.routes(ask, outside), *orders.routes(ask), *peers.routes(ask)]
+    return [*nodes.routes(ask, outside), *orders.routes(ask), *reports.routes(ask), *peers.routes(ask)]

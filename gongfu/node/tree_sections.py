@@ -8,6 +8,7 @@ import gongfu
 from gongfu.kernel.counters import Counters
 from gongfu.node.drivers.builtin import builtin_kinds, drivers, probes
 from gongfu.node.drivers.context import DriverContext
+from gongfu.node.live_figures import NodeFigures
 from gongfu.tree.host.section import Section
 from gongfu.tree.nodes.section import NodesSection
 from gongfu.tree.orders.kinds import OrderKind
@@ -15,6 +16,7 @@ from gongfu.tree.orders.plugins import Driver, Probe
 from gongfu.tree.orders.section import OrdersSection
 from gongfu.tree.peers.handlers import Echo, NodeSummary
 from gongfu.tree.peers.section import PeersSection
+from gongfu.tree.reports.section import ReportsSection
 
 T = TypeVar("T")
 
@@ -33,9 +35,14 @@ def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counter
     """
     kinds, own_drivers, own_probes = plugins(context)
     orders = OrdersSection(nodes.directory, kinds, own_drivers, own_probes)
+    figures = NodeFigures(
+        context.engine, context.bus, context.subjects, context.clock, context.runtime.telemetry.online_seconds
+    )
+    reports = ReportsSection(nodes.directory, figures, counters=counters)
+    nodes.live = reports.live
     summary = NodeSummary(nodes.directory, lambda: {"version": gongfu.__version__})
     peers = PeersSection(nodes.directory, {"echo": Echo(), "node-summary": summary}, counters)
-    return [nodes, orders, peers]
+    return [nodes, orders, reports, peers]
 
 
 def plugins(context: DriverContext) -> tuple[list[OrderKind], dict[str, Driver], dict[str, Probe]]:

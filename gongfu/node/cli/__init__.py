@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tail": ("tail", "Show latest values, and follow them."),
     "alarm": ("alarm", "List and acknowledge alarms, read their journal."),
     "node": ("node", "Found or join a tree of nodes, see and govern the nodes below."),
+    "report": ("report", "Declare kinds of reports, show and publish cells, sign records."),
     "user": ("user", "Add and list users, reset passwords."),
     "backup": ("backup", "Write a consistent backup of the node."),
     "restore": ("restore", "Make a data directory from a backup."),
