@@ -24,7 +24,7 @@ from gongfu.tree.nodes.documents import (
     TokenPage,
     enrolled_doc,
 )
-from gongfu.tree.nodes.key_files import key_files
+from gongfu.tree.nodes.joined import joined_file
 from gongfu.tree.nodes.requests import (
     Change,
     ChangeNode,
@@ -59,12 +59,13 @@ class Outside:
 
     def enrolled(self) -> bool:
         """Return whether the node is in a tree."""
-        return key_files(self.data_dir).is_joined
+        return joined_file(self.data_dir).exists()
 
     def found(self, subject: Subject, founding: Founding) -> OwnNodeDoc:
         """Make the node a root; see ``enrolment.found``."""
         # Imported when a node is enrolled, once in its life.
         from gongfu.tree.nodes.enrolment import found
+        from gongfu.tree.nodes.key_files import key_files
 
         files = key_files(self.data_dir)
         return enrolled_doc(found(self.engine, files, founding, self.clock.now_ns(), subject), self.version)
@@ -72,6 +73,7 @@ class Outside:
     def join(self, subject: Subject, joining: Joining) -> OwnNodeDoc:
         """Make the node a child; see ``enrolment.join``."""
         from gongfu.tree.nodes.enrolment import join
+        from gongfu.tree.nodes.key_files import key_files
 
         files = key_files(self.data_dir)
         return enrolled_doc(join(self.engine, files, joining, self.clock.now_ns(), subject), self.version)

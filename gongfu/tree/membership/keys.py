@@ -1,19 +1,15 @@
-"""Keys of nodes, node ids, and documents signed by a node. Ed25519 (RFC 8032)."""
+"""Keys of nodes, node ids, and documents signed by a node. Ed25519 (RFC 8032).
+
+The library is imported when a key is used: the API of a node that is in no tree knows these types and has no key, and
+the library takes 7 MB.
+"""
 
 import base64
 import hashlib
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from gongfu.tree.membership.documents import DOCUMENT_LIMIT, pack, unpack
 from gongfu.tree.membership.refusals import Reason, Refused
@@ -26,6 +22,9 @@ CONTEXT_LIMIT = 64
 SIGNED_LIMIT = DOCUMENT_LIMIT + 256
 
 _ID_BYTES = 15
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 NodeId = Annotated[str, msgspec.Meta(pattern=r"^[a-z2-7]{24}\Z")]
 PublicKey = Annotated[bytes, msgspec.Meta(min_length=PUBLIC_KEY_BYTES, max_length=PUBLIC_KEY_BYTES)]
@@ -52,11 +51,13 @@ class NodeKey:
     seed: bytes = field(repr=False)
     public_key: bytes = field(init=False, repr=False)
     id: str = field(init=False)
-    _private: Ed25519PrivateKey = field(init=False, repr=False, compare=False)
+    _private: "Ed25519PrivateKey" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.seed) != SEED_BYTES:
             raise Refused(Reason.KEY_MALFORMED, f"the seed has {len(self.seed)} bytes, not {SEED_BYTES}")
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
         private = Ed25519PrivateKey.from_private_bytes(self.seed)
         public_key = private.public_key().public_bytes_raw()
         # A frozen class is set this way in its own initialisation only.
@@ -70,6 +71,8 @@ class NodeKey:
 
     def to_pem(self) -> bytes:
         """Return the key as PKCS #8 PEM (RFC 8410 §7), not encrypted: its file must be readable by the node only."""
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
         return self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -79,6 +82,10 @@ def key_from_pem(pem: bytes) -> NodeKey:
     Raises:
         Refused: ``key-malformed``; not a PEM private key, encrypted, or not Ed25519.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         private = load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -143,6 +150,9 @@ def verify_bytes(public_key: bytes, data: bytes, signature: bytes) -> None:
     Raises:
         Refused: ``key-malformed`` or ``signature-wrong``.
     """
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
     except InvalidSignature:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gongfu.tree.membership.certificates import SERIAL_BYTES
 from gongfu.tree.membership.keys import SEED_BYTES, NodeKey, key_from_pem
+from gongfu.tree.nodes.joined import JOINED, joined_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class KeyFiles:
     @property
     def joined(self) -> Path:
         """Holds the node id when the node is in a tree."""
-        return self.root / "joined"
+        return self.root / JOINED
 
     @property
     def server_key(self) -> Path:
@@ -53,11 +54,6 @@ class KeyFiles:
     def parent_authority(self) -> Path:
         """Certificates of the parent's authority, PEM: the parent's ports are believed by it."""
         return self.root / "parent.crt"
-
-    @property
-    def is_joined(self) -> bool:
-        """Whether the node is in a tree."""
-        return self.joined.exists()
 
     def node_key(self) -> NodeKey:
         """Return the node's key; made when there is none.
@@ -113,7 +109,7 @@ class KeyFiles:
 
 def key_files(data_dir: Path) -> KeyFiles:
     """Return the files of a data directory."""
-    return KeyFiles(data_dir / "secrets" / "tree")
+    return KeyFiles(joined_file(data_dir).parent)
 
 
 def new_serial() -> bytes:
