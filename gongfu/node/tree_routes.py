@@ -10,12 +10,12 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
 from gongfu.node.runtime import Runtime
 from gongfu.rest.routing import Route
-from gongfu.tree.api import nodes, orders, peers, reports
+from gongfu.tree.api import nodes, orders, peers, reports, rollouts
 from gongfu.tree.api.asking import open_ask
 
 
 def tree_routes(runtime: Runtime, bus: Client, subjects: Subjects, engine: Engine, clock: Clock) -> list[Route]:
-    """Return the routes of nodes, orders, reports and peers.
+    """Return the routes of nodes, orders, roll-outs, reports and peers.
 
     Args:
         runtime: addresses and settings.
@@ -26,4 +26,5 @@ def tree_routes(runtime: Runtime, bus: Client, subjects: Subjects, engine: Engin
     """
     outside = nodes.Outside(Path(runtime.data_dir), engine, clock, gongfu.__version__)
     ask = open_ask(bus, subjects, outside.enrolled)
-    return [*nodes.routes(ask, outside), *orders.routes(ask), *reports.routes(ask), *peers.routes(ask)]
+    others = (orders, rollouts, reports, peers)
+    return [*nodes.routes(ask, outside), *(route for noun in others for route in noun.routes(ask))]

@@ -17,6 +17,7 @@ from gongfu.tree.orders.section import OrdersSection
 from gongfu.tree.peers.handlers import Echo, NodeSummary
 from gongfu.tree.peers.section import PeersSection
 from gongfu.tree.reports.section import ReportsSection
+from gongfu.tree.rollouts.section import RolloutsSection
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counter
     """
     kinds, own_drivers, own_probes = plugins(context)
     orders = OrdersSection(nodes.directory, kinds, own_drivers, own_probes)
+    rollouts = RolloutsSection(nodes.directory, orders)
     figures = NodeFigures(
         context.engine, context.bus, context.subjects, context.clock, context.runtime.telemetry.online_seconds
     )
@@ -42,7 +44,7 @@ def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counter
     nodes.live = reports.live
     summary = NodeSummary(nodes.directory, lambda: {"version": gongfu.__version__})
     peers = PeersSection(nodes.directory, {"echo": Echo(), "node-summary": summary}, counters)
-    return [nodes, orders, reports, peers]
+    return [nodes, orders, rollouts, reports, peers]
 
 
 def plugins(context: DriverContext) -> tuple[list[OrderKind], dict[str, Driver], dict[str, Probe]]:

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tail": ("tail", "Show latest values, and follow them."),
     "alarm": ("alarm", "List and acknowledge alarms, read their journal."),
     "node": ("node", "Found or join a tree of nodes, see and govern the nodes below."),
+    "order": ("order", "Write, approve, issue, watch, revoke and answer orders of the tree."),
+    "rollout": ("rollout", "Send an order out in waves, the next when enough of the last is verified."),
     "report": ("report", "Declare kinds of reports, show and publish cells, sign records."),
     "user": ("user", "Add and list users, reset passwords."),
     "backup": ("backup", "Write a consistent backup of the node."),
