@@ -225,7 +225,8 @@ class BlockLog:
                 return
             if self._pending:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _TICK_S)
+                    async with asyncio.timeout(_TICK_S):
+                        await self._wake.wait()
                 self._schedule_repeats()
             else:
                 await self._wake.wait()

@@ -103,8 +103,10 @@ class StreamReader:
                 wait = min(wait, deadline - loop.time())
                 if wait <= 0:
                     return []
+            # Not wait_for: it makes a task each time, and this is done for every block that comes alone.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
         batch = list(self._arrived)
         self._arrived.clear()
         self._next = batch[-1][0] + 1

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -128,6 +129,8 @@ class HistoryWriter:
         self._pending = _Pending()
         self._in_flight = _Pending()
         self._changed = asyncio.Event()
+        # Set when what is pending is not to wait for its time.
+        self._hurry = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
@@ -224,11 +227,14 @@ class HistoryWriter:
         self._changed.set()
         if pending.points >= PENDING_POINTS or pending.size >= PENDING_BYTES:
             self._room.clear()
+        if pending.points >= FLUSH_POINTS or not self._room.is_set():
+            self._hurry.set()
 
     async def flush(self) -> None:
         """Insert everything that is pending now; returns when it is durable. Waits as long as the history is away."""
         self._urgent = True
         self._changed.set()
+        self._hurry.set()
         while self._pending.positions or self._in_flight.positions:
             if self._task is None or self._task.done():
                 return
@@ -245,6 +251,7 @@ class HistoryWriter:
                 return False
             self._urgent = True
             self._changed.set()
+            self._hurry.set()
             await asyncio.sleep(0.01)
         return True
 
@@ -268,12 +275,10 @@ class HistoryWriter:
             wait = last + (FLUSH_SECONDS if points < BUSY_POINTS else BUSY_FLUSH_SECONDS) - loop.time()
             if wait > 0 and self._pending.points < FLUSH_POINTS and self._room.is_set() and not self._urgent:
                 # Wake at once when enough has come or somebody waits for a flush.
-                self._changed.clear()
-                try:
-                    await asyncio.wait_for(self._changed.wait(), wait)
-                    continue
-                except TimeoutError:
-                    pass
+                self._hurry.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._hurry.wait()
             self._changed.clear()
             self._urgent = False
             if not self._pending.blocks and not self._pending.positions:

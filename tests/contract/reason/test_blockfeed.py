@@ -141,3 +141,32 @@ async def test_a_consumer_that_fails_ends_the_feed(bus: Client) -> None:
     with pytest.raises(ExceptionGroup):
         await asyncio.wait_for(BlockFeed(bus, SUBJECTS, 0, Counters(), [Broken("broken")]).run(), 30)
     await log.close()
+
+
+async def test_small_blocks_that_follow_each_other_closely_are_taken_some_at_a_time(
+    bus: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, consumer = await open_log(bus), Consumer("one")
+    turns: list[int] = []
+    next_batch = BlockReader.next_batch
+
+    async def counted(reader: BlockReader, timeout_s: float | None = None) -> list[tuple[int, bytes]]:
+        batch = await next_batch(reader, timeout_s)
+        turns.append(len(batch))
+        return batch
+
+    monkeypatch.setattr(BlockReader, "next_batch", counted)
+    feed = asyncio.create_task(BlockFeed(bus, SUBJECTS, 0, Counters(), [consumer]).run())
+    await fill(log, 1)
+    await until_got(consumer, 1)
+    began = asyncio.get_running_loop().time()
+    for _ in range(60):
+        await fill(log, 1)
+        await asyncio.sleep(0.003)
+    await until_got(consumer, 61)
+    spent = asyncio.get_running_loop().time() - began
+    assert consumer.got == list(range(1, 62))
+    # A slow machine takes its time between blocks; then each is a turn of its own.
+    assert len(turns) <= spent / blockfeed.GATHER_S + 5
+    await end_tasks([feed])
+    await log.close()
