@@ -33,7 +33,7 @@ def kinds(as_json: bool, **node: Any) -> None:
 def _kind_row(kind: dict[str, Any]) -> tuple[Any, ...]:
     if kind["state"] == "unknown":
         return (kind["name"], None, "unknown", f"stated by {kind['child']}, {kind['statements']} times", "", "", False)
-    document = kind["document"]
+    document = kind["cells"] or kind["record"]
     return (
         kind["name"],
         kind["version"],

@@ -108,7 +108,7 @@ class ReportCommands:
                 declared_by=known.declared_by,
                 inherited=known.inherited,
                 leaves=bool(self._directory.parent),
-                document=kind,
+                record=kind,
             )
         return KindDoc(
             name=kind.name,
@@ -117,7 +117,7 @@ class ReportCommands:
             declared_by=known.declared_by,
             inherited=known.inherited,
             leaves=bool(self._directory.parent) and kind.leaving_from(tier) is not None,
-            document=kind,
+            cells=kind,
         )
 
     async def declare(self, subject: Subject, request: DeclareKind) -> KindDoc:

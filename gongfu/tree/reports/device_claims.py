@@ -60,7 +60,7 @@ class DeviceClaims:
         self._stopping = True
         self._look.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait({self._task})
 
     def claim_all_anew(self) -> None:
         """State all claims again: something between here and the homes was restored or is another."""

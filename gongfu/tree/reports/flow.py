@@ -84,7 +84,7 @@ class Flow:
         self._wake.set()
         for task in (self._moving, self._task):
             if task is not None:
-                await task
+                await asyncio.wait({task})
 
     def wake(self) -> None:
         """Something is to be told."""

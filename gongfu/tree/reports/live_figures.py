@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 # Rates that differ by less say the same.
 _DIGITS = 3
+_FRESH_S = 1.0
 
 
 def rounded(rate: float) -> float:
@@ -46,7 +47,7 @@ class LiveStatements:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._stated: tuple[LiveFigures, str] | None = None
-        self._rated = 0.0
+        self._rated = self._fresh = 0.0
 
     async def start(self, host: Host) -> None:
         """Begin."""
@@ -59,7 +60,7 @@ class LiveStatements:
         self._stopping = True
         self._look.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait({self._task})
             await self._source.stop()
 
     def look(self) -> None:
@@ -92,7 +93,9 @@ class LiveStatements:
         attributes = self._directory.chain.membership.attributes
         enterprise = enterprise_of(self._directory)
         named = f"{attributes.region}/{attributes.industry}/{attributes.size}/{enterprise}"
-        if self._stated == (figures, named):
+        # What is the same is stated again now and then: so it is known to be fresh.
+        if self._stated == (figures, named) and now - self._fresh < _FRESH_S:
             return
+        self._fresh = now
         self._flow.state(NODE_LIVE.name, 0, own_cells(figures, attributes, enterprise), self._host.now())
         self._stated = (figures, named)

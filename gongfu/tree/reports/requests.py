@@ -27,7 +27,7 @@ class KindDoc(msgspec.Struct, frozen=True, kw_only=True, tag="known", tag_field=
         declared_by: id of the node that declared it; empty for a built-in one.
         inherited: it came from the parent.
         leaves: whether anything of it goes on to the parent.
-        document: the declaration.
+        cells, record: the declaration; one of the two.
     """
 
     name: str
@@ -36,7 +36,8 @@ class KindDoc(msgspec.Struct, frozen=True, kw_only=True, tag="known", tag_field=
     declared_by: str
     inherited: bool
     leaves: bool
-    document: ReportKind | RecordKind
+    cells: ReportKind | None = None
+    record: RecordKind | None = None
 
 
 class UnknownDoc(msgspec.Struct, frozen=True, tag="unknown", tag_field="state"):
