@@ -108,6 +108,8 @@ describe('the rest', () => {
     expect(allowed('operator', 'alarm.acknowledge')).toBe(true)
     expect(allowed('operator', 'device.send')).toBe(false)
     expect(allowed('admin', 'user.write')).toBe(true)
+    expect([allowed('operator', 'order.answer'), allowed('operator', 'order.write'), allowed('engineer', 'tree.write')]).toEqual([true, false, false])
+    expect(allowed('admin', 'tree.write', 2)).toBe(false)
   })
 })
 
