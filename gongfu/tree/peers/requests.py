@@ -57,7 +57,7 @@ class NewCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     contract: ContractId
     kind: CallKind
-    payload: msgspec.Raw = msgspec.Raw(b"null")
+    payload: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     callee: NodeId | None = None
     timeout_seconds: Annotated[float, Meta(ge=0.1, le=12)] = 5.0
 
