@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,10 @@ class CommitHazard:
         self._rng = rng
         self._share = share
         self._loop = asyncio.get_running_loop()
-        self._restarts: set[asyncio.Task[None]] = set()
+        self._restart: asyncio.Task[None] | None = None
+        # Guards what follows: the writer's thread decides, the test ends.
+        self._lock = threading.Lock()
+        self._crashing = False
         self.arm()
 
     def arm(self) -> None:
@@ -40,7 +44,10 @@ class CommitHazard:
         commit = engine.dialect.do_commit
 
         def hazardous(connection: Any) -> None:
-            if self._rng.random() >= self._share or node.running is not host:
+            with self._lock:
+                crash = self._rng.random() < self._share and node.running is host
+                self._crashing = self._crashing or crash
+            if not crash:
                 return commit(connection)
             if self._rng.random() < 0.5:
                 commit(connection)
@@ -53,20 +60,21 @@ class CommitHazard:
 
     def _crashed(self) -> None:
         self.crashes += 1
-        task = asyncio.ensure_future(self._again())
-        self._restarts.add(task)
-        task.add_done_callback(self._restarts.discard)
+        self._restart = asyncio.ensure_future(self._again())
 
     async def _again(self) -> None:
         await self._tree.kill(self._name)
         await self._tree.start(self._name)
+        with self._lock:
+            self._crashing = False
         if self._share:
             self.arm()
 
     async def end(self) -> None:
         """No more crashes; returns when the node runs."""
-        self._share = 0.0
-        await until(lambda: not self._restarts and self._tree.node(self._name).running is not None, "it runs")
+        with self._lock:
+            self._share = 0.0
+        await until(lambda: not self._crashing, "it runs")
 
 
 def sent(node: TreeNode) -> list[bytes]:
