@@ -27,10 +27,11 @@ class TreeNode:
         process: ``gongfu up``.
     """
 
-    def __init__(self, member: Member, directory: Path, ports: dict[str, int]) -> None:
+    def __init__(self, member: Member, directory: Path, ports: dict[str, int], settings: str) -> None:
         self.member = member
         self.directory = directory
         self._numbers = ports
+        self._settings = settings
         directory.mkdir(parents=True, exist_ok=True)
         self.configuration = directory / "gongfu.toml"
         self.process = self._process()
@@ -38,7 +39,7 @@ class TreeNode:
     def _process(self) -> NodeProcess:
         numbers = self._numbers
         ports = Ports(numbers["web"], numbers["mqtt"])
-        extra = f"\n[tree]\njoin_port = {numbers['join']}\nleaf_port = {numbers['leaf']}\n"
+        extra = f"\n[tree]\njoin_port = {numbers['join']}\nleaf_port = {numbers['leaf']}\n{self._settings}"
         write_configuration(self.configuration, self.directory / "data", ports, extra=extra)
         (self.directory / "data").mkdir(exist_ok=True)
         return NodeProcess(self.directory / "data", self.configuration, ports)
@@ -86,13 +87,20 @@ def _ports(file: Path) -> dict[str, dict[str, int]]:
 
 
 class NodeTree:
-    """All nodes below one directory. ``start``, then ``stop``."""
+    """All nodes below one directory. ``start``, then ``stop``.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the directory.
+        settings: further lines of every node's ``[tree]`` section, each ending with a line feed.
+    """
+
+    def __init__(self, root: Path, settings: str = "") -> None:
         root.mkdir(parents=True, exist_ok=True)
         ports = _ports(root / "ports.json")
         self.root = root
-        self.nodes = {member.key: TreeNode(member, root / member.key, ports[member.key]) for member in MEMBERS}
+        self.nodes = {
+            member.key: TreeNode(member, root / member.key, ports[member.key], settings) for member in MEMBERS
+        }
 
     def __getitem__(self, key: str) -> TreeNode:
         return self.nodes[key]
