@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import en from '../src/i18n/en'
 import zh from '../src/i18n/zh'
 import { pageMessages } from '../src/pages/messages'
+import { LATER } from '../src/pages/words'
 
 type Tree = { [key: string]: string | Tree }
 
@@ -16,9 +17,11 @@ function flat(tree: Tree, prefix = ''): Map<string, string> {
   return out
 }
 
+const later = Object.fromEntries(await Promise.all(Object.entries(LATER).map(async ([page, load]) => [page, (await load()).default] as const)))
+const laterIn = (language: 'zh' | 'en') => Object.fromEntries(Object.entries(later).map(([page, both]) => [page, both[language]]))
 const words = {
-  zh: flat({ ...zh, ...pageMessages('zh') } as Tree),
-  en: flat({ ...en, ...pageMessages('en') } as Tree),
+  zh: flat({ ...zh, ...pageMessages('zh'), ...laterIn('zh') } as Tree),
+  en: flat({ ...en, ...pageMessages('en'), ...laterIn('en') } as Tree),
 }
 
 function sources(folder: string): string[] {

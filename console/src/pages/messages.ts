@@ -1,4 +1,4 @@
-/** Words of all pages: every page folder brings its own `messages.ts` with the same keys in zh and en. */
+/** Words of all pages: every page folder brings its own `messages.ts` with the same keys in zh and en. `words.ts` has those that come later. */
 
 import type { Language } from '@/api/types'
 import administration from './administration/messages'
@@ -7,16 +7,13 @@ import assets from './assets/messages'
 import demo from './demo/messages'
 import devices from './devices/messages'
 import models from './models/messages'
-import orders from './orders/messages'
 import overview from './overview/messages'
-import reports from './reports/messages'
 import rules from './rules/messages'
 import signin from './signin/messages'
 import sql from './sql/messages'
-import tree from './tree/messages'
 import trend from './trend/messages'
 
-const pages = { administration, alarms, assets, demo, devices, models, orders, overview, reports, rules, signin, sql, tree, trend }
+const pages = { administration, alarms, assets, demo, devices, models, overview, rules, signin, sql, trend }
 
 type Tree = { [key: string]: string | Tree }
 

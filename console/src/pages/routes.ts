@@ -2,6 +2,7 @@
 
 import type { RouteRecordRaw } from 'vue-router'
 import type { IconName } from '@/components/icons'
+import { withWords } from './words'
 
 export interface NavEntry {
   path: string
@@ -36,12 +37,12 @@ export const PAGES: RouteRecordRaw[] = [
   { path: '/alarms', component: () => import('./alarms/AlarmsPage.vue') },
   { path: '/rules', component: () => import('./rules/RulesPage.vue') },
   { path: '/models', component: () => import('./models/ModelsPage.vue') },
-  { path: '/tree/:id?', component: () => import('./tree/TreePage.vue'), props: true },
-  { path: '/orders', component: () => import('./orders/OrdersPage.vue') },
-  { path: '/orders/new', component: () => import('./orders/DraftPage.vue') },
-  { path: '/orders/:id', component: () => import('./orders/OrderPage.vue'), props: true },
-  { path: '/orders/:id/edit', component: () => import('./orders/DraftPage.vue'), props: true },
-  { path: '/reports/:kind?', component: () => import('./reports/ReportsPage.vue'), props: true },
+  { path: '/tree/:id?', component: withWords(['tree'], () => import('./tree/TreePage.vue')), props: true },
+  { path: '/orders', component: withWords(['orders'], () => import('./orders/OrdersPage.vue')) },
+  { path: '/orders/new', component: withWords(['orders'], () => import('./orders/DraftPage.vue')) },
+  { path: '/orders/:id', component: withWords(['orders'], () => import('./orders/OrderPage.vue')), props: true },
+  { path: '/orders/:id/edit', component: withWords(['orders'], () => import('./orders/DraftPage.vue')), props: true },
+  { path: '/reports/:kind?', component: withWords(['reports', 'tree'], () => import('./reports/ReportsPage.vue')), props: true },
   { path: '/sql', component: () => import('./sql/SqlPage.vue') },
   { path: '/demo/:part?', component: () => import('./demo/DemoPage.vue'), props: true },
   { path: '/administration/:part?', component: () => import('./administration/AdministrationPage.vue'), props: true },
