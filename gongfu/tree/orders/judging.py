@@ -28,7 +28,7 @@ class Judging:
         self._kind = context.probed_kind(order.kind)
         self._document = context.document(order)
         self._watched = frozenset(node for node, row in rows.items() if self._here(node, row.child))
-        self._watches = target_records.watches(turn.connection, order.id, self._watched)
+        self._watches = target_records.watches(turn.connection, order.id, sorted(self._watched))
         self._changed: dict[str, Watch] = {}
 
     def judge(self, node: str, before: Registers, after: Registers) -> Registers:

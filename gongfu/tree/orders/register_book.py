@@ -15,7 +15,7 @@ from gongfu.tree.orders.combined import TERMINAL, Registers, Shown, merge, shown
 from gongfu.tree.orders.context import Alarm, Context, Gathering
 from gongfu.tree.orders.judging import Judging
 from gongfu.tree.orders.order_records import OrderRow
-from gongfu.tree.orders.target_records import registers_bytes, registers_of
+from gongfu.tree.orders.target_records import TargetRow, registers_bytes, registers_of
 
 _FLUSH = 2000
 """Registers that go up in one turn."""
@@ -40,31 +40,56 @@ class RegisterBook:
         """
         return self._add(turn, order, [(node, self._context.child_of(node)) for node in nodes])
 
-    def merge(self, turn: Turn, order: OrderRow, incoming: Mapping[str, Registers], child: str = "") -> None:
-        """Merge registers that have come, by target; a target that is not there yet is added below ``child``."""
-        rows = target_records.load(turn.connection, order.key, incoming)
-        absent = [(node, child or self._context.child_of(node)) for node in incoming if node not in rows]
+    def merge(
+        self,
+        turn: Turn,
+        order: OrderRow,
+        incoming: Mapping[str, Registers],
+        child: str = "",
+        rows: Mapping[str, TargetRow] | None = None,
+    ) -> None:
+        """Merge registers that have come, by target; a target that is not there yet is added below ``child``.
+
+        ``rows`` are those of the targets as they are now, where the caller has them.
+        """
+        connection, key = turn.connection, order.key
+        known = dict(rows) if rows is not None else target_records.load(connection, key, incoming)
+        absent = [(node, child or self._context.child_of(node)) for node in incoming if node not in known]
         if absent:
             self._add(turn, order, absent)
-        self.change(turn, order, incoming, lambda node, present: merge(present, incoming[node]))
+            known.update(target_records.load(connection, key, (node for node, _ in absent)))
+        self._change(
+            turn,
+            order,
+            {node: known[node] for node in incoming},
+            lambda node, present: merge(present, incoming[node]),
+        )
 
     def change(self, turn: Turn, order: OrderRow, nodes: Iterable[str], step: Step) -> None:
         """Let targets take a step; what is not there is left out."""
-        connection, key = turn.connection, order.key
-        rows = target_records.load(connection, key, nodes)
-        judging = Judging(self._context, turn, order, rows)
+        self._change(turn, order, target_records.load(turn.connection, order.key, nodes), step)
+
+    def _change(self, turn: Turn, order: OrderRow, rows: Mapping[str, TargetRow], step: Step) -> None:
+        connection = turn.connection
+        steps: list[tuple[TargetRow, Registers, Registers]] = []
+        claims: dict[str, TargetRow] = {}
+        for node, row in rows.items():
+            present = registers_of(row.registers)
+            after = step(node, present)
+            if after is not present and after != present:
+                steps.append((row, present, after))
+                if after.execution is not present.execution:
+                    claims[node] = row
+        if not steps:
+            return
+        judging = Judging(self._context, turn, order, claims)
         told = not order.own and self._context.directory.parent is not None
         number = target_records.next_change(connection) if told else None
         written: list[dict[str, Any]] = []
         moves: Counter[order_records.Group] = Counter()
         opened = 0
-        for node, row in rows.items():
-            present = registers_of(row.registers)
-            after = step(node, present)
-            if after is not present:
-                after = judging.judge(node, present, after)
-            if after == present:
-                continue
+        for row, present, stepped in steps:
+            after = judging.judge(row.node, present, stepped)
             state = shown(after)
             if state.value != row.shown:
                 moves[(row.tier, row.child, row.shown)] -= 1
@@ -72,8 +97,8 @@ class RegisterBook:
                 opened += (Shown(row.shown) in TERMINAL) - (state in TERMINAL)
             written.append(
                 {
-                    "of_order": key,
-                    "of_node": node,
+                    "of_order": order.key,
+                    "of_node": row.node,
                     "new_registers": registers_bytes(after),
                     "new_shown": state.value,
                     "new_change": number,
@@ -82,11 +107,9 @@ class RegisterBook:
             )
             if number is not None:
                 number += 1
-        if not written:
-            return
         target_records.change(connection, written)
-        order_records.add_counts(connection, key, moves)
-        order_records.add_targets(connection, key, 0, opened)
+        order_records.add_counts(connection, order.key, moves)
+        order_records.add_targets(connection, order.key, 0, opened)
         next_look = judging.keep()
         if next_look is not None:
             turn.then(lambda: self._looks.set(next_look))
@@ -123,8 +146,12 @@ class RegisterBook:
         rows = target_records.changes_after(connection, target_records.sent(connection), _FLUSH)
         if not rows:
             return
-        for message in messages.encode_registers([row.registers for row in rows if row.registers is not None]):
-            turn.send(parent, messages.REGISTERS, message)
+        try:
+            for message in messages.encode_registers([row.registers for row in rows if row.registers is not None]):
+                turn.send(parent, messages.REGISTERS, message)
+        except KeyError:
+            # The parent is another one since a moment; when the link to it opens, everything is told.
+            return
         target_records.set_sent(connection, rows[-1].change)
         if len(rows) == _FLUSH:
             turn.then(self._gathering.soon)

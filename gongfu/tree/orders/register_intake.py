@@ -128,7 +128,8 @@ class RegisterIntake:
                 return
             order = order_records.add(connection, id=order_id, state=UNKNOWN, created_at=turn.now)
         for peer, registers_of in taken.items():
-            self._book.merge(turn, order, registers_of, peer)
+            here = {target: rows[target] for target in registers_of if target in rows}
+            self._book.merge(turn, order, registers_of, peer, here)
 
     def _park(self, turn: Turn, peer: str, since: int, registers: Registers) -> None:
         """Keep what a child says of a node that is not below it: news of its move may not be in the directory yet."""

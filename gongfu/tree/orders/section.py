@@ -100,9 +100,11 @@ class OrdersSection:
 
     def restate(self, turn: Turn, peer: str) -> None:
         """Tell the parent all registers, or a child its registers, then revocations, then orders."""
-        if peer == self._context.directory.parent:
+        directory = self._context.directory
+        # A new neighbour may not be in the directory yet: it is told as a parent and as a child then.
+        if directory.towards(peer) is None:
             self._book.tell_all(turn)
-        else:
+        if peer != directory.parent:
             self._relaying.restate(turn, peer)
 
     def link_changed(self, peer: str, up: bool) -> None:

@@ -73,7 +73,7 @@ def load(connection: Connection, order_key: int, nodes: Iterable[str]) -> dict[s
     found: dict[str, TargetRow] = {}
     for chunk in chunks(nodes):
         wanted = target.c.node == chunk[0] if len(chunk) == 1 else target.c.node.in_(chunk)
-        rows = connection.execute(select(target).where(target.c.order_key == order_key, wanted))
+        rows = connection.execute(select(target).where(target.c.order_key == order_key, wanted)).all()
         found.update((row.node, row) for row in rows)
     return found
 

@@ -77,7 +77,7 @@ async def test_an_order_reaches_every_site_is_executed_once_and_verified(order_t
     assert ("issued", "") in await tree.events("nation", issued.id)
     # Everywhere below, and nowhere else.
     assert tree.node("nation").audited("order.issue")[0][:3] == ("ann", "order.issue", f"order/{issued.id}")
-    assert f"order/{issued.id}" in tree.node("nation").nudges
+    await until(lambda: f"order/{issued.id}" in tree.node("nation").nudges, "the console is told")
 
 
 async def test_nodes_of_every_tier_may_be_targets_also_the_issuer(order_tree: MakeTree) -> None:
