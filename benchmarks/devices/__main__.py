@@ -49,6 +49,7 @@ class Options:
     points: int
     gateways: int
     seconds: float
+    period: float
     edges: int
     children: int
     parts: frozenset[str]
@@ -70,6 +71,12 @@ def _options() -> Options:
     parser.add_argument("--points", type=int, default=10)
     parser.add_argument("--gateways", type=int, default=400)
     parser.add_argument("--seconds", type=float, default=60.0, help="duration of each load")
+    parser.add_argument(
+        "--period",
+        type=float,
+        default=30.0,
+        help="seconds between the points of a device in the load of one point each",
+    )
     parser.add_argument("--edges", type=int, default=5000, help="edge nodes that are killed (14,000 at most)")
     parser.add_argument("--children", type=int, default=19, help="children of each edge node")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what to do after first contact")
@@ -79,6 +86,7 @@ def _options() -> Options:
         given.points,
         given.gateways,
         given.seconds,
+        given.period,
         min(given.edges, 14_000),
         given.children,
         frozenset(given.parts),
@@ -136,7 +144,8 @@ def _measure(root: Path, options: Options) -> list[Row]:
 
 
 def _loads(node: NodeProcess, gateways: Gateways, options: Options) -> list[Row]:
-    rows = _load(node, gateways, "1 point a device every 30 s", 1, 30.0, options, 10.0)
+    name = f"1 point a device every {options.period:g} s"
+    rows = _load(node, gateways, name, 1, options.period, options, 10.0)
     rows += _load(node, gateways, f"{options.points} points a device every 60 s", options.points, 60.0, options)
     return rows
 
