@@ -85,6 +85,20 @@ def moment(text: str, now_ns: int) -> str:
         raise Failure(f"{text!r} is not a time", remedy, 2, "usage") from None
 
 
+def seconds_of(text: str) -> float:
+    """Return the seconds of a duration such as ``90s``, ``15m``, ``24h`` or ``7d``; ``0`` is none.
+
+    Raises:
+        Failure: it is none.
+    """
+    if text in ("0", "0s"):
+        return 0.0
+    try:
+        return parse_seconds(text)
+    except ValueError as error:
+        raise Failure(f"a duration {error}", "write it like 15m", 2, "usage") from None
+
+
 def find_node(api: NodeApi, text: str) -> str:
     """Return the id of a node of the tree by id or exact name.
 

@@ -9,8 +9,8 @@ import click
 from gongfu.node.cli.failures import FAILED
 from gongfu.node.cli.node_api import connect, segment
 from gongfu.node.cli.options import node_options
+from gongfu.node.cli.order_content import seconds_of
 from gongfu.node.cli.output import print_json_line, print_table
-from gongfu.node.quantities import parse_seconds
 
 _INTERVAL_S = 0.5
 _STATES = (
@@ -31,7 +31,7 @@ def command(order_id: str, timeout: str | None, as_json: bool, **node: Any) -> i
     Status 0: the effect was verified at every target (of a revoked order: at none); 1: not so.
     """
     api = connect(**node)
-    deadline = None if timeout is None else time.monotonic() + parse_seconds(timeout)
+    deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
     shown: Any = None
     lines = 0
     while True:

@@ -5,12 +5,11 @@ from typing import Any
 
 import click
 
-from gongfu.node.cli.failures import FAILED
+from gongfu.node.cli.failures import FAILED, Failure
 from gongfu.node.cli.node_api import connect, segment
 from gongfu.node.cli.options import node_options
-from gongfu.node.cli.order_content import content_options, node_of, split_content
+from gongfu.node.cli.order_content import content_options, node_of, seconds_of, split_content
 from gongfu.node.cli.output import ago, print_json, print_json_line, print_table
-from gongfu.node.quantities import parse_seconds
 
 _INTERVAL_S = 0.5
 _PLAN = ("canaries", "shares", "verified_share", "within", "soak", "on_failure", "start")
@@ -42,17 +41,18 @@ def command() -> None:
 @node_options
 def create(kind: str, as_json: bool, **options: Any) -> None:
     """Draft a roll-out. Nothing goes out before it is approved, as often as its kind needs, and started."""
+    if options["not_before"]:
+        raise Failure("the waves of a roll-out start one after the other", "leave --not-before out", 2, "usage")
     plan = {name: options.pop(name) for name in _PLAN}
     api = connect(**node_of(options))
     content = split_content(api, kind, options)
-    content.pop("not_before", None)
     body = {
         **content,
         "canaries": plan["canaries"],
         "shares": list(plan["shares"]) or [0.1, 0.5],
         "verified_share": plan["verified_share"],
-        "within_seconds": parse_seconds(plan["within"]),
-        "soak_seconds": parse_seconds(plan["soak"]),
+        "within_seconds": seconds_of(plan["within"]),
+        "soak_seconds": seconds_of(plan["soak"]),
         "on_failure": plan["on_failure"],
     }
     made = api.post("/rollouts", body)
@@ -150,7 +150,7 @@ def stop(rollout_id: str, reason: str, keep: bool, as_json: bool, **node: Any) -
 def watch(rollout_id: str, timeout: str | None, as_json: bool, **node: Any) -> int:
     """Show every change until it is over. Status 0: all waves are through; 1: not so."""
     api = connect(**node)
-    deadline = None if timeout is None else time.monotonic() + parse_seconds(timeout)
+    deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
     shown: Any = None
     while True:
         item = api.get(f"/rollouts/{segment(rollout_id)}")
