@@ -13,9 +13,11 @@ from gongfu.registry import audit_records
 from gongfu.tree.host import link_records
 from gongfu.tree.host.link_records import LinkRow
 from gongfu.tree.link.frames import check_body
-from gongfu.tree.link.position import Position
+from gongfu.tree.link.position import Position, confirmed
 
 _DETAIL_LIMIT = 2000
+# Of one outbox: weeks of an ordinary link.
+OUTBOX_MESSAGES = 500_000
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -117,10 +119,21 @@ class Batch:
                 continue
             first = link.last + 1
             link.last += len(bodies)
+            if link.last - max(link.floor, confirmed(link.epoch, link.acknowledged).number) > OUTBOX_MESSAGES:
+                self._overflow(link)
+                continue
             rows += [(link.id, link.epoch, number, body) for number, body in enumerate(bodies, first)]
             self._tell(Queued(peer, link.epoch, first, bodies, self.wall))
         if rows:
             link_records.append(self.connection, rows, self.wall)
+
+    def _overflow(self, link: LinkRow) -> None:
+        """A neighbour was away for too long: what waits is dropped, and the sections will say what is so then."""
+        link_records.drop(self.connection, link)
+        link.floor = link.last
+        self.turn().audit("link.overflow", f"node/{link.peer}", f"more than {OUTBOX_MESSAGES} messages waited")
+        self.after.append(lambda: self.counters.add("tree_outboxes_dropped"))
+        self._tell(Queued(link.peer, link.epoch, link.last + 1, [], self.wall))
 
     def _tell(self, queued: Queued) -> None:
         self.after.append(lambda: self._queued(queued))
@@ -133,6 +146,7 @@ class Batch:
         rows = [(link.id, epoch, number, body) for number, body in enumerate(bodies, 1)]
         link_records.append(self.connection, rows, self.wall)
         link.epoch, link.acknowledged, link.last, link.stated = epoch, acknowledged, last, True
+        link.floor = 0
 
     def finish(self) -> None:
         """Write what was put off to the end of the transaction."""

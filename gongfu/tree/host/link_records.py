@@ -30,6 +30,7 @@ class LinkRow:
         stated: the sections have said what the peer must know since the link began.
         clock_offset: other end's clock minus own, ns, as last measured.
         oldest: when the first message of the outbox was stored, UTC ns; 0 without one.
+        floor: messages up to it are not in the outbox any more.
     """
 
     id: int
@@ -43,6 +44,7 @@ class LinkRow:
     stated: bool = False
     clock_offset: int | None = None
     oldest: int = 0
+    floor: int = 0
 
     def durable(self) -> Durable:
         """Return it as a session needs it."""
@@ -61,7 +63,8 @@ def _link(connection: Connection, row: Any) -> LinkRow:
     box = tree_outbox.c
     mine = (box.link == row.id) & (box.epoch == row.epoch)
     last = connection.execute(select(func.max(box.number)).where(mine)).scalar() or 0
-    waiting = select(box.stored_at).where(mine, box.number > base).order_by(box.number).limit(1)
+    waiting = select(box.number, box.stored_at).where(mine, box.number > base).order_by(box.number).limit(1)
+    first = connection.execute(waiting).one_or_none()
     return LinkRow(
         row.id,
         row.peer,
@@ -73,7 +76,8 @@ def _link(connection: Connection, row: Any) -> LinkRow:
         row.retired,
         row.stated,
         row.clock_offset,
-        connection.execute(waiting).scalar() or 0,
+        first.stored_at if first is not None else 0,
+        first.number - 1 if first is not None else max(last, base),
     )
 
 
@@ -98,6 +102,13 @@ def retire_link(connection: Connection, link: LinkRow) -> None:
     """End a link: it stays as retired, so that the other end is told."""
     connection.execute(update(tree_link).where(tree_link.c.id == link.id).values(retired=True))
     connection.execute(delete(tree_outbox).where(tree_outbox.c.link == link.id))
+
+
+def drop(connection: Connection, link: LinkRow) -> None:
+    """Empty the outbox of a link: the peer is told anew what it must know, when it finds the gap or at a restart."""
+    connection.execute(delete(tree_outbox).where(tree_outbox.c.link == link.id))
+    connection.execute(update(tree_link).where(tree_link.c.id == link.id).values(stated=False))
+    link.stated = False
 
 
 def set_stated(connection: Connection, link: LinkRow) -> None:

@@ -181,3 +181,31 @@ async def test_link_that_is_closed_and_opened_again_begins_anew(make_tree) -> No
     # Said at the first opening, restated at the second.
     assert taken[0] == b"n1"
     assert set(taken[1:]) == {b"n1", b"n2"}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_outbox_that_grew_too_long_is_replaced_by_what_there_is_to_know(
+    make_tree, monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    monkeypatch.setattr("gongfu.tree.host.batch.OUTBOX_MESSAGES", 100)
+    tree: TreeOfHosts = make_tree(lambda node: [Notes()], limits=QUICK)
+    await tree.add("nation")
+    await tree.add("site", "nation")
+    nation, site = tree.node("nation"), tree.node("site")
+    await nation.host.turn(lambda turn: tell(turn, site.id, "must", b"must"))
+    await tree.idle()
+    await tree.cut("nation", "site")
+    for i in range(11):
+        await nation.host.turn(lambda turn, i=i: [turn.send(site.id, "note", b"%d" % i) for _ in range(10)] and None)
+    assert [entry[1] for entry in nation.audited("link")] == ["link.overflow"]
+    await nation.host.turn(lambda turn: turn.send(site.id, "note", b"after"))
+    if restarts:
+        await tree.kill("nation")
+        await tree.start("nation")
+    await tree.join("nation", "site")
+    await tree.idle()
+    taken = notes_of(site.engine)
+    assert taken[0] == b"must"
+    assert b"must" in taken[1:]
+    assert taken[-1] == b"after"
+    assert len(taken) < 30

@@ -3,8 +3,9 @@
 import random
 from collections import deque
 
+from gongfu.tree.host.link_end import Link
 from gongfu.tree.host.link_records import LinkRow
-from gongfu.tree.host.links import Link, draw_tag
+from gongfu.tree.host.links import draw_tag
 from gongfu.tree.link.session import Session
 
 
