@@ -207,5 +207,5 @@ async def test_outbox_that_grew_too_long_is_replaced_by_what_there_is_to_know(
     taken = notes_of(site.engine)
     assert taken[0] == b"must"
     assert b"must" in taken[1:]
-    assert taken[-1] == b"after"
+    assert b"after" in taken
     assert len(taken) < 30
