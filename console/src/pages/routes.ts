@@ -40,6 +40,7 @@ export const PAGES: RouteRecordRaw[] = [
   { path: '/tree/:id?', component: withWords(['tree'], () => import('./tree/TreePage.vue')), props: true },
   { path: '/orders', component: withWords(['orders'], () => import('./orders/OrdersPage.vue')) },
   { path: '/orders/new', component: withWords(['orders'], () => import('./orders/DraftPage.vue')) },
+  { path: '/orders/rollouts', component: withWords(['orders'], () => import('./orders/RolloutsPage.vue')) },
   { path: '/orders/:id', component: withWords(['orders'], () => import('./orders/OrderPage.vue')), props: true },
   { path: '/orders/:id/edit', component: withWords(['orders'], () => import('./orders/DraftPage.vue')), props: true },
   { path: '/reports/:kind?', component: withWords(['reports', 'tree'], () => import('./reports/ReportsPage.vue')), props: true },
