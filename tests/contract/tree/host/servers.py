@@ -54,9 +54,13 @@ class ServedNode:
         identities = self.directory / "identities"
         identities.mkdir()
         self._server = self._identity(identities, Usage.SERVER, self.authority, self.authority, ("127.0.0.1",))
-        above = parent.authority if parent else self.authority
-        self.client: Identity = self._identity(identities, Usage.CLIENT, above, above)
+        self._identities = identities
+        self.client = self.certified_by(parent or self)
         self.control = ServerControl(self.config, self.render, self.url, TOKEN, self.counters)
+
+    def certified_by(self, parent: "ServedNode") -> Identity:
+        """Return the certificate that a parent gives to this node."""
+        return self._identity(self._identities, Usage.CLIENT, parent.authority, parent.authority)
 
     def _identity(
         self,

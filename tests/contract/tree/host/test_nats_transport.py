@@ -103,3 +103,61 @@ async def test_child_is_admitted_and_cut_off_while_the_server_runs(make, sqlite_
     await send(one, nation, b"again")
     await until(lambda: notes_of(nation.engine)[-1] == b"again", "it is there again")
     assert not up(two, nation)
+
+
+async def test_child_that_moves_is_with_its_new_parent_without_a_restart(make, sqlite_template: Path) -> None:
+    east, west = make("east"), make("west")
+    site = make("site", east)
+    for node in (east, west):
+        node.serve(site)
+        await node.start(sqlite_template)
+        await node.open(site.id)
+    site.serve()
+    host = await site.start(sqlite_template)
+    await site.control.start([])
+    await send(site, east, b"1")
+    await until(lambda: notes_of(east.engine) == [b"1"], "the first parent")
+    process = site.process
+    site.parent, site.client = west, site.certified_by(west)
+
+    def move(turn) -> None:
+        host.close_link(turn, east.id)
+        host.open_link(turn, west.id, parent=True)
+        turn.send(west.id, "note", b"2")
+
+    await host.turn(move)
+    await site.control.admit([])
+    await until(lambda: notes_of(west.engine) == [b"2"], "the second parent")
+    await send(west, site, b"3")
+    await until(lambda: notes_of(site.engine) == [b"3"], "and back")
+    assert [view.peer for view in host.links()] == [west.id]
+    assert notes_of(east.engine) == [b"1"]
+    assert site.process is process
+    assert process is not None
+    assert process.poll() is None
+
+
+async def test_hours_of_messages_catch_up_in_seconds(make, sqlite_template: Path) -> None:
+    nation = make("nation")
+    site = make("site", nation)
+    nation.serve(site)
+    site.serve()
+    await nation.start(sqlite_template)
+    await nation.open(site.id)
+    host = await site.start(sqlite_template)
+    await until(lambda: up(site, nation), "up")
+    nation.kill()
+    await until(lambda: not up(nation, site), "down")
+    # At one message a second, two and a half hours.
+    count = 9_000
+    for first in range(0, count, 500):
+        await send(site, nation, *(b"%06d" % i for i in range(first, first + 500)))
+    assert host.links()[0].waiting == count
+    nation.serve()
+    began = time.monotonic()
+    await until(lambda: host.links()[0].waiting == 0, "it has caught up")
+    took = time.monotonic() - began
+    print(f"{count / took:.0f} messages/s")
+    assert notes_of(nation.engine) == [b"%06d" % i for i in range(count)]
+    # Twenty times as fast as they came, and far more.
+    assert count / took > 20
