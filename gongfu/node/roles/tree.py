@@ -38,9 +38,10 @@ from gongfu.tree.host.section import Asked, Command
 from gongfu.tree.host.server_config import ChildrenListen, Credentials, ParentRemote, render_tree_server
 from gongfu.tree.host.server_control import ServerControl, write_config
 from gongfu.tree.membership.refusals import Refused
+from gongfu.tree.nodes.facts import NodeFacts
 from gongfu.tree.nodes.join_listener import JoinListener
 from gongfu.tree.nodes.key_files import KeyFiles
-from gongfu.tree.nodes.section import NodeFacts, NodesSection, open_place
+from gongfu.tree.nodes.section import NodesSection, open_place
 
 # Commands of a name that are answered at the same time.
 AT_ONCE = 32

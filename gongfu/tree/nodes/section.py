@@ -5,7 +5,6 @@ import dataclasses
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,7 +15,6 @@ from gongfu.kernel.errors import Problem
 from gongfu.kernel.permissions import Subject
 from gongfu.tree.host.section import Command, Host, Refusal, Turn
 from gongfu.tree.membership.chain import sign_membership
-from gongfu.tree.membership.documents import pack
 from gongfu.tree.membership.join_documents import Former
 from gongfu.tree.membership.refusals import Reason, Refused
 from gongfu.tree.membership.transitions import renew
@@ -26,10 +24,10 @@ from gongfu.tree.nodes.children import Children
 from gongfu.tree.nodes.directory import Directory
 from gongfu.tree.nodes.documents import NodeDoc, NodePage, OwnNodeDoc
 from gongfu.tree.nodes.enrolment import FoundParent, already_in_a_tree, seek_parent
+from gongfu.tree.nodes.facts import NodeFacts
 from gongfu.tree.nodes.identity import Identity, load_identity
 from gongfu.tree.nodes.key_files import KeyFiles
 from gongfu.tree.nodes.place import (
-    BATCH,
     CERTIFICATE,
     CERTIFICATE_REQUEST,
     CHAIN,
@@ -39,7 +37,6 @@ from gongfu.tree.nodes.place import (
     Place,
 )
 from gongfu.tree.nodes.port_certificates import write_certificates
-from gongfu.tree.nodes.records import Status
 from gongfu.tree.nodes.release_text import decode_release
 from gongfu.tree.nodes.requests import (
     ChangeNode,
@@ -53,39 +50,15 @@ from gongfu.tree.nodes.requests import (
     TokenQuery,
     TokenWanted,
 )
+from gongfu.tree.nodes.statuses import Statuses
 from gongfu.tree.nodes.tokens import Tokens
 from gongfu.tree.nodes.validity import MEMBERSHIP, is_due
-from gongfu.tree.nodes.views import OK, SILENT, NodeViews
+from gongfu.tree.nodes.views import NodeViews
 
 _LOOK_S = 1.0
-# A status goes up at most so often.
-STATUS_S = 10.0
-# A child whose link is down for so long is silent.
-SILENT_S = 10.0
 _RENEWAL_S = 600.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFacts:
-    """What the process knows of this node.
-
-    Attributes:
-        version: of the software.
-        console: http address of its console, or empty.
-        join_address: where children join, ``host:port``; empty when they cannot.
-        leaf_address: where leaves of children connect, ``host:port``.
-        hosts: names and addresses in the certificate of those ports.
-        health: returns ``ok`` or ``degraded``.
-    """
-
-    version: str
-    console: str = ""
-    join_address: str = ""
-    leaf_address: str = ""
-    hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
-    health: Callable[[], str] = lambda: OK
 
 
 LiveFigures = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
@@ -121,9 +94,7 @@ class NodesSection:
         self._views = NodeViews(place, facts.version, facts.console)
         self._children = Children(place, facts.leaf_address, links_changed)
         self._tokens = Tokens(place, facts.join_address)
-        self._told = Status(place.key.id, "", "", "", 0)
-        self._told_at = -STATUS_S
-        self._silences: dict[str, asyncio.TimerHandle] = {}
+        self._statuses = Statuses(place, facts)
         self._tasks: list[asyncio.Task[None]] = []
         self._moving = asyncio.Lock()
         self._link: tuple[str, ...] = self._link_of(place.identity)
@@ -179,7 +150,7 @@ class NodesSection:
             if topic == MEMBER:
                 lineage.take_members(place, turn, peer, body)
             elif topic == STATUS:
-                self._put_status(turn, lineage.take_status(place, turn, peer, body))
+                self._statuses.put(turn, lineage.take_status(place, turn, peer, body))
             else:
                 lineage.give_certificate(place, turn, peer, body, self._facts.leaf_address)
 
@@ -189,27 +160,14 @@ class NodesSection:
         own = place.stored(turn.connection).chain
         if peer == own.membership.parent:
             place.tell_members(turn, peer, records.all_members(turn.connection))
-            known = records.all_status(turn.connection)
-            self._tell_status(turn, peer, [self._own_status(turn.wall), *known.values()])
+            self._statuses.restate(turn, peer)
         elif (child := place.child(turn.connection, peer)) is not None:
             place.tell_chain(turn, own, child)
 
     def link_changed(self, peer: str, up: bool) -> None:
         """Note that a child is silent when its link is down for a while, and that it speaks again."""
-        place = self._place
-        place.running.nudge("nodes")
-        if (timer := self._silences.pop(peer, None)) is not None:
-            timer.cancel()
-        if place.directory.towards(peer) != peer:
-            return
-        if not up:
-            wall = place.running.now()
-            loop = asyncio.get_running_loop()
-            self._silences[peer] = loop.call_later(SILENT_S, self._silent, peer, wall)
-            return
-        status = place.status.get(peer)
-        if status is not None and status.health == SILENT:
-            self._heard(Status(peer, status.version, OK, status.console, place.running.now()))
+        self._place.running.nudge("nodes")
+        self._statuses.link_changed(peer, up)
 
     def commands(self) -> Sequence[Command]:
         """What may be asked about nodes."""
@@ -244,54 +202,19 @@ class NodesSection:
         if wanted:
             await host.turn(open_links)
         await self._children.start()
+        self._statuses.start()
         self._tasks = [
-            asyncio.create_task(self._every(_LOOK_S, self._look), name="nodes"),
+            asyncio.create_task(self._every(_LOOK_S, self._statuses.look), name="nodes"),
             asyncio.create_task(self._every(_RENEWAL_S, self._renew), name="nodes renewal"),
         ]
 
     async def stop(self) -> None:
         """End."""
-        for timer in self._silences.values():
-            timer.cancel()
+        self._statuses.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._children.stop()
-
-    # Status.
-
-    def _own_status(self, now: int) -> Status:
-        facts = self._facts
-        return Status(self._place.key.id, facts.version, facts.health(), facts.console, now)
-
-    def _put_status(self, turn: Turn, items: Sequence[Status]) -> None:
-        place = self._place
-        for item in items:
-            records.put_status(turn.connection, item)
-        if not items:
-            return
-        parent = place.stored(turn.connection).chain.membership.parent
-        if parent:
-            self._tell_status(turn, parent, items)
-
-        def remember() -> None:
-            place.status.update((item.node, item) for item in items)
-            place.running.nudge("nodes")
-
-        turn.then(remember)
-
-    def _tell_status(self, turn: Turn, peer: str, items: Sequence[Status]) -> None:
-        for start in range(0, len(items), BATCH):
-            self._place.send(turn, peer, STATUS, pack(tuple(items[start : start + BATCH])))
-
-    def _silent(self, peer: str, since: int) -> None:
-        self._silences.pop(peer, None)
-        status = self._place.status.get(peer)
-        if status is not None and status.health != SILENT:
-            self._heard(Status(peer, status.version, SILENT, status.console, since))
-
-    def _heard(self, status: Status) -> None:
-        self._place.running.submit(lambda turn: self._put_status(turn, [status]))
 
     async def _every(self, seconds: float, look: Callable[[], Any]) -> None:
         while True:
@@ -302,15 +225,6 @@ class NodesSection:
             except Exception:
                 logger.exception("nodes")
             await asyncio.sleep(seconds)
-
-    async def _look(self) -> None:
-        place, host = self._place, self._place.running
-        now = asyncio.get_running_loop().time()
-        status = self._own_status(0)
-        if status != self._told and now - self._told_at >= STATUS_S and (parent := place.directory.parent):
-            self._told, self._told_at = status, now
-            told = self._own_status(host.now())
-            await host.turn(lambda turn: self._tell_status(turn, parent, [told]))
 
     # Renewal.
 

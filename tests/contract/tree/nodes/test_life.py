@@ -185,8 +185,8 @@ async def claim_up(tree: EnrolledTree, name: str, membership: Membership) -> Non
 async def test_health_and_version_come_up_and_a_silent_node_hides_who_is_below(
     enrolled: EnrolledTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gongfu.tree.nodes.section.SILENT_S", 0.05)
-    monkeypatch.setattr("gongfu.tree.nodes.section.STATUS_S", 0.05)
+    monkeypatch.setattr("gongfu.tree.nodes.statuses.SILENT_S", 0.05)
+    monkeypatch.setattr("gongfu.tree.nodes.statuses.STATUS_S", 0.05)
     await two_provinces(enrolled)
 
     async def health() -> dict[str, str]:
@@ -212,6 +212,11 @@ async def test_health_and_version_come_up_and_a_silent_node_hides_who_is_below(
     assert silent.heard_at is not None
     await enrolled.start("enterprise")
     await wait_for({"enterprise": "ok", "site": "degraded"})
+    # Who went while its parent was away is silent, too.
+    await enrolled.kill("enterprise")
+    await enrolled.kill("site")
+    await enrolled.start("enterprise")
+    await wait_for({"enterprise": "ok", "site": "silent"})
 
 
 async def test_memberships_and_certificates_are_renewed_long_before_they_end(enrolled: EnrolledTree) -> None:
