@@ -37,8 +37,8 @@ interface KnownBase {
   inherited: boolean
   leaves: boolean
 }
-export type CellsKind = KnownBase & { form: 'cells'; document: CellsDocument }
-export type RecordKind = KnownBase & { form: 'record'; document: RecordDocument }
+export type CellsKind = KnownBase & { form: 'cells'; cells: CellsDocument }
+export type RecordKind = KnownBase & { form: 'record'; record: RecordDocument }
 /** A kind that only a child speaks of. */
 export interface UnknownKind {
   state: 'unknown'
