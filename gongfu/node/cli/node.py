@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gongfu.node.cli.failures import NOT_FOUND, Failure
-from gongfu.node.cli.node_api import NodeApi, connect, segment
+from gongfu.node.cli.node_api import NodeApi, connect, reason_text, segment
 from gongfu.node.cli.options import local_configuration, node_options
 from gongfu.node.cli.output import ago, print_json, print_table
 from gongfu.node.data_directory import DataDirectory, lock_holder
@@ -236,7 +236,7 @@ def _enrol_stopped(verb: str, body: dict[str, Any], configuration: Any, director
                 verb, body, configuration.records_url or directory.records_url, directory, SystemClock()
             )
     except Problem as problem:
-        raise Failure(problem.detail or problem.title, "", code=problem.code) from None
+        raise Failure(reason_text(problem.code, problem.detail), "", code=problem.code) from None
     except msgspec.ValidationError as error:
         raise Failure(str(error), "", 2, "invalid-request") from None
     except (DataDirectoryError, OSError) as error:

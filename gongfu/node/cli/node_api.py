@@ -224,6 +224,11 @@ def segment(text: object) -> str:
     return quote(str(text), safe="")
 
 
+def reason_text(code: str, detail: str) -> str:
+    """Return a refusal of the tree for people: its reason code first, which the documentation explains."""
+    return f"{code}: {detail}" if detail else code
+
+
 def _problem(status: int, content: bytes, path: str) -> Failure:
     try:
         document = dict(json.loads(content))
@@ -231,6 +236,8 @@ def _problem(status: int, content: bytes, path: str) -> Failure:
         document = {}
     title = str(document.get("detail") or document.get("title") or f"status {status}")
     code = str(document.get("code", "failed"))
+    if path.startswith("/tree") and status in (403, 409) and code not in ("forbidden", "conflict"):
+        title = reason_text(code, str(document.get("detail", "")))
     remedies = {
         401: ("the token is not accepted; restart the node to renew secrets/cli-token, or give --token", NOT_PERMITTED),
         403: ("the user of this token may not do that" if code == "forbidden" else "", NOT_PERMITTED),
