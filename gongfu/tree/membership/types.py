@@ -35,7 +35,7 @@ FreeText = Annotated[str, msgspec.Meta(max_length=100, pattern=_SHOWN)]
 class NodeState(StrEnum):
     """What a parent lets a child be.
 
-    A suspended node keeps its link, so that it can be resumed, but takes no orders and its reports are not counted. A
+    A suspended node is told so and cut off until it is resumed: it takes no orders and its reports are not counted. A
     retired one never comes back under this parent.
     """
 
