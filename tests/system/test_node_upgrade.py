@@ -5,6 +5,7 @@ The other versions are wheels made here from this repository.
 
 import asyncio
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -81,6 +83,34 @@ def program_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
 
 
+def user(node: Node, name: str) -> dict[str, str]:
+    """Add an engineer; return the environment in which they give commands."""
+    made = json.loads(node.cli("user", "add", name, "--role", "engineer", "--json"))
+    signed_in = httpx.post(f"{node.url}/v1/session", json={"username": name, "password": made["password"]})
+    token = signed_in.cookies["gongfu_session"]
+    password = {"old": made["password"], "new": "a sentence of many words"}
+    headers = {"Authorization": f"Bearer {token}"}
+    httpx.post(f"{node.url}/v1/session:changePassword", json=password, headers=headers).raise_for_status()
+    return {"GONGFU_URL": node.url, "GONGFU_TOKEN": token}
+
+
+def settled(node: Node, order: str, state: str) -> dict[str, Any]:
+    """Wait until the order's one target is in a state, while the node comes and goes; return the target."""
+
+    def target() -> dict[str, Any] | None:
+        try:
+            headers = {"Authorization": f"Bearer {node.token}"}
+            answer = httpx.get(f"{node.url}/v1/orders/{order}/targets", headers=headers)
+        except (httpx.HTTPError, OSError):
+            return None
+        found = answer.json()["items"][0] if answer.status_code == 200 else {}
+        return found if found.get("state") == state else None
+
+    found = wait_until(target, f"the order is {state}", 3 * WAIT_S)
+    assert found is not None
+    return found
+
+
 def upgrade(wheels: Path, version: str, **options: Any) -> dict[str, Any]:
     return {"version": version, "source": str(wheels), "wheels": dict([wheel_of(wheels, version)]), **options}
 
@@ -114,7 +144,9 @@ class LaunchedNode(Node):
 
 @pytest.fixture(scope="module")
 def launched(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchedNode]:
-    node = LaunchedNode(tmp_path_factory.mktemp("node") / "data")
+    directory = tmp_path_factory.mktemp("node")
+    (directory / "gongfu.toml").write_text("[tree]\njoin_port = 0\nleaf_port = 0\n")
+    node = LaunchedNode(directory / "data", environment={"GONGFU_CONFIG": str(directory / "gongfu.toml")})
     node.root = root
     node.start()
     yield node
@@ -165,33 +197,39 @@ async def upgrades(launched: LaunchedNode, root: Path) -> AsyncIterator[Upgrades
     records.dispose()
 
 
-async def test_an_order_changes_the_version_and_its_revocation_changes_it_back(
-    upgrades: Upgrades, launched: LaunchedNode, wheels: Path, root: Path
+def test_an_order_changes_the_version_and_its_revocation_changes_it_back(
+    launched: LaunchedNode, wheels: Path, root: Path
 ) -> None:
-    payload = upgrade(wheels, NEW, ready_seconds=int(WAIT_S))
-    assert (await upgrades.look("order-0001", payload)).sight is Sight.ABSENT
-    launcher_pid = launched.process.pid if launched.process else 0
-    assert await upgrades.run("order-0001", payload) == DriverResult(True, f"{OLD} → {NEW}")
-    seen = await upgrades.until(Sight.PRESENT, "order-0001", payload)
-    assert seen.evidence.startswith(f"{NEW} runs since ")
-    assert "health ok" in seen.evidence
+    """The whole of it: a tree of this node alone, two persons who approve, the driver in the tree role."""
+    node = launched
+    node.cli("node", "found", "--name", "nation", "--tier", "nation")
+    wait_until(lambda: node.run_cli("order", "allow", "node-upgrade").returncode == 0, "the tree serves", WAIT_S)
+    payload = json.dumps(upgrade(wheels, NEW, ready_seconds=int(WAIT_S)))
+    draft = node.cli("order", "draft", "node-upgrade", "--payload", payload, "--every-node", "--json")
+    order = json.loads(draft)["id"]
+    for name in ("li", "wang"):
+        done = Node(node.data_dir, environment=user(node, name)).run_cli("order", "approve", order, "--yes")
+        assert done.returncode == 0, done.stderr
+    launcher_pid = node.process.pid if node.process else 0
+    node.cli("order", "issue", order)
+    target = settled(node, order, "verified")
+    assert target["detail"] == f"{OLD} → {NEW}"
+    assert target["verdict"]["evidence"].startswith(f"{NEW} runs since ")
+    assert target["verdict"]["evidence"].endswith("health ok")
+    # The driver was called by the old version, and again by the new one, which found it done.
+    assert target["attempt"] == 2
     # Every role is of the new release, and the launcher is the process it was.
-    for role in launched.roles().values():
-        if role["role"] not in ("nats", "supervisor"):
-            executable = program_of(role["pid"])
-            assert executable.startswith(str(root / "releases" / NEW)), executable
-    assert launched.process is not None
-    assert (launched.process.pid, launched.process.process.poll()) == (launcher_pid, None)
-    # The same call after the restart, as the engine makes it: told, not done again.
-    began = launched.roles()["web"]["started_at"]
-    assert await upgrades.run("order-0001", payload) == DriverResult(True, f"{OLD} → {NEW}")
-    assert launched.roles()["web"]["started_at"] == began
+    for role in node.roles().values():
+        if role["role"] not in ("nats", "tree-nats"):
+            assert program_of(role["pid"]).startswith(str(root / "releases" / NEW)), role
+    assert node.process is not None
+    assert (node.process.pid, node.process.process.poll()) == (launcher_pid, None)
 
-    assert await upgrades.run("order-0001", payload, rollback=True) == DriverResult(True, f"{NEW} → {OLD}")
-    seen = await upgrades.until(Sight.ABSENT, "order-0001", payload)
-    assert seen.evidence == f"{OLD} runs"
-    again = await upgrades.run("order-0001", payload, rollback=True)
-    assert again.succeeded
+    node.cli("order", "revoke", order, "--reason", "a mistake")
+    target = settled(node, order, "rolled_back_verified")
+    assert target["detail"] == f"{NEW} → {OLD}"
+    assert target["verdict"]["evidence"] == f"{OLD} runs"
+    node.cli("order", "watch", order)
 
 
 async def test_a_version_that_does_not_start_is_left_again(
