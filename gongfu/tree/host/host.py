@@ -269,6 +269,8 @@ class TreeHost:
     def metrics(self) -> dict[str, float]:
         """Return gauges for the metrics of the role."""
         views = self._links.views()
+        wall = self._time.wall()
+        oldest = min((view.oldest for view in views if view.oldest), default=wall)
         return {
             "tree_links": len(views),
             "tree_links_up": sum(view.up for view in views),
@@ -276,4 +278,6 @@ class TreeHost:
             "tree_outbox_waiting": sum(view.waiting for view in views),
             "tree_turns_waiting": self._writer.waiting,
             "tree_timers": len(self._agenda),
+            "tree_lag_seconds": max(wall - oldest, 0) / _NANOSECONDS,
+            "tree_clock_offset_seconds": (self._time.now() - wall) / _NANOSECONDS,
         }

@@ -185,9 +185,10 @@ class Delivery(Job):
             except _Again:
                 batch.after.append(self._rolled_back)
                 return
-        batch.accept(turn)
-        batch.received(link, position)
+        # First the acknowledgement: a message may end the link.
         batch.after.append(partial(self._committed, position))
+        batch.accept(turn)
+        batch.received(batch.links[self._peer], position)
 
     def _follows(self, received: Position) -> bool:
         if self._deliver.position.epoch == received.epoch:

@@ -150,3 +150,35 @@ async def test_restarted_node_goes_on_where_it_was(make_tree) -> None:
     # What was said at the beginning of the link is not said again.
     assert site.section(Notes).restated == []
     assert nation.section(Notes).restated == [site.id]
+
+
+async def test_message_that_ends_the_link_is_acknowledged(make_tree) -> None:
+    tree: TreeOfHosts = make_tree(lambda node: [Notes()])
+    await tree.add("nation")
+    await tree.add("site", "nation")
+    await tree.idle()
+    nation, site = tree.node("nation"), tree.node("site")
+    site.section(Notes).hook = lambda turn, topic, body: site.host.close_link(turn, nation.id)
+    await nation.host.turn(lambda turn: turn.send(site.id, "note", b"you are retired"))
+    await until(lambda: nation.host.links()[0].waiting == 0, "it is acknowledged")
+    assert site.host.links() == []
+    assert notes_of(site.engine) == [b"you are retired"]
+
+
+async def test_metrics_say_what_waits_and_how_far_the_clock_is_off(make_tree) -> None:
+    tree: TreeOfHosts = make_tree(lambda node: [Notes()])
+    await tree.add("nation")
+    await tree.add("site", "nation", clock=100 * 1_000_000_000)
+    await tree.idle()
+    nation, site = tree.node("nation"), tree.node("site")
+    await until(lambda: site.host.links()[0].offset is not None, "pings")
+    await tree.cut("nation", "site")
+    await site.host.turn(lambda turn: [turn.send(nation.id, "note", b"") for _ in range(7)] and None)
+    gauges = site.host.metrics()
+    assert gauges["tree_links"] == 1
+    assert gauges["tree_links_up"] in (0, 1)
+    assert gauges["tree_outbox_waiting"] == 7
+    assert 0 <= gauges["tree_lag_seconds"] < 60
+    assert abs(gauges["tree_clock_offset_seconds"] + 100) < 1
+    assert gauges["tree_links_skewed"] == 1
+    await until(lambda: site.host.metrics()["tree_links_up"] == 0, "the cut is noticed")
