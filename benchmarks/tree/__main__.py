@@ -1,7 +1,8 @@
 """The tree's benchmark: ``python -m benchmarks.tree [--only PART …]``; every row says what kind of seconds it is in.
 
 ``virtual`` the simulator, ``sessions`` 10,000 sessions through NATS into SQLite, ``orders`` 84,000 targets in the order
-engine, ``rollup`` a nation's devices. Rows of parts that are left out stay in ``last.json`` as they were.
+engine, ``rollup`` a nation's devices, ``nodes`` seven whole nodes. Rows of parts that are left out stay in
+``last.json`` as they were.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.ingest.report import Row, table, write
-from benchmarks.tree import orders, rollup, sessions
+from benchmarks.tree import orders, rollup, sessions, whole_nodes
 
 RESULT = Path(__file__).parent / "last.json"
 PARTS: dict[str, Callable[[], list[Row]]] = {
@@ -20,6 +21,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "sessions": sessions.real,
     "orders": orders.measure,
     "rollup": rollup.measure,
+    "nodes": whole_nodes.measure,
 }
 
 

@@ -20,7 +20,7 @@ from benchmarks.tree.chaos_faults import Faults, kill_all
 from benchmarks.tree.chaos_load import REPORT_KIND, Asker, Load
 from benchmarks.tree.chaos_reading import find
 from demo.tree.layout import MEMBERS
-from demo.tree.nodes import NodeTree
+from demo.tree.nodes import NodeTree, apart
 from gongfu.tree.orders.combined import NOTHING, shown
 
 SETTINGS = 'plugins = ["benchmarks.tree.chaos_plugin"]\n'
@@ -74,7 +74,7 @@ def run(root: Path, seed: int, seconds: float, pause: float = 6.0, tell: Callabl
         tell: is told what happens.
     """
     tell(f"chaos seed {seed}, {seconds:.0f} s, in {root}")
-    tree = NodeTree(root, SETTINGS)
+    tree = NodeTree(root, SETTINGS, apart())
     try:
         tree.start()
         load = _prepare(tree, seed)

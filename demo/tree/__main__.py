@@ -16,7 +16,7 @@ from demo.api import ApiError
 from demo.node import NodeError
 from demo.processes import DeviceProcess
 from demo.tree.layout import MEMBERS, depth
-from demo.tree.nodes import NodeTree
+from demo.tree.nodes import NodeTree, apart
 from demo.tree.sites import MachinesProcess, is_site, provision_site, start_plant
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    tree = NodeTree(options.data_dir.absolute())
+    tree = NodeTree(options.data_dir.absolute(), first_port=apart() if options.apart else 0)
     running: list[DeviceProcess | MachinesProcess] = []
     began = time.monotonic()
     print(f"Starting {len(MEMBERS)} nodes ...", flush=True)
@@ -53,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo.tree", description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path(".demo-tree"), help="of all nodes (default: .demo-tree)")
+    parser.add_argument(
+        "--apart", action="store_true", help="other ports than the usual ones, for several trees at once"
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,7 @@
 """The nodes of the tree as processes: configuration and ports that stay, start, enrolment, end."""
 
 import json
+import random
 import shlex
 import sys
 import time
@@ -70,13 +71,15 @@ class TreeNode:
         return self.call(lambda api: api.get("/tree/node"))
 
 
-def _ports(file: Path) -> dict[str, dict[str, int]]:
+def _ports(file: Path, first: int) -> dict[str, dict[str, int]]:
     """Return the ports of all nodes: those of the last start, chosen at the first one."""
     try:
         kept: dict[str, dict[str, int]] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         kept = {}
     bases = {"web": WEB_PORT, "mqtt": MQTT_PORT, "join": JOIN_PORT, "leaf": LEAF_PORT}
+    if first:
+        bases = {name: first + 20 * number for number, name in enumerate(bases)}
     for number, member in enumerate(MEMBERS):
         mine = kept.setdefault(member.key, {})
         for name, base in bases.items():
@@ -92,11 +95,12 @@ class NodeTree:
     Args:
         root: the directory.
         settings: further lines of every node's ``[tree]`` section, each ending with a line feed.
+        first_port: where the ports begin, for several trees at once; 0 is the demo's.
     """
 
-    def __init__(self, root: Path, settings: str = "") -> None:
+    def __init__(self, root: Path, settings: str = "", first_port: int = 0) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        ports = _ports(root / "ports.json")
+        ports = _ports(root / "ports.json", first_port)
         self.root = root
         self.nodes = {
             member.key: TreeNode(member, root / member.key, ports[member.key], settings) for member in MEMBERS
@@ -136,6 +140,11 @@ class NodeTree:
             some = [n for n in self.nodes.values() if depth(n.member) == level]
             with ThreadPoolExecutor(len(some)) as pool:
                 list(pool.map(lambda node: node.process.stop(), some))
+
+
+def apart() -> int:
+    """Return a first port for a tree of a test: outside of the demo's, and of those that connections get."""
+    return random.randrange(10_000, 30_000, 100)
 
 
 def _linked(node: TreeNode) -> bool:
