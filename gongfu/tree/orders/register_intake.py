@@ -30,16 +30,9 @@ class RegisterIntake:
         self._book = book
         self._carrying_out = carrying_out
 
-    def received(self, turn: Turn, peer: str, body: bytes) -> None:
-        """Registers have come from a child."""
-        if self._context.directory.parent == peer:
-            self._context.disbelieve(turn, peer, Audit("", "disbelieved", turn.now, Reason.NOT_OWN, peer, "registers"))
-            return
-        self._take(turn, [(peer, turn.now, one) for one in messages.decode_registers(body)])
-
     def unpark(self, turn: Turn) -> None:
         """Look again at what waits for the directory."""
-        self._take(turn, target_records.take_parked(turn.connection))
+        self.take(turn, target_records.take_parked(turn.connection))
 
     def remembered(self, turn: Turn, peer: str, body: bytes) -> None:
         """The parent tells what this node and those below it said, for one of us was restored from a backup."""
@@ -90,7 +83,8 @@ class RegisterIntake:
                 )
         target_records.keep_watches(turn.connection, kept)
 
-    def _take(self, turn: Turn, incoming: Iterable[tuple[str, int, Registers]]) -> None:
+    def take(self, turn: Turn, incoming: Iterable[tuple[str, int, Registers]]) -> None:
+        """Take registers that came from children: (child, since when they are here, registers)."""
         by_order: dict[str, list[tuple[str, int, str, Registers]]] = {}
         for peer, since, registers in incoming:
             order_id, target = _of(registers)

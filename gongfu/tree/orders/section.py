@@ -33,6 +33,7 @@ from gongfu.tree.orders.kinds import OrderKind
 from gongfu.tree.orders.plugins import Driver, Probe
 from gongfu.tree.orders.probing import Probing
 from gongfu.tree.orders.register_book import RegisterBook
+from gongfu.tree.orders.register_inbox import RegisterInbox
 from gongfu.tree.orders.register_intake import RegisterIntake
 from gongfu.tree.orders.relaying import Relaying
 from gongfu.tree.orders.rerouting import Rerouting
@@ -74,6 +75,7 @@ class OrdersSection:
         self._carrying_out = CarryingOut(context, self._book)
         self._relaying = Relaying(context, self._book, self._carrying_out)
         self._intake = RegisterIntake(context, self._book, self._carrying_out)
+        self._inbox = RegisterInbox(context, self._intake)
         self._rerouting = Rerouting(context, self._book, self._relaying, self._intake)
         self._clocks = Clocks(context)
         self._issuing = Issuing(context, self._relaying, self._clocks)
@@ -94,7 +96,7 @@ class OrdersSection:
         elif topic == messages.REVOCATION:
             self._relaying.revocation_received(turn, peer, body)
         elif topic == messages.REGISTERS:
-            self._intake.received(turn, peer, body)
+            self._inbox.received(turn, peer, body)
         elif topic == messages.REMEMBER:
             self._intake.remembered(turn, peer, body)
 
@@ -116,6 +118,7 @@ class OrdersSection:
         """Go on with what was interrupted."""
         self._context.attach(host)
         await self._rerouting.start()
+        self._inbox.start()
         await self._carrying_out.start()
         await self._probing.start()
         await self._clocks.start()
@@ -128,6 +131,7 @@ class OrdersSection:
         self._rerouting.stop()
         self._clocks.stop()
         self._book.stop()
+        await self._inbox.stop()
         await self._probing.stop()
         await self._carrying_out.stop()
 

@@ -145,6 +145,16 @@ parked = Table(
     Column("registers", LargeBinary, nullable=False),
 )
 
+# Messages with a few registers each that have been taken and are yet to be merged, many at once.
+inbox = Table(
+    "tree_order_inbox",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("peer", NODE, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
 # Positions in the changes: ``sent`` is the last one that was put into the outbox to the parent.
 cursor = Table(
     "tree_order_cursor",

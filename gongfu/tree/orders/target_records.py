@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from gongfu.tree.orders.combined import NOTHING, Registers
 from gongfu.tree.orders.effects import TargetRecord
 from gongfu.tree.orders.order_records import json_of
-from gongfu.tree.orders.tables import cursor, order, parked, record, target, watch
+from gongfu.tree.orders.tables import cursor, inbox, order, parked, record, target, watch
 from gongfu.tree.orders.types import Execution, OrderDocument, Revocation
 from gongfu.tree.orders.verification import Watch
 
@@ -268,3 +268,16 @@ def take_parked(connection: Connection) -> list[tuple[str, int, Registers]]:
     if rows:
         connection.execute(delete(parked).where(parked.c.key <= rows[-1].key))
     return [(row.peer, row.at, _registers_in.decode(row.registers)) for row in rows]
+
+
+def queue(connection: Connection, peer: str, body: bytes, now: int) -> None:
+    """Keep a message whose registers are merged later, with those of others."""
+    connection.execute(insert(inbox).values(peer=peer, at=now, body=body))
+
+
+def take_queued(connection: Connection, limit: int) -> list[tuple[str, int, bytes]]:
+    """Return the oldest messages that are queued, and queue them no longer: (peer, since when, body)."""
+    rows = connection.execute(select(inbox).order_by(inbox.c.key).limit(limit)).all()
+    if rows:
+        connection.execute(delete(inbox).where(inbox.c.key <= rows[-1].key))
+    return [(row.peer, row.at, row.body) for row in rows]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -210,3 +210,11 @@ def sections(world: World, kinds: Sequence[OrderKind], **limits: Any) -> Callabl
         ]
 
     return make
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
+    """Wait for a condition that takes a question to know."""
+    deadline = time.monotonic() + seconds
+    while not await holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.01)

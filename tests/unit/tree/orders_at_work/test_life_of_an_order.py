@@ -23,7 +23,7 @@ from gongfu.tree.orders.documents import (
 )
 from gongfu.tree.orders.kinds import Clock, Guard, Place, Probe, Step
 from tests.fixtures.tree import until
-from tests.unit.tree.orders_at_work.nodes_with_orders import ANN, BOB, CAT, MS, SECOND, OrderTree, kind
+from tests.unit.tree.orders_at_work.nodes_with_orders import ANN, BOB, CAT, MS, SECOND, OrderTree, eventually, kind
 
 MakeTree = Callable[..., Any]
 LINE = (("nation", ""), ("province", "nation"), ("enterprise", "province"), ("site", "enterprise"))
@@ -281,11 +281,10 @@ async def test_a_revocation_stops_what_has_not_begun_and_takes_back_what_was_don
     await tree.settled("nation", lasting.id, "verified")
     await tree.revoke("nation", lasting.id)
 
-    async def reason() -> str:
-        return (await tree.targets("nation", lasting.id))["site"].reason
+    async def too_late() -> bool:
+        return (await tree.targets("nation", lasting.id))["site"].reason == "revoke-too-late"
 
-    while await reason() != "revoke-too-late":
-        await tree.idle()
+    await eventually(too_late, "it says that it is too late")
     assert set(tree.shown("nation", lasting.id).values()) == {"verified"}
     assert await refused(tree.revoke("site", done.id)) == "conflict"
     drawn = await tree.draft("nation")
@@ -299,8 +298,11 @@ async def test_a_revocation_of_what_is_executing_waits_for_its_end(order_tree: M
     issued = await tree.issue("nation")
     await until(lambda: bool(tree.world.began), "the driver runs")
     await tree.revoke("nation", issued.id)
-    await tree.idle()
-    assert (await tree.targets("nation", issued.id))["site"].reason == "revoke-pending"
+
+    async def pending() -> bool:
+        return (await tree.targets("nation", issued.id))["site"].reason == "revoke-pending"
+
+    await eventually(pending, "the revocation waits")
     gate.set()
     await tree.settled("nation", issued.id, "rolled_back_verified")
 
@@ -333,11 +335,11 @@ async def test_who_is_late_is_overdue_then_escalated_also_over_restarts(order_tr
     issued = await tree.issue("nation")
 
     async def flagged(overdue: int, escalated: int) -> None:
-        async with asyncio.timeout(60):
+        async def so() -> bool:
             now = await tree.show("nation", issued.id)
-            while now.overdue < overdue or now.escalated < escalated:
-                await asyncio.sleep(0.01)
-                now = await tree.show("nation", issued.id)
+            return now.overdue >= overdue and now.escalated >= escalated
+
+        await eventually(so, f"{overdue} overdue, {escalated} escalated")
 
     await flagged(1, 0)
     await tree.crash("nation")

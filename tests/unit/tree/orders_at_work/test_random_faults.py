@@ -1,4 +1,4 @@
-"""Random cuts, losses, crashes and restarts of every level while orders and revocations run; seeds are printed.
+"""Random cuts, losses, crashes, restarts and restored backups while orders and revocations run; seeds are printed.
 
 Afterwards every target of every order is in one terminal state, the same at every level; no effect was brought about
 twice or after its order had expired; and the counts at every level equal a recount.
@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,8 +39,9 @@ STEPS = int(os.environ.get("ORDER_STEPS", "40"))
 class Storm:
     """What happens to a tree."""
 
-    def __init__(self, tree: OrderTree, seed: int) -> None:
+    def __init__(self, tree: OrderTree, seed: int, backups: Path) -> None:
         self.tree = tree
+        self.backups = backups
         self.rng = random.Random(seed)
         self.orders: dict[str, str] = {}
         """Issuer by order."""
@@ -55,8 +57,18 @@ class Storm:
     async def step(self) -> None:
         rng = self.rng
         doing = rng.choices(
-            [self.issue, self.revoke, self.answer, self.crash, self.start, self.cut, self.join],
-            weights=[4, 2, 4, 3, 4, 3, 3],
+            [
+                self.issue,
+                self.revoke,
+                self.answer,
+                self.crash,
+                self.start,
+                self.cut,
+                self.join,
+                self.backup,
+                self.restore,
+            ],
+            weights=[4, 2, 4, 3, 4, 3, 3, 1, 1],
         )[0]
         try:
             await asyncio.wait_for(doing(), 30)
@@ -113,6 +125,22 @@ class Storm:
             self.down.discard(name)
             await self.tree.start(name)
 
+    async def backup(self) -> None:
+        if names := self.up():
+            name = self.rng.choice(names)
+            await self.tree.crash(name)
+            self.tree.copy(name, self.backups / name)
+            await self.tree.start(name)
+
+    async def restore(self) -> None:
+        """Put an old backup in the place of a node that issues nothing: an issuer would not know its own orders."""
+        names = [name for name in self.up("enterprise", "site") if (self.backups / name).exists()]
+        if names:
+            name = self.rng.choice(names)
+            await self.tree.crash(name)
+            self.tree.restore(name, self.backups / name)
+            await self.tree.start(name)
+
     async def cut(self) -> None:
         link = self.rng.choice(LINKS)
         self.cuts.add(link)
@@ -144,7 +172,9 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_after_a_storm_every_target_has_one_end_everywhere(order_tree: MakeTree, seed: int) -> None:
+async def test_after_a_storm_every_target_has_one_end_everywhere(
+    order_tree: MakeTree, tmp_path: Path, seed: int
+) -> None:
     print(f"seed {seed}")
     quick: dict[str, Any] = {"every": 20 * MS, "within": 200 * MS}
     tree: OrderTree = await order_tree(
@@ -156,7 +186,7 @@ async def test_after_a_storm_every_target_has_one_end_everywhere(order_tree: Mak
     )
     await tree.idle()
     tree.wires.loss = 0.02
-    storm = Storm(tree, seed)
+    storm = Storm(tree, seed, tmp_path)
     for _ in range(STEPS):
         await storm.step()
     await storm.calm()

@@ -121,6 +121,14 @@ def _create_targets() -> None:
         sa.PrimaryKeyConstraint("key", name="pk_tree_order_parked"),
     )
     op.create_table(
+        "tree_order_inbox",
+        sa.Column("key", Key, nullable=False),
+        sa.Column("peer", sa.String(24), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_tree_order_inbox"),
+    )
+    op.create_table(
         "tree_order_cursor",
         sa.Column("name", sa.String(16), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
