@@ -16,7 +16,7 @@ from gongfu.tree.nodes.directory import Directory
 from gongfu.tree.reports import claim_records, identifiers
 from gongfu.tree.reports.claims import Answer, ClaimError
 from gongfu.tree.reports.messages import ANSWER, CLAIM, GONE, AnswerMessage, ClaimMessage, Gone, pack, unpack
-from gongfu.tree.reports.pace import Pace
+from gongfu.tree.reports.pace import Pace, ended
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,7 @@ class DeviceClaims:
         """End."""
         self._stopping = True
         self._look.set()
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        await ended(self._task)
 
     def claim_all_anew(self) -> None:
         """State all claims again: something between here and the homes was restored or is another."""

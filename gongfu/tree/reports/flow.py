@@ -17,7 +17,7 @@ from gongfu.tree.reports.kind_ledger import KindLedger, Taken
 from gongfu.tree.reports.leaving import LeavingError
 from gongfu.tree.reports.messages import MISSING, STATEMENT, Missing, Said, pack, unpack
 from gongfu.tree.reports.neighbourhood import counted_children, tier_of
-from gongfu.tree.reports.pace import SECOND, Pace
+from gongfu.tree.reports.pace import SECOND, Pace, ended
 from gongfu.tree.reports.uplink import Uplink
 from gongfu.tree.reports.wire import CodecError, unpack_batch
 
@@ -82,9 +82,7 @@ class Flow:
         """End."""
         self._stopping = True
         self._wake.set()
-        for task in (self._moving, self._task):
-            if task is not None:
-                await asyncio.wait({task})
+        await ended(self._moving, self._task)
 
     def wake(self) -> None:
         """Something is to be told."""

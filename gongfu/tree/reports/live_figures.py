@@ -13,7 +13,7 @@ from gongfu.tree.reports.cells import CellError
 from gongfu.tree.reports.flow import Flow
 from gongfu.tree.reports.live_report import NODE_LIVE, LiveFigures, LiveSource, own_cells
 from gongfu.tree.reports.neighbourhood import enterprise_of
-from gongfu.tree.reports.pace import Pace
+from gongfu.tree.reports.pace import Pace, ended
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,8 @@ class LiveStatements:
         """End."""
         self._stopping = True
         self._look.set()
-        if self._task is not None:
-            await asyncio.wait({self._task})
-            await self._source.stop()
+        await ended(self._task)
+        await self._source.stop()
 
     def look(self) -> None:
         """Look now: something is known to have changed."""

@@ -20,6 +20,8 @@ ANSWER = "claim-answer"
 GONE = "claimers-gone"
 RECORD = "record"
 RECORD_POSITIONS = "record-positions"
+# Child to parent, without a body: tell your positions.
+RECORDS_ASK = "records-ask"
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -1,4 +1,6 @@
-"""How often things of reports are done, and how much is kept."""
+"""How often things of reports are done, how much is kept, and how what does them ends."""
+
+import asyncio
 
 import msgspec
 
@@ -39,3 +41,14 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 DEFAULT_PACE = Pace()
+
+_STOP_S = 1.0
+
+
+async def ended(*tasks: asyncio.Task[None] | None) -> None:
+    """Wait until tasks that were told to stop have ended; one that waits for a turn that never comes is cancelled."""
+    running = {task for task in tasks if task is not None}
+    if running:
+        _, late = await asyncio.wait(running, timeout=_STOP_S)
+        for task in late:
+            task.cancel()

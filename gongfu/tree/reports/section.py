@@ -73,6 +73,7 @@ class ReportsSection:
             messages.GONE: self.claims,
             messages.RECORD: self.records,
             messages.RECORD_POSITIONS: self.records,
+            messages.RECORDS_ASK: self.records,
         }
         self._children: set[str] = set()
         self._parent: str | None = None
@@ -97,6 +98,7 @@ class ReportsSection:
         if peer == self._directory.parent:
             turn.then(self.flow.begin_all_anew)
             turn.then(self.claims.claim_all_anew)
+            turn.send(peer, messages.RECORDS_ASK, b"")
             return
         self.kinds.tell(turn, peer)
         self.records.tell(turn, peer)

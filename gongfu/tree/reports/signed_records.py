@@ -18,7 +18,15 @@ from gongfu.tree.nodes.directory import Directory
 from gongfu.tree.reports import record_rows
 from gongfu.tree.reports.cell_records import numbers, set_numbers
 from gongfu.tree.reports.kind_exchange import KindExchange
-from gongfu.tree.reports.messages import RECORD, RECORD_POSITIONS, RecordMessage, RecordPositions, pack, unpack
+from gongfu.tree.reports.messages import (
+    RECORD,
+    RECORD_POSITIONS,
+    RECORDS_ASK,
+    RecordMessage,
+    RecordPositions,
+    pack,
+    unpack,
+)
 from gongfu.tree.reports.record_kinds import RecordKind
 
 RECORD_CONTEXT = b"gongfu/record/1\n"
@@ -138,6 +146,9 @@ class SignedRecords:
             floors = {_FLOOR + name[0]: sequence for name, sequence in own if name[1:] == [self._directory.node]}
             set_numbers(turn.connection, floors)
             self._send_behind(turn, upto)
+            return
+        if topic == RECORDS_ASK:
+            self.tell(turn, peer)
             return
         by_kind: dict[str, list[Signed]] = {}
         for signed in unpack(body, RecordMessage).records:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from gongfu.tree.membership.chain import extend_chain, sign_membership
+from gongfu.tree.membership.types import NodeState
 from tests.fixtures.tree import TreeOfHosts
 
 
@@ -48,3 +49,20 @@ async def move(tree: TreeOfHosts, name: str, old: str, new: str, at: int) -> Non
 
 def _open(host: Any, peer: str, parent: bool, turn: Any) -> None:
     host.open_link(turn, peer, parent=parent)
+
+
+async def change_state(tree: TreeOfHosts, name: str, state: NodeState) -> None:
+    """Suspend, resume or retire a node, in all directories; the link of a retired one is closed."""
+    node = tree.node(name)
+    old = node.directory.chain.membership
+    membership = msgspec.structs.replace(old, state=state, revision=old.revision + 1)
+    above = next(other for other in tree.nodes.values() if other.id == old.parent)
+    chain = extend_chain(
+        above.directory.chain, sign_membership(above.key, membership), old.valid_from + 1, accept=frozenset(NodeState)
+    )
+    if state is NodeState.RETIRED:
+        await above.host.turn(lambda turn: above.host.close_link(turn, node.id))
+    for other in tree.nodes.values():
+        if other.id in membership.path:
+            other.directory.replace(changed=[membership])
+    node.directory.replace(chain=chain)
