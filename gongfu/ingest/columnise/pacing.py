@@ -71,6 +71,7 @@ class BlockPace:
 
     def settled(self, now: float, senders: Set[int] | None, commit_s: float) -> None:
         """Take note of a block whose senders have their answer, ``commit_s`` after it went to the log."""
-        self._commit_s += (commit_s - self._commit_s) * _COMMIT
+        # One that takes very long says little about the next.
+        self._commit_s += (min(commit_s, LATENCY_S / 2) - self._commit_s) * _COMMIT
         if senders is not None:
             self._answered.append((now, senders))

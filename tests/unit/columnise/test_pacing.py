@@ -71,3 +71,12 @@ def test_a_slow_log_is_made_up_for() -> None:
     clients = Clients(devices=10_000, per_s=1000, commit_s=0.006)
     clients.run(3.0)
     assert clients.pace.interval_s == BLOCK_INTERVAL_S
+
+
+def test_one_commit_that_takes_long_changes_little() -> None:
+    clients = Clients(devices=10_000, per_s=1000)
+    clients.run(2.0)
+    before = clients.pace.interval_s
+    clients.pace.settled(clients.now, frozenset({1}), 1.0)
+    clients.run(0.02)
+    assert before - 0.001 < clients.pace.interval_s < before
