@@ -206,7 +206,7 @@ def _python_role(
 
 def _libraries_of(module: str) -> dict[str, str]:
     """Return the settings of glibc and OpenBLAS for a role; what the operator has set stays."""
-    wanted = {**(_MALLOC if module in ("worker", "web") else {}), **(_ONE_THREAD if module != "worker" else {})}
+    wanted = {**(_MALLOC if module in ("worker", "web", "tree") else {}), **(_ONE_THREAD if module != "worker" else {})}
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 

@@ -18,7 +18,8 @@ class _Snapshot:
 
     @cached_property
     def children(self) -> tuple[Membership, ...]:
-        return tuple(m for m in self.descendants if m.parent == self.chain.node)
+        own = self.chain.node
+        return tuple(m for m in self.below.values() if m.parent == own and m.state is not NodeState.RETIRED)
 
     @cached_property
     def towards(self) -> Mapping[str, str]:

@@ -80,6 +80,13 @@ max_bytes = "2GiB"
         ("[records]\nurl = 'mysql://h/x'\n", 2, "must be postgresql://host"),
         ("[nats]\nservers = [1]\n", 2, "must be a list of texts"),
         ("[mqtt]\nport = 0\nwebsocket_port = 0\n", 2, "are all 0"),
+        ("[tree]\nleaf_port = 8080\n", 2, "8080 is already [web] port"),
+        ("[tree]\nleaf_port = 1\njoin_port = 1\n", 3, "1 is already [tree] leaf_port"),
+        ("[tree]\nenabled = 'on'\n", 2, 'must be "auto" or "off"'),
+        ("[tree]\nhost = '0.0.0.0'\n", 2, "needs advertise"),
+        ("[tree]\nhost = ''\n", 2, "must not be empty"),
+        ("[tree]\nadvertise = 'node:7422'\n", 2, "without a port"),
+        ("[tree]\nplugins = ['a-b']\n", 2, "not the name of a Python module"),
     ],
 )
 def test_wrong_setting_names_file_line_and_remedy(tmp_path: Path, text: str, line: int, words: str) -> None:

@@ -6,16 +6,25 @@ import pytest
 
 from gongfu.node.configuration import load_configuration
 from gongfu.node.data_directory import DataDirectory
-from gongfu.node.plan import make_plan, role_specs
+from gongfu.node.plan import make_plan, port_needs, role_specs
+from gongfu.node.role_process import RoleSpec
 
 
-def _environments(tmp_path: Path) -> dict[str, dict[str, str]]:
+def _specs(tmp_path: Path, text: str = "", *, joined: bool = False) -> dict[str, RoleSpec]:
     file = tmp_path / "gongfu.toml"
-    file.write_text("", encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
     configuration = load_configuration(file, environ={"XDG_DATA_HOME": str(tmp_path)})
     directory = DataDirectory(configuration.data_dir)
     directory.create()
-    return {spec.name: dict(spec.environment) for spec in role_specs(make_plan(configuration, directory), directory)}
+    if joined:
+        directory.tree_joined.parent.mkdir()
+        directory.tree_joined.touch()
+    assert ("[tree] join_port" in [need.setting for need in port_needs(configuration)]) is (joined and not text)
+    return {spec.name: spec for spec in role_specs(make_plan(configuration, directory), directory)}
+
+
+def _environments(tmp_path: Path) -> dict[str, dict[str, str]]:
+    return {name: dict(spec.environment) for name, spec in _specs(tmp_path).items()}
 
 
 def test_roles_with_large_arrays_return_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +50,17 @@ def test_only_the_worker_has_threads_for_matrices(tmp_path: Path, monkeypatch: p
         "door-1",
         "web",
     }
+
+
+def test_roles_of_the_tree_run_in_a_tree_only(tmp_path: Path) -> None:
+    alone = _specs(tmp_path)
+    assert not [name for name in alone if name.startswith("tree")]
+    joined = _specs(tmp_path, joined=True)
+    assert list(joined)[-2:] == ["tree-nats", "tree"]
+    # Its configuration is written by the other.
+    assert joined["tree-nats"].needs == ("tree",)
+    assert joined["tree"].needs == ("nats", "prepare")
+
+
+def test_roles_of_the_tree_can_be_turned_off(tmp_path: Path) -> None:
+    assert "tree" not in _specs(tmp_path, "[tree]\nenabled = 'off'\n", joined=True)
