@@ -214,7 +214,7 @@ def _tree(given: dict[str, Any], where: Where) -> TreeSettings:
     if not settings.host:
         raise ConfigurationError(f"{where('tree', 'host')}: must not be empty; all addresses are 0.0.0.0")
     if is_every_address(settings.host) and not settings.advertise:
-        raise ConfigurationError(f"{where('tree', 'host')}: {settings.host} needs advertise, the address where children go")
+        raise ConfigurationError(f"{where('tree', 'host')}: {settings.host} needs advertise, the address for children")
     if settings.advertise and not _HOST.fullmatch(settings.advertise):
         raise ConfigurationError(f"{where('tree', 'advertise')}: must be a host name or an address, without a port")
     return settings

@@ -81,7 +81,7 @@ def test_the_life_of_two_nodes(pair: tuple[TreeNode, TreeNode], tmp_path: Path) 
     revoked = nation.json("token", "issue", "--tier", "province")
     nation.json("token", "revoke", revoked["name"])
     assert province.refusal("join", revoked["token"]) == "token-revoked"
-    joined = province.json("join", token["token"], "--name", "Province")
+    joined = json.loads(province.cli("node", "join", "-", "--name", "Province", "--json", stdin=token["token"]))
     assert (joined["prefix"], joined["parent"]["id"]) == ("88.1", founded["id"])
     province.start()
     nation.wait_link(True)

@@ -1,6 +1,7 @@
 """``gongfu node``."""
 
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +47,12 @@ def found(name: str, tier: str, prefix: str, as_json: bool, **options: Any) -> N
 @click.option("--size", default="", help="Class of size.")
 @node_options
 def join(join_token: str, name: str | None, tier: str | None, as_json: bool, **options: Any) -> None:
-    """Make this node a child of the node that issued TOKEN. Works while it runs and while it is stopped."""
+    """Make this node a child of the node that issued TOKEN; ``-`` reads it from standard input.
+
+    Works while the node runs and while it is stopped.
+    """
     attributes, node = _attributes(options)
+    join_token = _read(join_token)
     if name is None and not node["url"]:
         name = local_configuration(node["config"], node["data_dir"]).name
     if name is None:
@@ -205,8 +210,9 @@ def release(which: str, to: str, keep_prefix: bool, reason: str, as_json: bool, 
 @click.argument("text", metavar="RELEASE")
 @node_options
 def rehome(join_token: str, text: str, as_json: bool, **node: Any) -> None:
-    """Move this node to the parent that issued TOKEN, released by RELEASE."""
-    _print_own(connect(**node).post("/tree:rehome", {"token": join_token, "release": text}), as_json)
+    """Move this node to the parent that issued TOKEN (``-`` reads it from standard input), released by RELEASE."""
+    body = {"token": _read(join_token), "release": text}
+    _print_own(connect(**node).post("/tree:rehome", body), as_json)
 
 
 def _enrol(
@@ -241,6 +247,11 @@ def _enrol_stopped(verb: str, body: dict[str, Any], configuration: Any, director
         raise Failure(str(error), "", 2, "invalid-request") from None
     except (DataDirectoryError, OSError) as error:
         raise Failure(str(error), "", code="data-directory") from None
+
+
+def _read(text: str) -> str:
+    """Return a token; others on the machine can see the command line, but not standard input."""
+    return sys.stdin.read().strip() if text == "-" else text
 
 
 def _attributes(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
