@@ -73,12 +73,14 @@ class TreeHost:
         self._agenda = Agenda()
         self._takers = Takers(sections, self.counters)
         self._readers = ThreadPoolExecutor(_READERS, "tree-reader")
+        # Of its own: the links do not wait for somebody's long query.
+        self._outboxes = ThreadPoolExecutor(1, "tree-outbox")
         self._writer = Writer(engine, node, self._time.now, self._time.wall, self.counters, self._queued)
         self._links = Links(
             node,
             engine,
             self._writer,
-            self._readers,
+            self._outboxes,
             transport,
             self._takers,
             self._time,
@@ -131,7 +133,8 @@ class TreeHost:
         for timer in (self._timer, self._nudge_timer):
             if timer is not None:
                 timer.cancel()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._readers, self._outboxes):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     # Turns.
 

@@ -76,7 +76,7 @@ class Links:
             node: own id.
             engine: the records.
             writer: of the tree's tables.
-            readers: threads for queries.
+            readers: thread that reads outboxes.
             transport: carries the frames.
             takers: of messages.
             time: own and parent's.
@@ -257,7 +257,7 @@ class Links:
             return
         link.up = up
         link.changed = self._time.wall()
-        self._counters.add("tree_links_up" if up else "tree_links_down")
+        self._counters.add("tree_connections_made" if up else "tree_connections_lost")
         for section in self._takers.sections:
             try:
                 section.link_changed(link.peer, up)
