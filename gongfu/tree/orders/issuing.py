@@ -28,7 +28,7 @@ from gongfu.tree.orders.effects import Audit
 from gongfu.tree.orders.kinds import OrderKind, may_issue, payload_error
 from gongfu.tree.orders.order_records import ISSUED, OrderRow
 from gongfu.tree.orders.relaying import Relaying
-from gongfu.tree.orders.selection import Selection, absent, resolve
+from gongfu.tree.orders.selection import Listed, Selection, absent, resolve
 from gongfu.tree.orders.types import (
     Revocation,
     Signed,
@@ -211,6 +211,11 @@ class Issuing:
 
     def _targets(self, selection: Selection) -> tuple[list[str], list[str]]:
         """Return the nodes that are meant, and those of a list that are not here."""
+        if isinstance(selection, Listed):
+            # A list is looked up: going through all members for it takes 50 ms where there are 84,000.
+            own, towards = self._context.node, self._context.directory.towards
+            here = {node: node == own or towards(node) is not None for node in selection.nodes}
+            return [node for node in here if here[node]], [node for node in here if not here[node]]
         members = self._context.members()
         return [member.node for member in resolve(selection, members)], absent(selection, members)
 
