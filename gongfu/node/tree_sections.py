@@ -35,7 +35,7 @@ def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counter
         KindError: a kind of order contradicts itself.
     """
     kinds, own_drivers, own_probes = plugins(context)
-    orders = OrdersSection(nodes.directory, kinds, own_drivers, own_probes)
+    orders = OrdersSection(nodes.directory, kinds, own_drivers, own_probes, counters=counters)
     rollouts = RolloutsSection(nodes.directory, orders)
     figures = NodeFigures(
         context.engine, context.bus, context.subjects, context.clock, context.runtime.telemetry.online_seconds

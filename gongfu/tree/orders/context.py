@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 from sqlalchemy import Connection
 
+from gongfu.kernel.counters import Counters
 from gongfu.tree.host.section import Host, Turn
 from gongfu.tree.membership.keys import verify_bytes
 from gongfu.tree.membership.refusals import Refused
@@ -24,6 +25,7 @@ from gongfu.tree.orders.types import OrderDocument, decode_order
 log = logging.getLogger(__name__)
 
 DAY = 86_400_000_000_000
+_MINUTE = 60_000_000_000
 _DOCUMENTS = 256
 
 
@@ -39,6 +41,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         parked: registers that wait for the directory to know of their targets.
         parked_for: how long they wait, ns.
         gather_seconds: how long changes are gathered before they go up.
+        disbelieved: what is not believed is noted so often a minute; more is only counted.
     """
 
     keep: int = 30 * DAY
@@ -49,6 +52,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = 10_000
     parked_for: int = 5_000_000_000
     gather_seconds: float = 0.02
+    disbelieved: int = 200
 
 
 class Context:
@@ -60,6 +64,7 @@ class Context:
         drivers: by name.
         probes: by name.
         limits: bounds.
+        counters: of the process.
     """
 
     def __init__(
@@ -69,7 +74,9 @@ class Context:
         drivers: Mapping[str, Driver],
         probes: Mapping[str, Probe],
         limits: Limits,
+        counters: Counters,
     ) -> None:
+        self.counters = counters
         self.directory = directory
         self.kinds: dict[str, OrderKind] = {kind.name: checked(kind) for kind in kinds}
         self.drivers = drivers
@@ -154,6 +161,11 @@ class Context:
 
     def disbelieve(self, turn: Turn, peer: str, event: Audit) -> None:
         """Note what is not believed, with the order and in the node's audit; nothing else comes of it."""
+        turn.then(lambda: self.counters.add(f"tree_orders_disbelieved.{event.reason}"))
+        noted = order_records.count_events(turn.connection, event.event, turn.now - _MINUTE)
+        if noted >= self.limits.disbelieved:
+            turn.then(lambda: self.counters.add("tree_orders_events_shed.disbelieved-full"))
+            return
         order_records.add_events(turn.connection, [event])
         turn.audit(
             "order.disbelieve",

@@ -227,6 +227,12 @@ def events_of(connection: Connection, order_id: str, before: int | None, limit: 
     return connection.execute(query if before is None else query.where(event.c.key < before)).all()
 
 
+def count_events(connection: Connection, name: str, since: int) -> int:
+    """Return how often something happened, to any order, since a time."""
+    query = select(func.count()).where(event.c.at > since, event.c.event == name)
+    return connection.execute(query).scalar_one()
+
+
 def own_answers(connection: Connection, order_ids: Collection[str]) -> dict[str, str]:
     """Return the registers of this node as a target, as JSON, by order."""
     rows = connection.execute(select(record.c.id, record.c.execution).where(record.c.id.in_(list(order_ids))))

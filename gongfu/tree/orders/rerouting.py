@@ -76,7 +76,9 @@ class Rerouting:
         by_child: dict[str, list[str]] = {}
         for row in moved:
             state = Shown(row.shown)
-            if order.body is not None and (state not in TERMINAL or state is Shown.UNDELIVERABLE):
+            # One that was given up is tried again, as long as something can come of it.
+            late = state is Shown.UNDELIVERABLE and row.deadline >= turn.now
+            if order.body is not None and (late or state not in TERMINAL):
                 by_child.setdefault(context.child_of(row.node), []).append(row.node)
         self._relaying.hand(turn, order, by_child)
         for child, handed in by_child.items():

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from gongfu.kernel.counters import Counters
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Subject
 from gongfu.tree.host.section import Command, Host, Turn
@@ -54,6 +55,7 @@ class OrdersSection:
         probes: Mapping[str, Probe],
         *,
         limits: Limits = _DEFAULT_LIMITS,
+        counters: Counters | None = None,
     ) -> None:
         """Make the engine of a node.
 
@@ -63,11 +65,12 @@ class OrdersSection:
             drivers: by name, as kinds name them.
             probes: by name, as kinds name them.
             limits: bounds.
+            counters: of the process.
 
         Raises:
             KindError: a kind contradicts itself.
         """
-        context = Context(directory, kinds, drivers, probes, limits)
+        context = Context(directory, kinds, drivers, probes, limits, counters or Counters())
         self._context = context
         self._probing = Probing(context)
         self._book = RegisterBook(context, self._probing.alarm)

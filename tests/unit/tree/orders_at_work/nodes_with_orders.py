@@ -206,6 +206,7 @@ def sections(world: World, kinds: Sequence[OrderKind], **limits: Any) -> Callabl
                 {"firewall": Firewall(world, idempotent)},
                 {"resolve": Resolve(world)},
                 limits=Limits(**limits),
+                counters=node.counters,
             )
         ]
 

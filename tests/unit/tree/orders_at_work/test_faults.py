@@ -221,6 +221,33 @@ async def test_a_forged_order_is_refused_and_shown(order_tree: MakeTree) -> None
     assert len(tree.world.log) == 2
 
 
+async def test_a_flood_of_forgeries_is_counted_and_not_all_noted(order_tree: MakeTree) -> None:
+    tree: OrderTree = await order_tree(places=(("nation", ""), ("site", "nation")), disbelieved=3)
+    stranger = NodeKey(b"s" * 32)
+    body = signed_message(
+        OrderDocument(
+            id="forged-order",
+            kind="block",
+            payload=msgspec.Raw(b"{}"),
+            selection=Query(),
+            not_before=0,
+            deadline=2**62,
+            issuer=stranger.id,
+            authors=("mallory",),
+            issued_at=0,
+        ),
+        stranger,
+        tree.id("site"),
+    )
+    for _ in range(5):
+        await inject(tree, "nation", "site", messages.ORDER, body)
+    assert len(await tree.events("site", "forged-order")) == 3
+    assert len(tree.node("site").audited("order.disbelieve")) == 3
+    counts = tree.node("site").counters.snapshot()
+    assert counts["tree_orders_disbelieved.issuer-not-ancestor"] == 5
+    assert counts["tree_orders_events_shed.disbelieved-full"] == 2
+
+
 async def test_a_register_of_another_node_is_refused_and_shown(order_tree: MakeTree) -> None:
     tree: OrderTree = await order_tree(kind(accept="operator"), places=FORK, parked_for=SECOND // 10)
     issued = await tree.issue("nation")
