@@ -68,9 +68,11 @@ def take_members(place: Place, turn: Turn, peer: str, body: bytes) -> None:
         raise Refusal(refused.code, refused.detail) from None
     own = place.stored(turn.connection).chain
     taken: list[Member] = []
+    # Those of one message mostly have the same parent.
+    chains: dict[str, Chain | None] = {}
     for item in items:
         try:
-            member = _take_member(place, turn, own, peer, item)
+            member = _take_member(place, turn, own, peer, item, chains)
         except Refused as refused:
             place.counters.add("tree_members_refused")
             node = item.signed.signer
@@ -80,18 +82,25 @@ def take_members(place: Place, turn: Turn, peer: str, body: bytes) -> None:
             # The next of the same message may be below it.
             records.put_member(turn.connection, member)
             taken.append(member)
+            node = member.membership.node
+            for parent in [one for one, chain in chains.items() if chain is None or node in chain.nodes]:
+                del chains[parent]
     if taken:
         place.announce(turn, taken)
 
 
-def _take_member(place: Place, turn: Turn, own: Chain, peer: str, item: MemberItem) -> Member | None:
+def _take_member(
+    place: Place, turn: Turn, own: Chain, peer: str, item: MemberItem, chains: dict[str, Chain | None]
+) -> Member | None:
     connection = turn.connection
     membership = membership_of(item.signed)
     node = membership.node
     known = records.find_member(connection, node)
     if known is not None and not known.gone and known.signed == item.signed:
         return None
-    parent = records.chain_of(connection, own, membership.parent)
+    if membership.parent not in chains:
+        chains[membership.parent] = records.chain_of(connection, own, membership.parent)
+    parent = chains[membership.parent]
     if parent is None or peer not in parent.nodes:
         raise Refused(Reason.PARENT_WRONG, f"{membership.parent} is not below {peer}")
     of_node = {node: known.membership} if known is not None else None

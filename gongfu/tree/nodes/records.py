@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from gongfu.tree.membership.documents import decode_document
 from gongfu.tree.membership.keys import Signed, decode_signed, encode_signed
@@ -57,6 +57,14 @@ class Token:
     created: int
 
 
+# Made once: with ten thousand nodes below, making a statement takes longer than executing it.
+_find_member = select(tables.member).where(tables.member.c.node == bindparam("of"))
+_delete_member = delete(tables.member).where(tables.member.c.node == bindparam("of"))
+_insert_member = insert(tables.member)
+_delete_status = delete(tables.status).where(tables.status.c.node == bindparam("of"))
+_insert_status = insert(tables.status)
+
+
 def membership_of(signed: Signed) -> Membership:
     """Return what is in a signed membership; nothing is verified.
 
@@ -68,7 +76,7 @@ def membership_of(signed: Signed) -> Membership:
 
 def find_member(connection: Connection, node: str) -> Member | None:
     """Return a member by id, those that are gone too."""
-    row = connection.execute(select(tables.member).where(tables.member.c.node == node)).one_or_none()
+    row = connection.execute(_find_member, {"of": node}).one_or_none()
     return None if row is None else _member(row)
 
 
@@ -87,22 +95,23 @@ def children_of(connection: Connection, parent: str) -> list[Member]:
 
 def put_member(connection: Connection, member: Member) -> None:
     """Store a member in place of what was there."""
-    membership, table = member.membership, tables.member
-    connection.execute(delete(table).where(table.c.node == membership.node))
+    membership = member.membership
+    connection.execute(_delete_member, {"of": membership.node})
     connection.execute(
-        insert(table).values(
-            node=membership.node,
-            parent=membership.parent,
-            name=membership.name,
-            tier=membership.tier,
-            prefix=membership.prefix,
-            state=membership.state.value,
-            revision=membership.revision,
-            valid_until=membership.valid_until,
-            signed=encode_signed(member.signed),
-            released=encode_signed(member.released) if member.released else b"",
-            gone=int(member.gone),
-        )
+        _insert_member,
+        {
+            "node": membership.node,
+            "parent": membership.parent,
+            "name": membership.name,
+            "tier": membership.tier,
+            "prefix": membership.prefix,
+            "state": membership.state.value,
+            "revision": membership.revision,
+            "valid_until": membership.valid_until,
+            "signed": encode_signed(member.signed),
+            "released": encode_signed(member.released) if member.released else b"",
+            "gone": int(member.gone),
+        },
     )
 
 
@@ -134,8 +143,8 @@ def chain_of(connection: Connection, own: Chain, node: str) -> Chain | None:
 
 def put_status(connection: Connection, status: Status) -> None:
     """Store what is known of a node in place of what was there."""
-    connection.execute(delete(tables.status).where(tables.status.c.node == status.node))
-    connection.execute(insert(tables.status).values(**msgspec.structs.asdict(status)))
+    connection.execute(_delete_status, {"of": status.node})
+    connection.execute(_insert_status, msgspec.structs.asdict(status))
 
 
 def find_status(connection: Connection, node: str) -> Status | None:
