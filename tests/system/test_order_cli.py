@@ -13,7 +13,7 @@ from tests.fixtures.nats import free_port
 from tests.fixtures.node import Node
 from tests.fixtures.processes import wait_until
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 def tree_node(directory: Path) -> Node:

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from gongfu.bus.gather import gather
 from gongfu.kernel.permissions import NODE_TENANT
 from gongfu.kernel.times import SECOND
 from gongfu.node.drivers import standing
 from gongfu.node.drivers.context import DriverContext, acting_for
+from gongfu.node.drivers.outside import answers_of
 from gongfu.reason.rules import records
 from gongfu.reason.rules.service import RuleService
 from gongfu.reason.rules.types import RuleBody, check_body
@@ -25,7 +25,6 @@ from gongfu.tree.orders.verification import Sight
 
 _NAME = "alarm-rule"
 _MINUTE = 60 * SECOND
-_WORKERS_S = 2.0
 PREFIX = "order: "
 """What the names of rules begin with that came as orders."""
 
@@ -140,11 +139,9 @@ class AlarmRuleProbe:
     async def look(self, call: ProbeCall) -> Seen:
         """Compare what runs with what the order says."""
         wanted = _meaning(rule_of(call.payload))
-        context = self._context
-        workers = context.worker_count()
         request = RunningRequest(NODE_TENANT, [str(wanted["name"])])
-        answers = await gather(context.bus, context.subjects.service("rules"), request, _WORKERS_S, workers)
-        if len(answers) < workers:
+        answers = await answers_of(self._context, "worker", "rules", request)
+        if answers is None:
             return Seen(Sight.UNKNOWN, "not every worker answers")
         partitions: dict[str, list[RunningRule]] = {}
         for answer in answers:

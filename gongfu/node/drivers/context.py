@@ -26,8 +26,6 @@ class DriverContext:
         subjects: names on the bus.
         clock: this node's own time.
         publish: announces changes to the other roles.
-        doors: how many front doors there are; None for as many as ``gongfu up`` starts here.
-        workers: how many workers there are; likewise.
     """
 
     engine: Engine
@@ -36,16 +34,6 @@ class DriverContext:
     subjects: Subjects
     clock: Clock
     publish: Publish
-    doors: Callable[[], int] | None = None
-    workers: Callable[[], int] | None = None
-
-    def door_count(self) -> int:
-        """Return how many front doors must answer before something is known of all of them."""
-        return max(1, self.doors() if self.doors is not None else self.runtime.mqtt.processes)
-
-    def worker_count(self) -> int:
-        """Return how many workers must answer before something is known of all partitions."""
-        return max(1, self.workers() if self.workers is not None else self.runtime.worker.processes)
 
 
 def acting_for(order: str, tenant: int = NODE_TENANT) -> Subject:

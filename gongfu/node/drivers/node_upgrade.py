@@ -12,11 +12,13 @@ import json
 import ssl
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from gongfu.bus.requests import request
+from gongfu.kernel.errors import Problem
 from gongfu.kernel.times import SECOND
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.drivers.context import DriverContext
@@ -158,7 +160,11 @@ class NodeUpgradeDriver:
                 await asyncio.to_thread(point_to, releases.root, trial.new)
             if self._running() != trial.new:
                 subject = self._context.subjects.service("restart")
-                await request(self._context.bus, subject, RestartRequest(f"{trial.old} → {trial.new}"), _RESTART_S)
+                try:
+                    await request(self._context.bus, subject, RestartRequest(f"{trial.old} → {trial.new}"), _RESTART_S)
+                except Problem as problem:
+                    # What fails here must not come about with some later restart.
+                    await asyncio.to_thread(_give_up, releases, trial, problem.detail or problem.title)
         while True:
             found = await asyncio.to_thread(read_trial, releases.root)
             if found is None or found.key != trial.key:
@@ -175,6 +181,11 @@ class NodeUpgradeDriver:
             return str(json.loads(self._state.read_bytes())["version"])
         except (OSError, ValueError, KeyError):
             return ""
+
+
+def _give_up(releases: Releases, trial: Trial, why: str) -> None:
+    point_to(releases.root, trial.old)
+    write_trial(releases.root, replace(trial, outcome=RETURNED, reason=f"no restart: {why}"))
 
 
 def _move_path(releases: Releases, order: str) -> Path:

@@ -49,7 +49,7 @@ from gongfu.tree.rollouts.waves import Act, Counts, Gate, Rollout, State, Wave
 log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
-_LIMIT = 200
+_LIMIT = 50
 _MOST_WAVES = 100
 _replace = msgspec.structs.replace
 
@@ -65,6 +65,8 @@ class RolloutsSection:
         self._host: Host | None = None
         self._changing = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
+        # Set while there may be something to look at: a node without roll-outs asks its records nothing.
+        self._wake = asyncio.Event()
 
     # As a section.
 
@@ -86,6 +88,7 @@ class RolloutsSection:
     async def start(self, host: Host) -> None:
         """Go on with all that is not settled."""
         self._host = host
+        self._wake.set()
         self._looking = asyncio.get_running_loop().create_task(self._look(), name="rollouts")
 
     async def stop(self) -> None:
@@ -93,6 +96,11 @@ class RolloutsSection:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether there may be something that goes on by itself."""
+        return self._wake.is_set()
 
     def commands(self) -> Sequence[Command]:
         """What the API asks for."""
@@ -228,10 +236,15 @@ class RolloutsSection:
 
     async def _look(self) -> None:
         while True:
-            keys: list[str] = []
+            await self._wake.wait()
+            # Before reading: what is committed after that sets it again.
+            self._wake.clear()
+            keys: list[str] | None = None
             with self._tried_again("roll-outs"):
-                keys = [stored.id for stored in await self._own_host.read(records.unsettled)]
-            for key in keys:
+                keys = [one.id for one in await self._own_host.read(records.unsettled) if _may_go_on(one.rollout)]
+            if keys is None or keys:
+                self._wake.set()
+            for key in keys or ():
                 with self._tried_again(f"roll-out {key}"):
                     async with self._changing:
                         await self._advance(key)
@@ -317,6 +330,7 @@ class RolloutsSection:
             turn.then(lambda: self._own_host.nudge("rollouts", f"rollout/{stored.id}"))
 
         await self._own_host.turn(save)
+        self._wake.set()
         return changed
 
     # Views.
@@ -349,6 +363,11 @@ class RolloutsSection:
             digest=_digest(orders),
             waves=[_wave_view(wave, order) for wave, order in zip(rollout.waves, orders, strict=True)],
         )
+
+
+def _may_go_on(rollout: Rollout) -> bool:
+    """Return whether something may happen to a roll-out without a person: not to one that was never started."""
+    return rollout.state is not State.PAUSED or waves.current(rollout) >= 0
 
 
 def _counts(order: OrderView) -> Counts:

@@ -199,3 +199,17 @@ async def test_what_makes_no_sense_is_refused(tree: RolloutTree) -> None:
     first = await section.page(ANN, RolloutsRequest(2))
     rest = await section.page(ANN, RolloutsRequest(2, first.next))
     assert (len(first.items), len(rest.items), rest.next) == (2, 1, None)
+
+
+async def test_one_that_was_never_started_is_left_alone_until_it_is(tree: RolloutTree) -> None:
+    """Also by an issuer that was started anew and had nothing to look at."""
+    made = await tree.create()
+    await tree.crash("nation")
+    await tree.start("nation")
+    section = tree.rollouts()
+    await until(lambda: not section.is_looking, "it looks no more")
+    assert (await tree.see(made.id)).state == "paused"
+    assert tree.world.began == []
+    await section.resume(ANN, RolloutRequest(made.id))
+    await tree.until(made.id, "done")
+    await until(lambda: not section.is_looking, "it looks no more")
