@@ -59,12 +59,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         running.interrupt()
 
 
+def find_chromium() -> str:
+    found = os.environ.get("GONGFU_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert found, "no Chromium: .ci/run installs it, or set GONGFU_CHROMIUM"
+    return found
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = os.environ.get("GONGFU_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    assert chromium, "no Chromium: .ci/run installs it, or set GONGFU_CHROMIUM"
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        running = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         yield running
         running.close()
 
@@ -187,7 +191,20 @@ def test_the_narrow_console_does_not_scroll_sideways(demo: Demo, browser: Browse
     page = context.new_page()
     page.set_default_timeout(30_000)
     sign_in(page, demo, CHINESE, first=False)
-    for path in ("overview", "alarms", "trend", "assets", "devices", "rules", "models", "sql", "demo/tep", "demo/nab"):
+    for path in (
+        "overview",
+        "alarms",
+        "trend",
+        "assets",
+        "devices",
+        "rules",
+        "models",
+        "sql",
+        "tree",
+        "orders",
+        "demo/tep",
+        "demo/nab",
+    ):
         page.goto(f"{demo.url}/{path}")
         page.get_by_role("heading", level=1).wait_for()
         page.wait_for_timeout(800)
