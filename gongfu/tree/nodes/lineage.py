@@ -7,11 +7,11 @@ import msgspec
 from gongfu.tree.host.section import Refusal, Turn
 from gongfu.tree.membership.certificates import PEM_LIMIT, Usage, check_issued, issue, make_request
 from gongfu.tree.membership.chain import ANY_STATE, decode_chain, encode_chain, extend_chain, verify_chain
-from gongfu.tree.membership.documents import pack, unpack
+from gongfu.tree.membership.documents import decode_document, pack, unpack
 from gongfu.tree.membership.join import BACKDATED
-from gongfu.tree.membership.keys import SIGNED_LIMIT
+from gongfu.tree.membership.keys import SIGNED_LIMIT, Signed
 from gongfu.tree.membership.refusals import Reason, Refused
-from gongfu.tree.membership.rehome import take_chain, verify_release
+from gongfu.tree.membership.rehome import Release, take_chain, verify_release
 from gongfu.tree.membership.token import revoke
 from gongfu.tree.membership.types import Chain, NodeState
 from gongfu.tree.nodes import records
@@ -116,7 +116,7 @@ def _take_member(
                     raise Refused(Reason.RELEASE_MISSING, f"{known.membership.parent} is the parent of {node}")
                 # The new parent judged it when it accepted; the way here may have taken longer than it is good for.
                 at = min(turn.now, membership.valid_from + BACKDATED)
-                document = verify_release(released, old, at)
+                document = verify_release(released, _as_released(old, released), at)
                 if document.to != membership.parent:
                     raise Refused(Reason.RELEASE_WRONG, f"it releases {node} to {document.to}")
                 old_way = old.nodes[len(own.nodes)]
@@ -125,6 +125,19 @@ def _take_member(
                 elif old_way == node:
                     _let_go(place, turn, node)
     return Member(item.signed, membership, released)
+
+
+def _as_released(old: Chain, released: Signed) -> Chain:
+    """Return the chain of the node that was released, at the revision that was.
+
+    The former parent may have changed the node before it released it, and that has not come here: it was cut off.
+    """
+    membership = old.membership
+    document = decode_document(released.body, Release, Reason.RELEASE_MALFORMED)
+    if document.revision <= membership.revision:
+        return old
+    later = msgspec.structs.replace(membership, revision=document.revision)
+    return Chain(old.signed, (*old.memberships[:-1], later))
 
 
 def take_moved(place: Place, turn: Turn, peer: str, body: bytes) -> None:

@@ -145,8 +145,9 @@ class NodesSection:
             turn.then(self._look_at_link)
         else:
             child = place.child(turn.connection, peer)
-            if child is None or child.membership.state is not NodeState.ACTIVE:
-                raise Refusal("node-wrong", f"{peer} is not an active child")
+            # What a suspended child says of those below is kept: it will not say it again when it is resumed.
+            if child is None or child.membership.state is NodeState.RETIRED:
+                raise Refusal("node-wrong", f"{peer} is not a child")
             if topic == MEMBER:
                 lineage.take_members(place, turn, peer, body)
             elif topic == STATUS:

@@ -63,8 +63,7 @@ async def test_a_suspended_child_hears_so_and_is_not_allowed_until_it_is_resumed
 async def test_a_suspension_that_the_child_could_not_hear_is_heard_when_it_is_resumed(enrolled: EnrolledTree) -> None:
     await enrolled.found()
     province = await enrolled.add("province", "nation")
-    enrolled.wires.cut(enrolled["nation"].id, province.id)
-    await until(lambda: not enrolled["nation"].link(province.id).up, "the link is down")
+    await enrolled.cut("nation", "province")
     await enrolled.change("nation", "suspend", "province")
     await until(lambda: enrolled["nation"].section.allowed() == [], "closed at once")
     assert province.state == "active"
@@ -137,6 +136,24 @@ async def test_a_node_moves_although_its_parent_is_dead_and_the_parent_learns_it
     await enrolled.start("province1")
     await until(lambda: names(enrolled, "province1") == set(), "the former parent learns it")
     assert enrolled["province1"].section.allowed() == []
+
+
+async def test_a_move_is_believed_although_the_former_parent_was_cut_off_before_it(enrolled: EnrolledTree) -> None:
+    await two_provinces(enrolled)
+    nation, former = enrolled["nation"], enrolled["province1"]
+    await enrolled.cut("nation", "province1")
+    for verb in ("suspend", "resume"):
+        await enrolled.change("province1", verb, "enterprise")
+    await until(lambda: enrolled["enterprise"].section.directory.chain.membership.revision == 3, "it knows")
+    known = nation.section.directory.member(enrolled["enterprise"].id)
+    assert known is not None
+    assert known.revision == 1
+    await move(enrolled, "province1", "enterprise", "province2", keep=False)
+    site = enrolled["site"].id
+    await until(lambda: nation.section.directory.towards(site) == enrolled["province2"].id, "the nation believes it")
+    enrolled.wires.join(nation.id, former.id)
+    await until(lambda: not former.section.directory.descendants(), "the former parent hears of it")
+    assert nation.section.directory.towards(site) == enrolled["province2"].id
 
 
 async def test_a_node_does_not_move_without_a_release_or_with_one_for_another(enrolled: EnrolledTree) -> None:
