@@ -1,6 +1,6 @@
 """Which order decides when several are about one thing, compared with a plain list of what stands."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
@@ -19,6 +19,7 @@ def test_the_one_before_decides_when_the_last_is_taken_back() -> None:
     assert due(items[:1], without="a") == "old"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(("stand", "back")), st.sampled_from(ORDERS), st.integers(0, 3)), max_size=30),
     st.integers(10, 12),

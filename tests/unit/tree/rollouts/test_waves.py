@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gongfu.tree.rollouts import waves
@@ -33,6 +33,7 @@ def test_canaries_then_shares_then_the_rest() -> None:
     assert split(range(0), 1, ()) == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(0, 600), st.lists(st.floats(0.001, 1), max_size=6))
 def test_every_target_is_in_exactly_one_wave(count: int, canaries: int, shares: list[float]) -> None:
     parts = split(range(count), canaries, shares)
@@ -115,6 +116,7 @@ def test_what_is_over_stays_over() -> None:
     assert waves.resume(present) is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 8), min_size=1, max_size=5),
     st.floats(0.1, 1),
