@@ -22,6 +22,11 @@ export function reasonText(code: string): string {
   return refusal(code) ?? code
 }
 
+/** Whether something is not there because this node is in no tree. */
+export function isTreeless(problem: ProblemError | null): boolean {
+  return problem?.code === 'not-in-a-tree'
+}
+
 /** Show what went wrong with an action, and return false. */
 export function tellProblem(error: unknown): false {
   const { title, detail } = problemText(asProblem(error), i18n.global.t)

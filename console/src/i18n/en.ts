@@ -104,7 +104,9 @@ export default {
     conflict: 'This contradicts what is stored',
     'invalid-request': 'The request is not valid',
   },
+  no_tree: { text: 'This node is in no tree, so it has neither orders nor reports.', go: 'Join or found one under “Node tree”' },
   reason: {
+    'not-in-a-tree': 'This node is in no tree',
     'token-malformed': 'The token is not of the right form',
     'token-tampered': 'The token was tampered with',
     'token-expired': 'The token has expired',

@@ -104,7 +104,9 @@ export default {
     conflict: '与已有内容冲突',
     'invalid-request': '请求内容有误',
   },
+  no_tree: { text: '本节点还没有加入任何树，因此没有指令和上报。', go: '到“节点树”加入或建立' },
   reason: {
+    'not-in-a-tree': '本节点不在任何树中',
     'token-malformed': '令牌格式不对',
     'token-tampered': '令牌被改动过',
     'token-expired': '令牌已过期',
