@@ -144,7 +144,7 @@ async def test_a_clock_that_is_a_day_off_changes_nothing(order_tree: MakeTree, s
 
 async def test_a_captured_order_that_is_sent_again_does_nothing(order_tree: MakeTree) -> None:
     tree: OrderTree = await order_tree(places=FORK, keep=0)
-    issued = await tree.issue("nation", deadline=soon(2))
+    issued = await tree.issue("nation", deadline=soon(4))
     await tree.settled("nation", issued.id, "verified")
     document = captured(tree, "site", issued.id)
     again = signed_message(document, tree.node("nation").key, tree.id("site"))
@@ -326,7 +326,7 @@ async def test_a_target_that_is_rehomed_during_an_order_comes_to_its_end(order_t
 async def test_an_order_that_expires_while_the_child_is_away_is_not_executed(order_tree: MakeTree) -> None:
     tree: OrderTree = await order_tree(places=FORK)
     await tree.cut("enterprise", "site")
-    issued = await tree.issue("nation", deadline=soon(0.5))
+    issued = await tree.issue("nation", deadline=soon(3))
     await until(lambda: tree.shown("nation", issued.id)[tree.id("site-2")] == "verified", "the other one does it")
     await until(lambda: time.time_ns() > captured(tree, "nation", issued.id).deadline, "the deadline")
     assert tree.shown("nation", issued.id)[tree.id("site")] == "issued", "nobody knows more"

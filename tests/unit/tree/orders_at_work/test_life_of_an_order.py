@@ -360,7 +360,7 @@ async def test_who_is_late_is_overdue_then_escalated_also_over_restarts(order_tr
 
 async def test_what_is_over_and_old_is_forgotten_everywhere(order_tree: MakeTree) -> None:
     tree: OrderTree = await order_tree(places=LINE, keep=0)
-    issued = await tree.issue("nation", deadline=soon(2))
+    issued = await tree.issue("nation", deadline=soon(4))
     await tree.settled("nation", issued.id, "verified")
     await tree.idle()
     for name in tree.nodes:
