@@ -33,6 +33,8 @@ _ALARMS_S = 0.5
 _IDENTIFIERS_S = 5.0
 _DEVICES_S = 0.5
 _SHARE = 50
+# After it the roles have told their figures twice.
+_HEARD_S = 2.5
 
 
 @dataclass(slots=True)
@@ -69,14 +71,13 @@ class NodeFigures:
         self._apps = sum(module.ispkg for module in pkgutil.iter_modules(gongfu.apps.__path__))
         # Whether devices were added since they were read, or others changed.
         self._added = self._changed = False
-        self._counted = False
+        self._counted = self._following = False
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to follow the roles."""
         await self._state.start(self._bus)
-        await self._presence.start()
         self._registry = await subscribe(self._bus, self._subjects.event("registry"), self._registry_changed)
         self._task = asyncio.create_task(self._run(), name="live figures of the node")
 
@@ -88,7 +89,8 @@ class NodeFigures:
         await self._task
         with contextlib.suppress(Exception):
             await self._registry.unsubscribe()
-        await self._presence.stop()
+        if self._following:
+            await self._presence.stop()
         await self._state.stop()
 
     async def figures(self, elsewhere: Collection[int]) -> LiveFigures | None:
@@ -119,6 +121,13 @@ class NodeFigures:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         devices_due = 0.0
+        # Who is online is asked of the front doors: not before it is known how many there are, and what they do.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), _HEARD_S)
+        if self._stopping.is_set():
+            return
+        await self._presence.start()
+        self._following = True
         while not self._stopping.is_set():
             try:
                 for count in (self._alarms, self._identifiers):
