@@ -1,4 +1,4 @@
-"""Two real nodes: found and join by the command line, cut off, brought back, killed, backed up and restored."""
+"""Real nodes: found and join by the command line, cut off, brought back, moved, killed, backed up and restored."""
 
 import json
 import os
@@ -53,15 +53,15 @@ class TreeNode(Node):
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[TreeNode, TreeNode]]:
-    nodes = TreeNode(tmp_path / "nation", "nation"), TreeNode(tmp_path / "province", "province")
-    yield nodes
-    for node in nodes:
+def nodes(tmp_path: Path) -> Iterator[tuple[TreeNode, ...]]:
+    made = tuple(TreeNode(tmp_path / name, name) for name in ("nation", "province", "site"))
+    yield made
+    for node in made:
         node.kill()
 
 
-def test_the_life_of_two_nodes(pair: tuple[TreeNode, TreeNode], tmp_path: Path) -> None:
-    nation, province = pair
+def test_the_life_of_nodes(nodes: tuple[TreeNode, ...], tmp_path: Path) -> None:
+    nation, province, site = nodes
     nation.start()
     assert nation.json("show")["enrolled"] is False
     assert nation.refusal("list") == "not-in-a-tree"
@@ -87,7 +87,7 @@ def test_the_life_of_two_nodes(pair: tuple[TreeNode, TreeNode], tmp_path: Path) 
     nation.wait_link(True)
     child = nation.child()
     assert (child["name"], child["state"], child["prefix"]) == ("Province", "active", "88.1")
-    assert TreeNode(tmp_path / "third", "third").refusal("join", token["token"]) == "token-used"
+    assert site.refusal("join", token["token"]) == "token-used"
     reasons = {"tier-wrong", "token-revoked", "token-used"}
     wait_until(lambda: nation.audited("node.join-refused") == reasons, "refusals are audited", LIMIT_S)
     listed = {one["name"]: one["state"] for one in nation.json("token", "list")}
@@ -107,12 +107,25 @@ def test_the_life_of_two_nodes(pair: tuple[TreeNode, TreeNode], tmp_path: Path) 
     nation.wait_link(True)
     wait_until(lambda: province.json("show")["state"] == "active", "the province is active", LIMIT_S)
 
+    # A third joins while it runs, and moves.
+    site.start()
+    text = province.cli("node", "token", "issue", "--tier", "site", "--prefix", "88.1.1")
+    site.cli("node", "join", text.strip(), "--name", "Site")
+    province.wait_link(True)
+    release = nation.cli("node", "release", "Site", "--to", "Nation", "--reason", "test").strip()
+    text = nation.cli("node", "token", "issue", "--tier", "site").strip()
+    assert site.json("rehome", text, release)["prefix"] == "88.1.1"
+    wait_until(lambda: province.json("list") == [], "the former parent knows", LIMIT_S)
+    wait_until(lambda: site.json("show")["link"]["up"], "the link to the new parent is up", LIMIT_S)
+    site.stop()
+    nation.json("retire", "Site")
+
     # Killed at both ends, role and server of links: nothing is lost.
     for node, role in ((nation, "tree"), (province, "tree"), (nation, "tree-nats"), (province, "tree-nats")):
         before = node.pid_of(role)
         os.kill(before, signal.SIGKILL)
         wait_until(lambda n=node, r=role, b=before: n.pid_of(r) not in (0, b), f"{role} is started again", LIMIT_S)
-    for node in pair:
+    for node in (nation, province):
         node.wait_healthy(LIMIT_S)
     nation.wait_link(True)
     assert nation.json("show")["id"] == founded["id"]

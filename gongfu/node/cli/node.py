@@ -269,9 +269,7 @@ def _id_of(api: NodeApi, text: str) -> str:
     if _ID.fullmatch(text):
         return text
     found = [one["id"] for one in api.items("/tree/nodes", search=text) if one["name"] == text]
-    own = api.get("/tree/node")
-    if own.get("name") == text:
-        found.append(own["id"])
+    found += [step["id"] for step in api.get("/tree/node").get("path") or [] if step["name"] == text]
     if len(found) != 1:
         what = "there is no node" if not found else f"{len(found)} nodes are called"
         raise Failure(f"{what} {text!r}", "see `gongfu node list` and give the id", NOT_FOUND, "not-found")
