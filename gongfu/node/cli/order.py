@@ -257,13 +257,14 @@ def _print_text(order: dict[str, Any]) -> None:
 
 def _print_targets(targets: list[Any]) -> None:
     print_table(
-        ("node", "name", "tier", "state", "reason", "what it says", "what the probe saw"),
+        ("node", "name", "tier", "state", "it says", "reason", "detail", "the probe saw"),
         [
             (
                 target["node"],
                 target["name"],
                 target["tier"],
                 target["state"],
+                target["said"],
                 target["reason"],
                 target["detail"],
                 target["verdict"]["evidence"] if target["verdict"] else None,

@@ -19,6 +19,7 @@ _STATES = (
     *("refused", "failed", "expired", "undeliverable"),
 )
 _OVER = ("closed", "discarded")
+_NO_EFFECT = {"revoked", "rolled_back_verified", "refused", "expired", "undeliverable"}
 
 
 @click.command("watch")
@@ -52,7 +53,7 @@ def command(order_id: str, timeout: str | None, as_json: bool, **node: Any) -> i
 
 def succeeded(order: dict[str, Any]) -> bool:
     """Return whether an order that is closed came to what was wanted at every target."""
-    wanted = {"revoked", "rolled_back_verified"} if order["revoked"] else {"verified"}
+    wanted = _NO_EFFECT if order["revoked"] else {"verified"}
     return order["state"] == "closed" and order["targets"] > 0 and set(order["totals"]) <= wanted
 
 
