@@ -8,8 +8,8 @@ import msgspec
 from nats.aio.client import Client
 
 from gongfu.bus.requests import NobodyServesError, request
-from gongfu.kernel.errors import Problem
-from gongfu.kernel.permissions import Subject
+from gongfu.kernel.errors import Problem, forbidden
+from gongfu.kernel.permissions import NODE_TENANT, Subject
 from gongfu.kernel.subjects import Subjects
 from gongfu.tree.host.section import Asked
 
@@ -28,7 +28,8 @@ class Ask(Protocol):
     what encodes to one (None for null); the type of the answer.
 
     Raises:
-        Problem: the one the command raised; 409 ``not-in-a-tree``; 503 when the role does not answer.
+        Problem: the one the command raised; 403 for users of other tenants; 409 ``not-in-a-tree``; 503 when the role
+            does not answer.
     """
 
     @overload
@@ -55,6 +56,8 @@ def open_ask(bus: Client, subjects: Subjects, enrolled: Callable[[], bool]) -> A
     """
 
     async def ask(subject: Subject, command: str, body: Any = None, response_type: Any = Any) -> Any:
+        if subject.tenant != NODE_TENANT:
+            raise forbidden("the tree is the matter of the node, not of its tenants")
         if not enrolled():
             raise not_in_a_tree()
         asked = Asked(
