@@ -166,14 +166,15 @@ class Delivery(Job):
     def run(self, batch: Batch) -> None:
         """Take the messages, if they are the next ones."""
         link, position = batch.links.get(self._peer), self._deliver.position
-        if link is None or link.retired or not self._follows(link.received):
+        start = -1 if link is None or link.retired else self._taken(link.received)
+        if start < 0:
             # What is behind messages that failed, as a rule.
             batch.after.append(self._rolled_back)
             return
         turn = batch.turn(self._peer)
         try:
             with batch.savepoint():
-                for body in self._deliver.bodies:
+                for body in self._deliver.bodies[start:]:
                     self._takers.take(turn, self._peer, body)
         except Exception as error:
             if is_outage(error):
@@ -181,24 +182,29 @@ class Delivery(Job):
             turn = batch.turn(self._peer)
             try:
                 with batch.savepoint():
-                    self._take_singly(batch, turn)
+                    self._take_singly(batch, turn, start)
             except _Again:
                 batch.after.append(self._rolled_back)
                 return
         # First the acknowledgement: a message may end the link.
         batch.after.append(partial(self._committed, position))
         batch.accept(turn)
-        batch.received(batch.links[self._peer], position)
+        if start < len(self._deliver.bodies):
+            batch.received(batch.links[self._peer], position)
 
-    def _follows(self, received: Position) -> bool:
+    def _taken(self, received: Position) -> int:
+        """Return how many of the messages are taken already, -1 if they do not follow on what is.
+
+        Some are when a commit was done though the records said that it failed (their connection broke).
+        """
         if self._deliver.position.epoch == received.epoch:
-            return self._deliver.first == received.number + 1
-        return self._deliver.position.epoch > received.epoch and self._deliver.first == 1
+            return min(received.number + 1 - self._deliver.first, len(self._deliver.bodies))
+        return 0 if self._deliver.position.epoch > received.epoch and self._deliver.first == 1 else -1
 
-    def _take_singly(self, batch: Batch, turn: SqlTurn) -> None:
+    def _take_singly(self, batch: Batch, turn: SqlTurn, start: int) -> None:
         """Take each message in a savepoint of its own, so that what is wrong with one does not touch the others."""
         takers, peer = self._takers, self._peer
-        for number, body in enumerate(self._deliver.bodies, self._deliver.first):
+        for number, body in enumerate(self._deliver.bodies[start:], self._deliver.first + start):
             part = turn.part()
             try:
                 with batch.savepoint():
@@ -246,7 +252,11 @@ class Renewal(Job):
     def run(self, batch: Batch) -> None:
         """Number the outbox anew."""
         link, effect = batch.links.get(self._peer), self._effect
-        if link is None or link.retired or effect.epoch <= link.epoch:
+        if link is None or link.retired or effect.epoch < link.epoch:
+            return
+        if effect.epoch == link.epoch:
+            # Committed before, though the records said that it failed.
+            batch.after.append(partial(self._renewed, link.last))
             return
         batch.forget(link, self._acknowledged)
         turn = batch.turn()

@@ -225,8 +225,10 @@ class Writer:
             with self._changed:
                 self._jobs.extendleft(reversed(lasting))
                 self._changed.wait_for(lambda: self._stopping, _OUTAGE_S)
-                if self._stopping:
-                    self._jobs.clear()
+                left = list(self._jobs) if self._stopping else []
+                for _ in left:
+                    self._jobs.popleft()
+            self._tell([partial(job.failed, _records_away()) for job in left])
         elif len(jobs) > 1:
             for job in jobs:
                 self._write([job])

@@ -114,6 +114,9 @@ class Incoming:
     def committed(self, tag: int, position: Position) -> list[Effect]:
         """What was handed out up to ``position`` is taken and committed; ``tag`` is 0 without a connection."""
         self.received = position
+        if self.taken.before(position):
+            # Rolled back, it was said, and committed after all.
+            self.taken = position
         done = 0
         for pending, size in self._pending:
             if position.before(pending):

@@ -1,11 +1,15 @@
 """Records that cannot be written for a while; and the same hosts on PostgreSQL."""
 
+import asyncio
+import random
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from gongfu.kernel.errors import Problem
 from gongfu.tree.host.section import Turn
@@ -43,6 +47,62 @@ async def test_full_disk_loses_nothing_that_was_accepted(make_tree) -> None:
     assert notes_of(nation.engine) == [body] * 3
     assert notes_of(site.engine) == [body]
     assert nation.audited("message") == []
+
+
+@pytest.mark.parametrize("restored", [False, True])
+async def test_commit_that_was_done_though_it_seemed_to_fail(
+    make_tree, tmp_path: Path, restored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gongfu.tree.host.writer._OUTAGE_S", 0.01)
+    tree: TreeOfHosts = make_tree(lambda node: [Notes()], limits=QUICK)
+    await tree.add("nation")
+    await tree.add("site", "nation")
+    nation, site = tree.node("nation"), tree.node("site")
+    await nation.host.turn(lambda turn: tell(turn, site.id, "n1", b"n1"))
+    await tree.idle()
+    await tree.stop("site")
+    tree.copy("site", tmp_path / "backup")
+    await tree.start("site")
+    await nation.host.turn(lambda turn: tell(turn, site.id, "n2", b"n2"))
+    await tree.idle()
+    await tree.kill("site")
+    if restored:
+        tree.restore("site", tmp_path / "backup")
+    rng, doubt = random.Random(1), [0.3]
+    for node in (nation, site):
+        if node is site:
+            await tree.start("site")
+        assert node.engine is not None
+        doubtful(node.engine, rng, doubt)
+    own: list[bytes] = []
+    failed = "tree_transactions_failed.records-away"
+    while min(node.counters.snapshot().get(failed, 0) for node in (nation, site)) < 5:
+        own.append(b"%d" % len(own))
+        for node, peer in ((nation, site), (site, nation)):
+            node.host.submit(lambda turn, p=peer.id, body=own[-1]: turn.send(p, "note", body))
+        await asyncio.sleep(0.01)
+        assert len(own) < 2000
+    doubt[0] = 0.0
+    await tree.idle()
+    # Turns that are submitted may run twice then; what a neighbour sent is taken once.
+    for node in (nation, site):
+        taken = notes_of(node.engine)
+        assert [body for i, body in enumerate(taken) if body in own and body not in taken[:i]] == own
+    assert len(nation.audited("link.renew")) == int(restored)
+
+
+def doubtful(engine: Engine, rng: random.Random, doubt: list[float]) -> None:
+    """Let some commits be done and then say that they failed, as a connection does that breaks at that moment."""
+    commit = engine.dialect.do_commit
+
+    def commit_and_fail(connection: Any) -> None:
+        commit(connection)
+        if rng.random() < doubt[0]:
+            error = sqlite3.OperationalError("test: the connection broke")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+
+    engine.dialect.do_commit = commit_and_fail
 
 
 @pytest.fixture
