@@ -283,7 +283,8 @@ def _admit(
         tier=token.tier,
         parent=own.node,
         path=own.nodes,
-        prefix=token.prefix,
+        # Who joins again, for a new certificate, keeps its prefix: no token could give it, since it is taken.
+        prefix=token.prefix or (previous.prefix if previous else ""),
         attributes=attributes,
         state=NodeState.ACTIVE,
         revision=max(previous.revision if previous else 0, request.revision) + 1,

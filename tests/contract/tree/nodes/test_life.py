@@ -258,6 +258,22 @@ async def test_memberships_and_certificates_are_renewed_long_before_they_end(enr
     assert province.changes
 
 
+async def test_a_node_joins_its_parent_again_for_a_new_certificate(enrolled: EnrolledTree) -> None:
+    nation = await enrolled.found()
+    province = await enrolled.add("province", "nation", "88.1")
+    before = province.section.identity
+    joining = {"token": await enrolled.token("nation"), "name": "province"}
+    shown = await province.ask("node-join", joining)
+    assert (shown.prefix, shown.revision) == ("88.1", 2)
+    assert province.section.identity.certificate != before.certificate
+    assert province.changes[-1] == []
+    await enrolled.idle()
+    assert nation.section.directory.children() == (province.section.directory.chain.membership,)
+    await enrolled.kill("province")
+    await enrolled.start("province")
+    assert province.files.link_certificate.read_text() == province.section.identity.certificate
+
+
 async def test_a_node_restored_without_members_learns_them_again(enrolled: EnrolledTree) -> None:
     await two_provinces(enrolled)
     nation = enrolled["nation"]
@@ -284,4 +300,4 @@ async def test_a_skewed_clock_is_shown_and_audited(enrolled: EnrolledTree) -> No
     [shown] = (await nation.ask("node-list", {})).items
     assert shown.link.skewed
     assert shown.link.clock_offset_seconds == pytest.approx(86_400, abs=60)
-    assert nation.audited("clock.skew")
+    await until(lambda: bool(nation.audited("clock.skew")), "it is audited")
