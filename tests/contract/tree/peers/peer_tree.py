@@ -139,8 +139,9 @@ class PeerTree:
         key: NodeKey | None = None,
         call_id: str = "",
         payload: bytes = b"1",
+        to: str = "",
     ) -> str:
-        """Put a call into a node's outbox as a node would that obeys no rule; return its id."""
+        """Put a call to the parent into a node's outbox as a node would that obeys no rule; return its id."""
         node = self.tree.node(at)
         now = node.host.now()
         call = Call(
@@ -154,9 +155,9 @@ class PeerTree:
             deadline=now + 30 * SECOND,
         )
         message = encode(CallMessage(signed_call(key or node.key, call), payload))
-        parent = node.directory.parent
-        assert parent is not None
-        await node.host.turn(lambda turn: turn.send(parent, "call", message))
+        peer = self.tree.id(to) if to else node.directory.parent
+        assert peer is not None
+        await node.host.turn(lambda turn: turn.send(peer, "call", message))
         await self.tree.idle()
         return call.id
 
