@@ -1,5 +1,8 @@
 """The tree: report kinds, cells, publications, claims of devices, signed records; an index of devices' identifiers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -15,7 +18,7 @@ _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def _table(
-    name: str, keys: dict[str, sa.types.TypeEngine[object]], rest: dict[str, sa.types.TypeEngine[object]]
+    name: str, keys: Mapping[str, sa.types.TypeEngine[Any]], rest: Mapping[str, sa.types.TypeEngine[Any]]
 ) -> None:
     columns = [sa.Column(column, kind, nullable=False, autoincrement=False) for column, kind in keys.items()]
     columns += [sa.Column(column, kind, nullable=False) for column, kind in rest.items()]
