@@ -1,7 +1,8 @@
 """What the order engines of a parent and a child say to each other, as MessagePack.
 
 Down: ``order`` (a signed order and the targets it has at or below the child, fixed by its issuer), ``revocation``,
-``remember`` (registers that a restored child may have lost). Up: ``registers`` (changed ones, many in a message).
+``remember`` (registers that a restored child may have lost), ``want`` (orders of which only registers have come). Up:
+``registers`` (changed ones, many in a message), ``copy`` (an order that was wanted).
 """
 
 from typing import Annotated, TypeVar
@@ -11,12 +12,14 @@ from msgspec import Meta
 
 from gongfu.tree.host.section import Refusal
 from gongfu.tree.orders.combined import Registers
-from gongfu.tree.orders.types import MAX_BODY, Execution, NodeId, Signed, State, Verdict
+from gongfu.tree.orders.types import MAX_BODY, Execution, NodeId, OrderId, Signed, State, Verdict
 
 ORDER = "order"
 REVOCATION = "revocation"
 REGISTERS = "registers"
 REMEMBER = "remember"
+WANT = "want"
+COPY = "copy"
 
 TARGETS_LIMIT = 8000
 """Ids of targets in one message (200 kB); an order with more takes several."""
@@ -55,15 +58,37 @@ class RevocationMessage(msgspec.Struct, frozen=True, array_like=True, forbid_unk
         return Signed(self.body, self.signature)
 
 
+class CopyMessage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An order that the receiver issued and has lost; its revocation is empty when there is none."""
+
+    body: Annotated[bytes, Meta(max_length=MAX_BODY)]
+    signature: _Signature
+    targets: Annotated[tuple[NodeId, ...], Meta(max_length=TARGETS_LIMIT)]
+    revocation_body: Annotated[bytes, Meta(max_length=MAX_BODY)] = b""
+    revocation_signature: Annotated[bytes, Meta(max_length=64)] = b""
+
+    @property
+    def signed(self) -> Signed:
+        """The document."""
+        return Signed(self.body, self.signature)
+
+    @property
+    def revocation(self) -> Signed:
+        """The revocation, if there is one."""
+        return Signed(self.revocation_body, self.revocation_signature)
+
+
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()
 _order_in = msgspec.msgpack.Decoder(OrderMessage)
 _revocation_in = msgspec.msgpack.Decoder(RevocationMessage)
+_copy_in = msgspec.msgpack.Decoder(CopyMessage)
+_want_in = msgspec.msgpack.Decoder(OrderId)
 _registers_in = msgspec.msgpack.Decoder(list[Registers])
 
 
-def encode(message: OrderMessage | RevocationMessage) -> bytes:
+def encode(message: OrderMessage | RevocationMessage | CopyMessage | str) -> bytes:
     """Return the bytes of a message."""
     return _encoder.encode(message)
 
@@ -100,6 +125,24 @@ def decode_revocation(body: bytes) -> RevocationMessage:
         Refusal: ``message-malformed``.
     """
     return _decoded(_revocation_in, body)
+
+
+def decode_want(body: bytes) -> str:
+    """Return the id of the order that is wanted.
+
+    Raises:
+        Refusal: ``message-malformed``.
+    """
+    return _decoded(_want_in, body)
+
+
+def decode_copy(body: bytes) -> CopyMessage:
+    """Return a ``copy`` message.
+
+    Raises:
+        Refusal: ``message-malformed``.
+    """
+    return _decoded(_copy_in, body)
 
 
 def decode_registers(body: bytes) -> list[Registers]:

@@ -227,6 +227,14 @@ def events_of(connection: Connection, order_id: str, before: int | None, limit: 
     return connection.execute(query if before is None else query.where(event.c.key < before)).all()
 
 
+def happened(connection: Connection, order_id: str, name: str, who: str = "", since: int = 0) -> bool:
+    """Return whether something happened to an order here, by somebody, since a time."""
+    query = select(event.c.key).where(
+        event.c.id == order_id, event.c.event == name, event.c.who == who, event.c.at >= since
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def count_events(connection: Connection, name: str, since: int) -> int:
     """Return how often something happened, to any order, since a time."""
     query = select(func.count()).where(event.c.at > since, event.c.event == name)

@@ -11,6 +11,7 @@ from gongfu.tree.orders.context import Context
 from gongfu.tree.orders.effects import Audit
 from gongfu.tree.orders.kinds import OrderKind, Place
 from gongfu.tree.orders.order_records import UNKNOWN, OrderRow
+from gongfu.tree.orders.recovering import RECOVERED, Recovering
 from gongfu.tree.orders.register_book import RegisterBook
 from gongfu.tree.orders.types import Finding, Reason, State
 from gongfu.tree.orders.verification import Watch
@@ -23,12 +24,14 @@ class RegisterIntake:
         context: of the node.
         book: where they are merged.
         carrying_out: this node as a target, for what it is reminded of.
+        recovering: what asks for orders that are not known.
     """
 
-    def __init__(self, context: Context, book: RegisterBook, carrying_out: CarryingOut) -> None:
+    def __init__(self, context: Context, book: RegisterBook, carrying_out: CarryingOut, recovering: Recovering) -> None:
         self._context = context
         self._book = book
         self._carrying_out = carrying_out
+        self._recovering = recovering
 
     def unpark(self, turn: Turn) -> None:
         """Look again at what waits for the directory."""
@@ -100,18 +103,25 @@ class RegisterIntake:
         rows = {} if order is None else target_records.load(connection, order.key, {one[2] for one in found})
         kind = None if order is None else context.kinds.get(order.kind)
         taken: dict[str, dict[str, Registers]] = {}
+        lost: set[str] = set()
         for peer, since, target, registers in found:
             towards, row = context.directory.towards(target), rows.get(target)
             if towards != peer and not (towards is None and row is not None and row.child == peer):
                 self._park(turn, peer, since, registers)
                 continue
+            if self._lost(turn, order, row):
+                lost.add(peer)
             wrong = self._wrong(order, kind, row, registers)
+            if wrong and peer in lost:
+                continue  # It comes again, after the order.
             if wrong:
                 said = f"of {target}: {wrong}"
                 context.disbelieve(turn, peer, Audit(order_id, "disbelieved", turn.now, Reason.NOT_OWN, peer, said))
                 continue
             there = taken.setdefault(peer, {})
             there[target] = merge(there.get(target, NOTHING), registers)
+        for peer in sorted(lost):
+            self._recovering.ask(turn, peer, order_id)
         if not taken:
             return
         if order is None:
@@ -124,6 +134,15 @@ class RegisterIntake:
         for peer, registers_of in taken.items():
             here = {target: rows[target] for target in registers_of if target in rows}
             self._book.merge(turn, order, registers_of, peer, here)
+
+    def _lost(self, turn: Turn, order: OrderRow | None, row: Any) -> bool:
+        """Return whether a child may have an order, or its targets, that this node has lost."""
+        if order is None:
+            return True
+        if order.body is None:
+            return row is None
+        # Of one that was taken back, further children have targets.
+        return row is None and order.own and order_records.happened(turn.connection, order.id, RECOVERED)
 
     def _park(self, turn: Turn, peer: str, since: int, registers: Registers) -> None:
         """Keep what a child says of a node that is not below it: news of its move may not be in the directory yet."""

@@ -33,6 +33,7 @@ from gongfu.tree.orders.issuing import Issuing
 from gongfu.tree.orders.kinds import OrderKind
 from gongfu.tree.orders.plugins import Driver, Probe
 from gongfu.tree.orders.probing import Probing
+from gongfu.tree.orders.recovering import Recovering
 from gongfu.tree.orders.register_book import RegisterBook
 from gongfu.tree.orders.register_inbox import RegisterInbox
 from gongfu.tree.orders.register_intake import RegisterIntake
@@ -77,12 +78,21 @@ class OrdersSection:
         self._probing.attach(self._book)
         self._carrying_out = CarryingOut(context, self._book)
         self._relaying = Relaying(context, self._book, self._carrying_out)
-        self._intake = RegisterIntake(context, self._book, self._carrying_out)
+        self._clocks = Clocks(context)
+        self._recovering = Recovering(context, self._book, self._clocks)
+        self._intake = RegisterIntake(context, self._book, self._carrying_out, self._recovering)
         self._inbox = RegisterInbox(context, self._intake)
         self._rerouting = Rerouting(context, self._book, self._relaying, self._intake)
-        self._clocks = Clocks(context)
         self._issuing = Issuing(context, self._relaying, self._clocks)
         self._showing = Showing(context)
+        self._takers: dict[str, Callable[[Turn, str, bytes], None]] = {
+            messages.ORDER: self._relaying.order_received,
+            messages.REVOCATION: self._relaying.revocation_received,
+            messages.REGISTERS: self._inbox.received,
+            messages.REMEMBER: self._intake.remembered,
+            messages.WANT: self._recovering.wanted,
+            messages.COPY: self._recovering.copied,
+        }
         self._forgetting: asyncio.TimerHandle | None = None
 
     # As a section.
@@ -90,18 +100,11 @@ class OrdersSection:
     @property
     def topics(self) -> Collection[str]:
         """Topics of its messages."""
-        return (messages.ORDER, messages.REVOCATION, messages.REGISTERS, messages.REMEMBER)
+        return tuple(self._takers)
 
     def received(self, turn: Turn, peer: str, topic: str, body: bytes) -> None:
         """Take a message of a neighbour."""
-        if topic == messages.ORDER:
-            self._relaying.order_received(turn, peer, body)
-        elif topic == messages.REVOCATION:
-            self._relaying.revocation_received(turn, peer, body)
-        elif topic == messages.REGISTERS:
-            self._inbox.received(turn, peer, body)
-        elif topic == messages.REMEMBER:
-            self._intake.remembered(turn, peer, body)
+        self._takers[topic](turn, peer, body)
 
     def restate(self, turn: Turn, peer: str) -> None:
         """Tell the parent all registers, or a child its registers, then revocations, then orders."""

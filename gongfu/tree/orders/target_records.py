@@ -132,6 +132,13 @@ def through(connection: Connection, order_key: int, child: str) -> Sequence[Any]
     ).all()
 
 
+def everything(connection: Connection, order_key: int) -> Sequence[Any]:
+    """Return (node, registers) of all targets of an order."""
+    return connection.execute(
+        select(target.c.node, target.c.registers).where(target.c.order_key == order_key).order_by(target.c.node)
+    ).all()
+
+
 def children(connection: Connection, order_key: int) -> list[str]:
     """Return the children through which targets of an order are reached."""
     return list(connection.execute(select(target.c.child).where(target.c.order_key == order_key).distinct()).scalars())

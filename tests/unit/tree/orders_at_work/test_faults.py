@@ -18,6 +18,7 @@ from gongfu.tree.membership.keys import NodeKey
 from gongfu.tree.orders import messages, order_records
 from gongfu.tree.orders.combined import Registers
 from gongfu.tree.orders.documents import OrderRequest, QueryDocument, SelectionDocument
+from gongfu.tree.orders.kinds import Clock, Step
 from gongfu.tree.orders.selection import Query
 from gongfu.tree.orders.types import (
     Execution,
@@ -387,8 +388,56 @@ async def test_a_node_above_restored_from_a_backup_hears_everything_again(
     await tree.idle()
     tree.counts_are_right(name)
     assert len(tree.world.log) == 4
+    # Also the text of what it issued itself.
+    if name == "nation":
+        await until(lambda: bool(tree.node(name).audited("order.recover")), "it is told the text")
+    shown = await tree.show(name, later.id)
+    assert (shown.state, shown.own, shown.digest, shown.targets) == ("closed", name == "nation", later.digest, 2)
     third = await tree.issue("nation")
     await tree.settled("nation", third.id, "verified")
+
+
+@pytest.mark.parametrize("drawn_before", [True, False])
+async def test_an_issuer_restored_from_a_backup_takes_its_order_back(
+    order_tree: MakeTree, tmp_path: Path, drawn_before: bool
+) -> None:
+    clocks = {Step.ACCEPT: Clock(3600 * SECOND)}
+    tree: OrderTree = await order_tree(kind(accept="operator", clocks=clocks))
+    await tree.idle()
+
+    async def backup() -> None:
+        await tree.crash("nation")
+        tree.copy("nation", tmp_path / "backup.db")
+        await tree.start("nation")
+
+    if not drawn_before:
+        await backup()
+    drawn = await tree.draft("nation", id="order-of-today")
+    if drawn_before:
+        await backup()
+    await tree.orders("nation").issue(ANN, OrderRequest(drawn.id))
+    await until(lambda: set(tree.shown("nation", drawn.id).values()) == {"delivered"}, "all have it")
+    await tree.orders("site-1").accept(BOB, OrderRequest(drawn.id))
+    await until(lambda: tree.shown("nation", drawn.id)[tree.id("site-1")] == "verified", "one has done it")
+    await tree.idle()
+    await tree.crash("nation")
+    tree.restore("nation", tmp_path / "backup.db")
+    await tree.start("nation")
+    states = {tree.id("site-1"): "verified", tree.id("site-2"): "delivered", tree.id("site-3"): "delivered"}
+    await until(lambda: tree.shown("nation", drawn.id) == states, "it knows again")
+    await until(lambda: bool(tree.node("nation").audited("order.recover")), "it is told the text")
+    shown = await tree.show("nation", drawn.id)
+    assert (shown.state, shown.own, shown.targets) == ("issued", True, 3)
+    assert ("recovered", "") in await tree.events("nation", drawn.id)
+    # It is its issuer again.
+    await tree.revoke("nation", drawn.id)
+    closed = await tree.settled("nation", drawn.id)
+    await until(lambda: tree.shown("nation", drawn.id)[tree.id("site-1")] == "rolled_back_verified", "it is taken back")
+    assert closed.revoked
+    await tree.orders("nation").issue(ANN, OrderRequest(drawn.id))
+    assert len(tree.world.log) == 2
+    await tree.idle()
+    tree.counts_are_right("nation")
 
 
 async def test_a_suspended_node_issues_nothing_and_obeys_nothing(order_tree: MakeTree) -> None:

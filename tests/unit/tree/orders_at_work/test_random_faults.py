@@ -133,8 +133,8 @@ class Storm:
             await self.tree.start(name)
 
     async def restore(self) -> None:
-        """Put an old backup in the place of a node that issues nothing: an issuer would not know its own orders."""
-        names = [name for name in self.up("enterprise", "site") if (self.backups / name).exists()]
+        """Put an old backup in the place of a node."""
+        names = [name for name in self.up() if (self.backups / name).exists()]
         if names:
             name = self.rng.choice(names)
             await self.tree.crash(name)
