@@ -11,7 +11,7 @@ import msgspec
 
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.errors import Problem
-from gongfu.kernel.permissions import Subject
+from gongfu.kernel.permissions import NODE_TENANT, Subject
 from gongfu.web.live import latest_value
 from gongfu.web.overview import OverviewSource
 
@@ -105,9 +105,10 @@ class Hub:
                 client.put("alarm", document)
 
     def tree(self, document: bytes) -> None:
-        """Give all readers a document (JSON) that says what has changed in the tree."""
+        """Give the readers of the node's own tenant a document (JSON) that says what has changed in the tree."""
         for client in self._clients:
-            client.put("tree", document)
+            if client.subject.tenant == NODE_TENANT:
+                client.put("tree", document)
 
     async def events(self, client: Client, still_valid: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         """Yield the bytes for a reader until it goes away or its session ends.

@@ -218,8 +218,9 @@ async def test_newest_values_in_lists_and_on_the_stream(web: Web, roles: Client,
     await service.unsubscribe()
 
 
-async def test_alarms_reach_the_readers_of_their_tenant_only(web: Web, roles: Client) -> None:
+async def test_alarms_reach_the_readers_of_their_tenant_and_the_tree_those_of_the_node(web: Web, roles: Client) -> None:
     received: dict[str, list[Any]] = {"viewer": [], "stranger": []}
+    tree: dict[str, list[Any]] = {"viewer": [], "stranger": []}
     opened = asyncio.Event()
 
     async def read(name: str) -> None:
@@ -235,15 +236,18 @@ async def test_alarms_reach_the_readers_of_their_tenant_only(web: Web, roles: Cl
                     event = line[7:]
                 elif line.startswith("data: ") and event == "alarm":
                     received[name].append(json.loads(line[6:]))
+                elif line.startswith("data: ") and event == "tree":
+                    tree[name].append(json.loads(line[6:]))
 
     readers = [asyncio.create_task(read(name)) for name in received]
     await opened.wait()
 
     async def arrived() -> bool:
+        await roles.publish(SUBJECTS.event("tree"), b'{"changed":["nodes"]}')
         for number in (1, 2):
             document = {"tenant": number, "alarm": {"id": f"alarm of {number}"}}
             await roles.publish(SUBJECTS.event("alarm"), msgspec.json.encode(document))
-        return bool(received["viewer"] and received["stranger"])
+        return bool(received["viewer"] and received["stranger"] and tree["viewer"])
 
     await eventually(arrived)
     for task in readers:
@@ -251,6 +255,8 @@ async def test_alarms_reach_the_readers_of_their_tenant_only(web: Web, roles: Cl
     await asyncio.gather(*readers, return_exceptions=True)
     assert {item["id"] for item in received["viewer"]} == {"alarm of 1"}
     assert {item["id"] for item in received["stranger"]} == {"alarm of 2"}
+    assert tree["viewer"][0] == {"changed": ["nodes"]}
+    assert tree["stranger"] == []
 
 
 async def test_messages_for_a_device_go_to_its_own_topics(web: Web, roles: Client) -> None:
