@@ -22,4 +22,4 @@ def test_after_kills_and_partitions_orders_and_reports_are_as_they_must_be(tmp_p
     # Something has happened at all.
     assert outcome.faults.total() >= 3, f"seed {seed}"
     assert outcome.orders >= 5, f"seed {seed}"
-    assert outcome.states["verified"] >= 1, f"seed {seed}"
+    assert outcome.effects >= outcome.states["verified"] >= 1, f"seed {seed}"
