@@ -87,11 +87,32 @@ class Recovering:
                 return  # It was never lost: its targets are known.
         else:
             order = self._take_back(turn, order, believed, message.signed)
-        revocation = believe_revocation(message.revocation, standing) if message.revocation_body else None
-        if isinstance(revocation, Believed) and revocation.document.order == document.id and not order.revoked:
-            order_records.keep_revocation(turn.connection, revocation.document, message.revocation)
-            order_records.change(turn.connection, order.key, revoked=True)
         self._book.expect(turn, order, (node for node in message.targets if self._context.child_of(node) == peer))
+        self._revocation_copied(turn, peer, order, message)
+
+    def _revocation_copied(self, turn: Turn, peer: str, order: OrderRow, message: messages.CopyMessage) -> None:
+        """Take a revocation back, and see that all children of the order have it."""
+        connection = turn.connection
+        known = order_records.revocation_of(connection, order.id)
+        tell: list[str] = []
+        if known is not None:
+            tell = [] if message.revocation_body else [peer]
+        elif message.revocation_body:
+            believed = believe_revocation(message.revocation, self._context.standing(connection))
+            if isinstance(believed, Believed) and believed.document.order == order.id:
+                known = message.revocation
+                order_records.keep_revocation(connection, believed.document, known)
+                order_records.change(connection, order.key, revoked=True)
+                tell = [child for child in target_records.children(connection, order.key) if child != peer]
+        if known is not None:
+            body = messages.encode(messages.RevocationMessage(known.body, known.signature))
+            for child in tell:
+                if child in ("", self._context.node):
+                    continue
+                try:
+                    turn.send(child, messages.REVOCATION, body)
+                except KeyError:
+                    continue  # It is told everything when its link opens.
 
     def _take_back(
         self, turn: Turn, present: OrderRow | None, believed: Believed[OrderDocument], signed: Signed

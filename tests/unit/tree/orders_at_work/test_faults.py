@@ -440,6 +440,28 @@ async def test_an_issuer_restored_from_a_backup_takes_its_order_back(
     tree.counts_are_right("nation")
 
 
+async def test_a_revocation_that_its_issuer_has_lost_reaches_everybody(order_tree: MakeTree, tmp_path: Path) -> None:
+    tree: OrderTree = await order_tree()
+    await tree.idle()
+    await tree.crash("nation")
+    tree.copy("nation", tmp_path / "backup.db")
+    await tree.start("nation")
+    issued = await tree.issue("nation")
+    await tree.settled("nation", issued.id, "verified")
+    await tree.cut("nation", "province-2")
+    await tree.revoke("nation", issued.id)
+    await until(lambda: set(tree.shown("province-1", issued.id).values()) == {"rolled_back_verified"}, "one has heard")
+    await tree.crash("nation")
+    tree.restore("nation", tmp_path / "backup.db")
+    await tree.join("nation", "province-2")
+    await tree.start("nation")
+    sites = {tree.id(f"site-{number}") for number in (1, 2, 3)}
+    wanted = dict.fromkeys(sites, "rolled_back_verified")
+    await until(lambda: tree.shown("nation", issued.id) == wanted, "all have heard")
+    assert (await tree.show("nation", issued.id)).revoked
+    assert len(tree.world.log) == 6
+
+
 async def test_a_suspended_node_issues_nothing_and_obeys_nothing(order_tree: MakeTree) -> None:
     tree: OrderTree = await order_tree(places=LINE)
     above, site = tree.node("enterprise"), tree.node("site")
