@@ -23,6 +23,7 @@ from gongfu.registry.device_directory import DeviceDirectory
 from gongfu.store.records.engine import reading
 from gongfu.tree.reports import identifiers
 from gongfu.tree.reports.live_report import LiveFigures
+from gongfu.tree.reports.pace import waited
 from gongfu.web.node_state import NodeState
 from gongfu.web.presence import Presence
 
@@ -122,8 +123,7 @@ class NodeFigures:
         loop = asyncio.get_running_loop()
         devices_due = 0.0
         # Who is online is asked of the front doors: not before it is known how many there are, and what they do.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), _HEARD_S)
+        await waited(self._stopping, _HEARD_S)
         if self._stopping.is_set():
             return
         await self._presence.start()
@@ -143,8 +143,7 @@ class NodeFigures:
                     devices_due = loop.time() + max(_DEVICES_S, _SHARE * (loop.time() - began))
             except Exception:
                 log.exception("live figures")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), min(_ALARMS_S, _DEVICES_S) / 2)
+            await waited(self._stopping, min(_ALARMS_S, _DEVICES_S) / 2)
 
     def _ask(self, of: Callable[[Connection], int]) -> int:
         with reading(self._engine) as connection:

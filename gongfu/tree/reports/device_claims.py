@@ -16,7 +16,7 @@ from gongfu.tree.nodes.directory import Directory
 from gongfu.tree.reports import claim_records, identifiers
 from gongfu.tree.reports.claims import Answer, ClaimError
 from gongfu.tree.reports.messages import ANSWER, CLAIM, GONE, AnswerMessage, ClaimMessage, Gone, pack, unpack
-from gongfu.tree.reports.pace import Pace, ended
+from gongfu.tree.reports.pace import Pace, ended, waited
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +105,8 @@ class DeviceClaims:
             except Exception:
                 self._counters.add("reports_failed")
                 log.exception("claims of devices")
-            with contextlib.suppress(TimeoutError):
-                # Where all of a million identifiers are foreign, looking takes a second.
-                await asyncio.wait_for(self._look.wait(), max(self._pace.claims, 20 * (loop.time() - began)))
+            # Where all of a million identifiers are foreign, looking takes a second.
+            await waited(self._look, max(self._pace.claims, 20 * (loop.time() - began)))
             self._look.clear()
 
     async def _compare(self) -> None:

@@ -17,7 +17,7 @@ from gongfu.tree.reports.kind_ledger import KindLedger, Taken
 from gongfu.tree.reports.leaving import LeavingError
 from gongfu.tree.reports.messages import MISSING, STATEMENT, Missing, Said, pack, unpack
 from gongfu.tree.reports.neighbourhood import counted_children, tier_of
-from gongfu.tree.reports.pace import SECOND, Pace, ended
+from gongfu.tree.reports.pace import SECOND, Pace, ended, waited
 from gongfu.tree.reports.uplink import Uplink
 from gongfu.tree.reports.wire import CodecError, unpack_batch
 
@@ -292,8 +292,7 @@ class Flow:
         loop = asyncio.get_running_loop()
         spoke = tick = 0.0
         while not self._stopping:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _TICK_S)
+            await waited(self._wake, _TICK_S)
             if self._stopping:
                 return
             try:

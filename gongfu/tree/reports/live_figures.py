@@ -1,7 +1,6 @@
 """The node's own live figures, stated again whenever they changed."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Collection
 
@@ -13,7 +12,7 @@ from gongfu.tree.reports.cells import CellError
 from gongfu.tree.reports.flow import Flow
 from gongfu.tree.reports.live_report import NODE_LIVE, LiveFigures, LiveSource, own_cells
 from gongfu.tree.reports.neighbourhood import enterprise_of
-from gongfu.tree.reports.pace import Pace, ended
+from gongfu.tree.reports.pace import Pace, ended, waited
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +73,7 @@ class LiveStatements:
                 log.exception("live figures are not stated")
             except Exception:
                 log.exception("no live figures")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), self._pace.live)
+            await waited(self._look, self._pace.live)
             self._look.clear()
 
     async def _state(self) -> None:

@@ -1,6 +1,7 @@
 """How often things of reports are done, how much is kept, and how what does them ends."""
 
 import asyncio
+import contextlib
 
 import msgspec
 
@@ -52,3 +53,10 @@ async def ended(*tasks: asyncio.Task[None] | None) -> None:
         _, late = await asyncio.wait(running, timeout=_STOP_S)
         for task in late:
             task.cancel()
+
+
+async def waited(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, at most so long. Unlike ``asyncio.wait_for`` of Python 3.11 it never loses a cancellation."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
