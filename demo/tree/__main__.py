@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def _welcome(tree: NodeTree, seconds: float) -> str:
     lines.append(f"  {nation.sign_in() or 'sign in  admin, with the password you chose at the first start'}")
     lines += ["", "  all nodes, their consoles, and the process to kill:"]
     for node in tree.nodes.values():
-        indent = "  " * depth(node.member)
-        lines.append(f"    {indent + node.member.title:36} {node.process.url}  kill {node.process.pid}")
+        name = "  " * depth(node.member) + node.member.title
+        lines.append(f"    {name}{' ' * (36 - _columns(name))} {node.process.url}  kill {node.process.pid}")
     lines += [
         "",
         "  A node that was stopped is started again by hand, in the directory of the repository:",
@@ -78,6 +79,11 @@ def _welcome(tree: NodeTree, seconds: float) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _columns(text: str) -> int:
+    """Return how wide a terminal shows a text: Chinese characters take two columns."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _watch(tree: NodeTree, stop: threading.Event) -> None:

@@ -50,13 +50,15 @@ class TreeNode:
         return shlex.join([sys.executable, "-m", "gongfu.node.cli", "up", "--config", str(self.configuration)])
 
     def sign_in(self) -> str:
-        """Return how to sign in, as the node said it at its first start; empty when it did not."""
+        """Return how to sign in, as the node said it at its first start; empty when it never did."""
         kept = self.directory / "sign-in.txt"
         for line in self.process.banner:
             if line.strip().startswith("sign in"):
-                kept.write_text(line.strip() + "\n", encoding="utf-8")
-                kept.chmod(0o600)
-        return kept.read_text(encoding="utf-8").strip() if kept.exists() else ""
+                kept.touch(mode=0o600)
+                kept.write_text(line.strip().partition("   ")[0] + "\n", encoding="utf-8")
+        if not kept.exists():
+            return ""
+        return f"{kept.read_text(encoding='utf-8').strip()}   (once; then with the password that you choose)"
 
     def call(self, work: Callable[[Api], Any]) -> Any:
         """Do something with the node's API, as the administrator of this machine."""
