@@ -23,10 +23,13 @@ describe('figures of a subtree', () => {
   it('keep the last word of the silent, and say that it is old', () => {
     const silent = live({ reported: 0, silent: 3 })
     expect(figureOf(silent, 'devices')).toBe(10)
-    expect(old(silent, Date.parse('2026-11-22T00:00:01Z'))).toBe(true)
+    const soon = Date.parse('2026-11-22T00:00:01Z')
+    expect(old(node('a', { live: silent }), soon)).toBe(true)
     expect(complete(silent)).toBe(false)
-    expect(old(live(), Date.parse('2026-11-22T00:00:01Z'))).toBe(false)
-    expect(old(live(), Date.parse('2026-11-22T01:00:00Z'))).toBe(true)
+    expect(old(node('a'), soon)).toBe(false)
+    expect(old(node('a', { health: 'silent' }), soon)).toBe(true)
+    expect(old(node('a', { health: 'silent', live: null }), soon)).toBe(false)
+    expect(old(node('a'), Date.parse('2026-11-22T01:00:00Z'))).toBe(true)
   })
   it('add up what is known only', () => {
     expect(totalOf([node('a'), node('b', { live: null })], 'devices')).toBe(10)

@@ -22,10 +22,11 @@ export function complete(live: LiveFigures | null | undefined): boolean {
 
 export const STALE_FIGURES_MS = 120_000
 
-/** Figures that nobody has renewed for a while: of before, not of now. */
-export function old(live: LiveFigures | null | undefined, now: number): boolean {
+/** Figures that nobody has renewed for a while, or of a node that is silent: of before, not of now. */
+export function old(node: Pick<TreeNode, 'live' | 'health'>, now: number): boolean {
+  const { live } = node
   if (!heard(live)) return false
-  return live.reported === 0 || (live.as_of !== null && now - Date.parse(live.as_of) > STALE_FIGURES_MS)
+  return node.health === 'silent' || live.reported === 0 || (live.as_of !== null && now - Date.parse(live.as_of) > STALE_FIGURES_MS)
 }
 
 /** Add up the figures of nodes that are not below each other; null where none of them has one. */
