@@ -19,7 +19,7 @@ from gongfu.bus.connection import BusAddress, open_bus
 from gongfu.bus.metrics import MetricsPublisher
 from gongfu.bus.requests import serve
 from gongfu.kernel.counters import Counters
-from gongfu.kernel.errors import invalid
+from gongfu.kernel.errors import Problem, invalid
 from gongfu.kernel.permissions import Role, Subject
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
@@ -37,7 +37,6 @@ from gongfu.tree.host.nats_transport import NatsTransport
 from gongfu.tree.host.section import Asked, Command
 from gongfu.tree.host.server_config import ChildrenListen, Credentials, ParentRemote, render_tree_server
 from gongfu.tree.host.server_control import ServerControl, write_config
-from gongfu.tree.membership.refusals import Refused
 from gongfu.tree.nodes.facts import NodeFacts
 from gongfu.tree.nodes.join_listener import JoinListener
 from gongfu.tree.nodes.key_files import KeyFiles
@@ -177,7 +176,7 @@ def main() -> int:
     try:
         migrate(engine)
         uvloop.run(_serve(runtime, role_name("tree"), engine))
-    except (OSError, TimeoutError, ValueError, Refused) as error:
+    except (OSError, TimeoutError, ValueError, Problem) as error:
         logger.error("tree cannot start: %s", error)
         return 1
     finally:
