@@ -6,7 +6,14 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.contract.tree.reports.report_tree import METERS, ReportTree, random_facts
+import msgspec
+from sqlalchemy import select
+
+from gongfu.store.records.engine import reading
+from gongfu.tree.reports.live_report import LiveFigures
+from gongfu.tree.reports.pace import DEFAULT_PACE
+from gongfu.tree.reports.tables import position
+from tests.contract.tree.reports.report_tree import FAST, METERS, ReportTree, random_facts
 from tests.fixtures.tree import TreeOfHosts, until
 
 SEED = int(os.environ.get("GONGFU_SEED", "0")) or random.randrange(1 << 32)
@@ -79,29 +86,37 @@ async def test_a_node_that_is_restored_from_an_older_copy_does_not_double_or_los
 
 
 async def test_a_restart_has_the_totals_before_any_child_spoke(make_tree: Callable[..., TreeOfHosts]) -> None:
-    tree = ReportTree(make_tree)
+    tree = ReportTree(make_tree, pace=msgspec.structs.replace(FAST, fold_bytes=200))
     await tree.four_levels()
     await tree.declare("nation", METERS)
     await tree.knows("meters")
     rnd = random.Random(SEED)
-    for _ in range(30):
+    for _ in range(8):
         for name in tree.tree.nodes:
             await tree.state(name, "meters", random_facts(rnd))
     await tree.settled()
     for name in ("province-1", "nation"):
-        for child, parent in tree.parents.items():
-            if parent == name:
-                await tree.tree.cut(child, name)
+        children = {child for child, parent in tree.parents.items() if parent == name}
+        ids = {tree.tree.id(child) for child in children}
+        await until(lambda name=name, ids=ids: folded(tree, name) == ids, "statements are folded")
+        for child in children:
+            await tree.tree.cut(child, name)
         await tree.kill(name)
         await tree.tree.start(name)
         assert tree.equal(name), name
         assert not tree.tree.node(name).counters.snapshot().get("reports_unreadable")
-        # Folding took place: not everything was read again from the beginning.
-        for child, parent in tree.parents.items():
-            if parent == name:
-                await tree.tree.join(child, name)
+        for child in children:
+            await tree.tree.join(child, name)
     await tree.state("site-100", "meters", random_facts(rnd))
     await tree.settled()
+
+
+def folded(tree: ReportTree, name: str) -> set[str]:
+    """Return the children whose statements became stored cells."""
+    engine = tree.tree.node(name).engine
+    assert engine is not None
+    with reading(engine) as connection:
+        return set(connection.execute(select(position.c.child).where(position.c.kind == "meters")).scalars())
 
 
 async def test_a_node_that_moves_is_counted_at_its_new_parent_only(make_tree: Callable[..., TreeOfHosts]) -> None:
@@ -128,9 +143,6 @@ async def test_a_node_that_moves_is_counted_at_its_new_parent_only(make_tree: Ca
 
 
 async def test_a_change_at_a_leaf_is_at_the_top_within_a_second(make_tree: Callable[..., TreeOfHosts]) -> None:
-    from gongfu.tree.reports.live_report import LiveFigures
-    from gongfu.tree.reports.pace import DEFAULT_PACE
-
     tree = ReportTree(make_tree, pace=DEFAULT_PACE)
     await tree.four_levels()
     loop = asyncio.get_running_loop()
