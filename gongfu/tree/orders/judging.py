@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from gongfu.tree.host.section import Turn
 from gongfu.tree.orders import target_records
 from gongfu.tree.orders.combined import Registers, with_verdict
 from gongfu.tree.orders.context import Context
 from gongfu.tree.orders.order_records import OrderRow
 from gongfu.tree.orders.target_records import TargetRow
+from gongfu.tree.orders.types import Verdict
 from gongfu.tree.orders.verification import Watch, claimed, probes_here
 
 
@@ -36,11 +39,20 @@ class Judging:
         execution = after.execution
         if node not in self._watched or execution is None or execution == before.execution or self._kind is None:
             return after
-        watch = self._watches.get(node)
+        watch = self._after(self._watches.get(node), node, after.verdict)
         looked = claimed(watch, execution, self._kind, self._context.node, self._turn.now)
         if looked.watch != watch and looked.watch.claim:
             self._changed[node] = looked.watch
         return after if looked.verdict is None else with_verdict(after, looked.verdict)
+
+    def _after(self, watch: Watch | None, node: str, verdict: Verdict | None) -> Watch | None:
+        """Return the watch as it goes on from a verdict that is known already: this node may have been restored."""
+        if verdict is None or verdict.revision <= (0 if watch is None else watch.revision):
+            return watch
+        watch = watch or Watch(self._order.id, node)
+        still_open = watch.open and verdict.claim < watch.claim
+        claim = max(watch.claim, verdict.claim)
+        return msgspec.structs.replace(watch, revision=verdict.revision, claim=claim, open=still_open)
 
     def keep(self) -> int | None:
         """Store the watches; return when the first of them is to be looked at."""

@@ -135,6 +135,7 @@ class Recovering:
         else:
             order_records.change(connection, present.key, **values)
         order = order_records.by_ids(connection, [document.id])[document.id]
+        self._book.judge_all(turn, order)
         kind = self._context.kinds.get(document.kind)
         if kind is not None:
             self._clocks.begin(turn, order, document, kind)

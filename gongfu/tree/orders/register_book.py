@@ -11,7 +11,7 @@ from typing import Any
 
 from gongfu.tree.host.section import Turn
 from gongfu.tree.orders import messages, order_records, target_records
-from gongfu.tree.orders.combined import TERMINAL, Registers, Shown, merge, shown
+from gongfu.tree.orders.combined import NOTHING, TERMINAL, Registers, Shown, merge, shown
 from gongfu.tree.orders.context import Alarm, Context, Gathering
 from gongfu.tree.orders.judging import Judging
 from gongfu.tree.orders.order_records import OrderRow
@@ -68,6 +68,22 @@ class RegisterBook:
     def change(self, turn: Turn, order: OrderRow, nodes: Iterable[str], step: Step) -> None:
         """Let targets take a step; what is not there is left out."""
         self._change(turn, order, target_records.load(turn.connection, order.key, nodes), step)
+
+    def judge_all(self, turn: Turn, order: OrderRow) -> None:
+        """Let the probe's side see all claims of an order whose document has come after its registers."""
+        rows = {row.node: row for row in target_records.everything(turn.connection, order.key) if row.registers}
+        judging = Judging(self._context, turn, order, rows)
+        verdicts: dict[str, Registers] = {}
+        for node, row in rows.items():
+            present = registers_of(row.registers)
+            judged = judging.judge(node, NOTHING, present)
+            if judged is not present:
+                verdicts[node] = Registers(verdict=judged.verdict)
+        next_look = judging.keep()
+        if next_look is not None:
+            turn.then(lambda: self._looks.set(next_look))
+        if verdicts:
+            self.merge(turn, order, verdicts)
 
     def _change(self, turn: Turn, order: OrderRow, rows: Mapping[str, TargetRow], step: Step) -> None:
         connection = turn.connection

@@ -155,7 +155,9 @@ class Relaying:
         if row is None:
             return order_records.add(connection, id=document.id, created_at=turn.now, **values)
         order_records.change(connection, row.key, **values)
-        return order_records.by_id(connection, document.id)
+        known = order_records.by_id(connection, document.id)
+        self._book.judge_all(turn, known)
+        return known
 
     def _revokes(self, signed: Signed, document: OrderDocument, standing: Standing) -> bool:
         found = believe_revocation(signed, standing)

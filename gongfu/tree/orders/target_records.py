@@ -133,10 +133,9 @@ def through(connection: Connection, order_key: int, child: str) -> Sequence[Any]
 
 
 def everything(connection: Connection, order_key: int) -> Sequence[Any]:
-    """Return (node, registers) of all targets of an order."""
-    return connection.execute(
-        select(target.c.node, target.c.registers).where(target.c.order_key == order_key).order_by(target.c.node)
-    ).all()
+    """Return (node, child, registers) of all targets of an order."""
+    columns = (target.c.node, target.c.child, target.c.registers)
+    return connection.execute(select(*columns).where(target.c.order_key == order_key).order_by(target.c.node)).all()
 
 
 def children(connection: Connection, order_key: int) -> list[str]:

@@ -18,7 +18,7 @@ from gongfu.tree.membership.keys import NodeKey
 from gongfu.tree.orders import messages, order_records
 from gongfu.tree.orders.combined import Registers
 from gongfu.tree.orders.documents import OrderRequest, QueryDocument, SelectionDocument
-from gongfu.tree.orders.kinds import Clock, Step
+from gongfu.tree.orders.kinds import Clock, Place, Probe, Step
 from gongfu.tree.orders.selection import Query
 from gongfu.tree.orders.types import (
     Execution,
@@ -460,6 +460,26 @@ async def test_a_revocation_that_its_issuer_has_lost_reaches_everybody(order_tre
     await until(lambda: tree.shown("nation", issued.id) == wanted, "all have heard")
     assert (await tree.show("nation", issued.id)).revoked
     assert len(tree.world.log) == 6
+
+
+@pytest.mark.parametrize(("where", "name"), [(Place.PARENT, "enterprise"), (Place.ISSUER, "nation")])
+async def test_a_prober_that_is_restored_before_it_has_looked_looks_all_the_same(
+    order_tree: MakeTree, tmp_path: Path, where: Place, name: str
+) -> None:
+    tree: OrderTree = await order_tree(kind(probe=Probe("resolve", where, delay=2 * SECOND)), places=LINE)
+    await tree.idle()
+    await tree.crash(name)
+    tree.copy(name, tmp_path / "backup.db")
+    await tree.start(name)
+    issued = await tree.issue("nation")
+    await until(lambda: set(tree.shown(name, issued.id).values()) == {"executed"}, "it is executed")
+    await tree.idle()
+    await tree.crash(name)
+    tree.restore(name, tmp_path / "backup.db")
+    await tree.start(name)
+    await tree.settled("nation", issued.id, "verified")
+    await tree.idle()
+    tree.counts_are_right(name)
 
 
 async def test_a_suspended_node_issues_nothing_and_obeys_nothing(order_tree: MakeTree) -> None:
