@@ -29,26 +29,26 @@ class Member:
 
 
 MEMBERS: tuple[Member, ...] = (
-    Member("nation", "国家平台 National", "nation", "88"),
-    Member("jiangsu", "江苏省 Jiangsu", "province", "88.320", "nation", {"region": "32"}),
+    Member("nation", "国家平台 National", "nation", "99"),
+    Member("jiangsu", "江苏省 Jiangsu", "province", "99.320", "nation", {"region": "32"}),
     Member(
-        "chemicals", "东海化工 Donghai Chemicals", "enterprise", "88.320.101", "jiangsu",
+        "chemicals", "东海化工 Donghai Chemicals", "enterprise", "99.320.101", "jiangsu",
         {"region": "320700", "industry": "C2614", "size": "large"},
     ),
     Member(
-        "machinery", "金陵机械 Jinling Machinery", "enterprise", "88.320.102", "jiangsu",
+        "machinery", "金陵机械 Jinling Machinery", "enterprise", "99.320.102", "jiangsu",
         {"region": "320100", "industry": "C3421", "size": "medium"},
     ),
     Member(
-        "reactors", "反应车间 Reactor works", "site", "88.320.101.1", "chemicals",
+        "reactors", "反应车间 Reactor works", "site", "99.320.101.1", "chemicals",
         {"region": "320703", "industry": "C2614", "size": "large"}, machines=8, plant=True,
     ),
     Member(
-        "tanks", "储运车间 Tank farm", "site", "88.320.101.2", "chemicals",
+        "tanks", "储运车间 Tank farm", "site", "99.320.101.2", "chemicals",
         {"region": "320706", "industry": "C2614", "size": "large"}, machines=12,
     ),
     Member(
-        "lathes", "数控车间 Machine shop", "site", "88.320.102.1", "machinery",
+        "lathes", "数控车间 Machine shop", "site", "99.320.102.1", "machinery",
         {"region": "320115", "industry": "C3421", "size": "medium"}, machines=16,
     ),
 )  # fmt: skip
