@@ -84,6 +84,11 @@ class DeviceClaims:
         near: list[Membership] = [m for m in (own, *below) if extends(prefix, m.prefix.lower())]
         return max(near, key=lambda m: len(m.prefix)).node if near else own.node
 
+    def _abroad(self, devices: Iterable[tuple[str, int]]) -> set[str]:
+        """Return the prefixes of identifiers that are at home elsewhere."""
+        prefixes = {identifiers.prefix_of(name) for name, _ in devices}
+        return {prefix for prefix in prefixes if self._home(prefix) != self._directory.node}
+
     def _way(self, node: str) -> str | None:
         """Return the neighbour on the way to a node: down to who is below, else up."""
         return self._directory.towards(node) or self._directory.parent
@@ -113,7 +118,8 @@ class DeviceClaims:
         """Claim what is registered here and at home elsewhere; release what is here no more."""
         own = self._directory.chain.membership.prefix.lower()
         found = await self._host.read(lambda connection: identifiers.devices(connection, own))
-        names = {name for name, _ in found if self._home(identifiers.prefix_of(name)) != self._directory.node}
+        abroad = self._abroad(found)
+        names = {name for name, _ in found if identifiers.prefix_of(name) in abroad}
         if self._known is None or names != self._known or self._all_anew:
             whole, self._all_anew = self._all_anew, False
             await self._host.turn(lambda turn: self._claim(turn, names, whole))
@@ -151,10 +157,11 @@ class DeviceClaims:
         own = self._directory.chain.membership.prefix.lower()
         found = await self._host.read(lambda connection: identifiers.devices(connection, own))
         counts = await self._host.read(claim_records.foreign_names)
+        abroad = self._abroad(found)
         elsewhere = frozenset(
             number
             for name, number in found
-            if self._home(identifiers.prefix_of(name)) != self._directory.node and not counts.get(name, ("", False))[1]
+            if identifiers.prefix_of(name) in abroad and not counts.get(name, ("", False))[1]
         )
         if elsewhere != self.elsewhere:
             self.elsewhere = elsewhere

@@ -322,7 +322,7 @@ class Flow:
             if book.changed:
                 self._wake.set()
             for child in book.ledger.children:
-                if book.incomplete(child) and (kind, child) in self._asked:
+                if (kind, child) in self._asked and book.incomplete(child):
                     self._ask(kind, child, 0)
         if any(self._due(uplink, now) for uplink in self._uplinks.values()) or len(self._uplinks) < len(self.books):
             self._wake.set()
@@ -342,7 +342,7 @@ class Flow:
             for book in self.books.values():
                 book.changed = set()
             return
-        if not active or self._moving is not None or not self._room():
+        if parent != self._told[0] or not active or self._moving is not None or not self._room():
             return
         now, tier = self._host.now(), tier_of(self._directory)
         bodies: list[bytes] = []

@@ -27,6 +27,8 @@ from gongfu.tree.reports.pace import DEFAULT_PACE, Pace
 from gongfu.tree.reports.publications import Publications
 from gongfu.tree.reports.signed_records import SignedRecords
 
+_NOTICE_S = 0.05
+
 log = logging.getLogger(__name__)
 
 
@@ -78,6 +80,7 @@ class ReportsSection:
         self._children: set[str] = set()
         self._parent: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._noticing: asyncio.TimerHandle | None = None
         self._running = False
 
     # Section
@@ -139,6 +142,8 @@ class ReportsSection:
             return
         self._running = False
         self._unwatch()
+        if self._noticing is not None:
+            self._noticing.cancel()
         self.requests.stop()
         await self.figures.stop()
         await self.claims.stop()
@@ -178,6 +183,12 @@ class ReportsSection:
         self._host.nudge("reports", *(["nodes"] if NODE_LIVE.name in kinds else []))
 
     def _neighbours_changed(self) -> None:
+        # Thousands of nodes may join in a second: what the directory says then is looked at together.
+        if self._noticing is None:
+            self._noticing = asyncio.get_running_loop().call_later(_NOTICE_S, self._notice)
+
+    def _notice(self) -> None:
+        self._noticing = None
         children = counted_children(self._directory)
         for child in children - self._children:
             self.records.ask(child)
