@@ -268,7 +268,8 @@ def forget(connection: Connection, before: int, limit: int = 50) -> list[str]:
         select(order.c.key, order.c.id)
         .outerjoin(record, record.c.id == order.c.id)
         .where(
-            order.c.open_targets == 0,
+            # Of an order that never came, nobody will say how it ended.
+            or_(order.c.open_targets == 0, order.c.state == UNKNOWN),
             order.c.deadline < before,
             order.c.created_at < before,
             or_(record.c.id.is_(None), record.c.state.not_in(("delivered", "accepted", "executing", "rolling_back"))),

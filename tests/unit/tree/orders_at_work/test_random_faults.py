@@ -226,7 +226,9 @@ async def agreed(tree: OrderTree, issued: dict[str, str]) -> None:
         found: list[str] = []
         for order, issuer in issued.items():
             at_issuer = tree.shown(issuer, order)
-            for name in tree.nodes:
+            # Those above the issuer may have heard something while it did not know that the order was its own.
+            below = [name for name in tree.nodes if tree.id(issuer) in tree.node(name).directory.chain.nodes]
+            for name in below:
                 for node, state in tree.shown(name, order).items():
                     if same(state, at_issuer[node]):
                         continue
