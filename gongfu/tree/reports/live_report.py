@@ -88,7 +88,7 @@ class LiveDoc(msgspec.Struct, frozen=True, kw_only=True):
     silent: int
 
 
-def own_cells(figures: LiveFigures, attributes: Attributes, enterprise: str, *, online: bool = True) -> Cells:
+def own_cells(figures: LiveFigures, attributes: Attributes, enterprise: str) -> Cells:
     """Return the one cell of a node."""
     states = {
         "devices": figures.devices,
@@ -103,8 +103,6 @@ def own_cells(figures: LiveFigures, attributes: Attributes, enterprise: str, *, 
         keys=(attributes.region[:_REGION], attributes.industry[:_INDUSTRY], attributes.size),
         measures=dict(states),
         contributors=(contributor(NODE_LIVE.name, enterprise),),
-        nodes=1,
-        silent=0 if online else 1,
     )
     return columns_of(NODE_LIVE, [cell])
 
