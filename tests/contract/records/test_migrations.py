@@ -52,7 +52,10 @@ def test_migrated_schema_is_the_schema_of_the_code(empty: Engine) -> None:
                     kind == "table" and name.partition("_text")[0] in ("asset", "device", "search") and "_text" in name
                 )
             ),
-            "include_object": lambda item, name, kind, *_: not (kind == "index" and name.endswith(("_trigram", "asset_identifier"))),
+            # Expressions, which the metadata of a table do not have: 0004_search, 0009_tree_reports.
+            "include_object": lambda _item, name, kind, *_: (
+                not (kind == "index" and name.endswith(("_trigram", "asset_identifier")))
+            ),
         }
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
