@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -32,23 +33,23 @@ _OFFSET_STEP = 10_000_000
 logger = logging.getLogger(__name__)
 
 
-class Job:
+class Job(ABC):
     """A unit of work of the writer."""
 
     # Whether it is done again when the records were away; else ``failed`` is called.
     lasting = False
 
+    @abstractmethod
     def run(self, batch: Batch) -> None:
         """Write, in savepoints of its own; put into ``batch.after`` what follows on the event loop.
 
         Raises:
             Exception: the whole transaction must be rolled back; ``is_outage``, as a rule.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def failed(self, error: Exception) -> None:
         """The transaction failed. On the event loop."""
-        raise NotImplementedError
 
 
 class Writer:
