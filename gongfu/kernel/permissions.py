@@ -34,6 +34,8 @@ class Action(StrEnum):
     ORDER_WRITE = "order.write"
     ORDER_APPROVE = "order.approve"
     REPORT_WRITE = "report.write"
+    IDENTIFIER_WRITE = "identifier.write"
+    IDENTIFIER_REVIEW = "identifier.review"
 
 
 _VIEWER = frozenset({Action.READ})
@@ -48,8 +50,15 @@ _ENGINEER = _OPERATOR | {
     Action.ORDER_WRITE,
     Action.ORDER_APPROVE,
     Action.REPORT_WRITE,
+    Action.IDENTIFIER_WRITE,
 }
-_ADMIN = _ENGINEER | {Action.USER_WRITE, Action.TENANT_WRITE, Action.NODE_OPERATE, Action.TREE_WRITE}
+_ADMIN = _ENGINEER | {
+    Action.USER_WRITE,
+    Action.TENANT_WRITE,
+    Action.NODE_OPERATE,
+    Action.TREE_WRITE,
+    Action.IDENTIFIER_REVIEW,
+}
 
 GRANTS: dict[Role, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
@@ -70,7 +79,7 @@ class Subject:
 
 
 NODE_TENANT = 1
-# The place of a node in the tree is the node's own matter, whatever tenants it has.
+# The place of a node in the tree, and its identifiers, are the node's own matter, whatever tenants it has.
 _NODE_ONLY = frozenset(
     {
         Action.TENANT_WRITE,
@@ -80,6 +89,8 @@ _NODE_ONLY = frozenset(
         Action.ORDER_WRITE,
         Action.ORDER_APPROVE,
         Action.REPORT_WRITE,
+        Action.IDENTIFIER_WRITE,
+        Action.IDENTIFIER_REVIEW,
     }
 )
 

@@ -17,6 +17,7 @@ from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE, ROLES, ClusterSett
 from gongfu.node.quantities import parse_bytes, parse_seconds
 from gongfu.node.runtime import (
     BlockLogSettings,
+    IdentifierSettings,
     MqttSettings,
     QuotaSettings,
     TelemetrySettings,
@@ -100,6 +101,7 @@ class Configuration:
     block_log: BlockLogSettings = field(default_factory=BlockLogSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     tree: TreeSettings = field(default_factory=TreeSettings)
+    identifier: IdentifierSettings = field(default_factory=IdentifierSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     source: Path | None = None
 
@@ -220,6 +222,20 @@ def _tree(given: dict[str, Any], where: Where) -> TreeSettings:
     return settings
 
 
+def _identifier(given: dict[str, Any], where: Where) -> IdentifierSettings:
+    settings = IdentifierSettings(**given)
+    if settings.enabled not in ("auto", "off"):
+        place = where("identifier", "enabled")
+        raise ConfigurationError(f'{place}: must be "auto" or "off", not {settings.enabled!r}')
+    if not settings.host:
+        raise ConfigurationError(f"{where('identifier', 'host')}: must not be empty; all addresses are 0.0.0.0")
+    if settings.advertise and not _HOST.fullmatch(settings.advertise):
+        raise ConfigurationError(f"{where('identifier', 'advertise')}: must be a host name or an address, no port")
+    if settings.public_url:
+        _url(settings.public_url, ("http", "https"), where("identifier", "public_url"))
+    return settings
+
+
 def is_every_address(host: str) -> bool:
     """Return whether listening there is listening on all addresses of the machine."""
     try:
@@ -306,7 +322,8 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
             raise ConfigurationError(f"{where(section, 'host')}: must not be empty; all addresses are 0.0.0.0")
     mqtt_settings, web_settings = MqttSettings(**mqtt), WebSettings(**web)
     tree_settings = _tree(read_section(values, "tree", where), where)
-    _distinct_ports(mqtt_settings, web_settings, tree_settings, where)
+    identifier_settings = _identifier(read_section(values, "identifier", where), where)
+    _distinct_ports(mqtt_settings, web_settings, tree_settings, identifier_settings, where)
     nats = read_section(values, "nats", where)
     servers = tuple(_url(s, ("nats", "tls"), where("nats", "servers")) for s in nats.get("servers", []))
     history = _history(read_section(values, "history", where), where)
@@ -331,6 +348,7 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         block_log=_block_log(read_section(values, "block_log", where), where),
         worker=WorkerSettings(**read_section(values, "worker", where)),
         tree=tree_settings,
+        identifier=identifier_settings,
         cluster=_cluster(read_section(values, "cluster", where), base, where),
         source=file.absolute() if file else None,
     )
@@ -338,7 +356,9 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
     return found
 
 
-def _distinct_ports(mqtt: MqttSettings, web: WebSettings, tree: TreeSettings, where: Where) -> None:
+def _distinct_ports(
+    mqtt: MqttSettings, web: WebSettings, tree: TreeSettings, identifier: IdentifierSettings, where: Where
+) -> None:
     seen: dict[int, str] = {}
     for section, key, port in (
         ("mqtt", "port", mqtt.port),
@@ -347,6 +367,9 @@ def _distinct_ports(mqtt: MqttSettings, web: WebSettings, tree: TreeSettings, wh
         ("web", "port", web.port),
         ("tree", "leaf_port", tree.leaf_port),
         ("tree", "join_port", tree.join_port),
+        ("identifier", "handle_port", identifier.handle_port),
+        ("identifier", "http_port", identifier.http_port),
+        ("identifier", "dns_port", identifier.dns_port),
     ):
         if port and port in seen:
             raise ConfigurationError(f"{where(section, key)}: {port} is already {seen[port]}")

@@ -99,6 +99,11 @@ class DataDirectory:
         """Configuration of the server of the tree's links."""
         return self.run / "tree-nats.conf"
 
+    @property
+    def identifiers(self) -> Path:
+        """The identifier service's store; made by ``gongfu id init`` (gongfu/identify/service_directory.py)."""
+        return self.root / "identifiers"
+
     def create(self) -> None:
         """Make the directories, closed to other users.
 

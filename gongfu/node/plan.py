@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 
 from gongfu.bus.server import find_server, render_server_config
+from gongfu.identify.service_directory import ServiceDirectory
 from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE, ClusterSettings
 from gongfu.node.configuration import Configuration, is_loopback
 from gongfu.node.data_directory import DataDirectory, secret_of, write_private
 from gongfu.node.ports import PortNeed, keep_ports
 from gongfu.node.role_process import RoleSpec
-from gongfu.node.runtime import ROLE_VARIABLE, RUNTIME_VARIABLE, Runtime, TreeSettings
+from gongfu.node.runtime import ROLE_VARIABLE, RUNTIME_VARIABLE, IdentifierSettings, Runtime, TreeSettings
 
 PREPARE = "prepare"
 HISTORY_USER = "gongfu"
@@ -65,6 +66,13 @@ def port_needs(configuration: Configuration) -> list[PortNeed]:
             PortNeed(tree.host, tree.leaf_port, "[tree] leaf_port"),
             PortNeed(tree.host, tree.join_port, "[tree] join_port"),
         ]
+    own = configuration.identifier
+    if has_identifiers(own, DataDirectory(configuration.data_dir)):
+        wanted += [
+            PortNeed(own.host, own.handle_port, "[identifier] handle_port"),
+            PortNeed(own.host, own.http_port, "[identifier] http_port"),
+            PortNeed(own.host, own.dns_port, "[identifier] dns_port"),
+        ]
     return [need for need in wanted if need.port]
 
 
@@ -75,8 +83,10 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         OSError: the files cannot be written.
     """
     tree = configuration.tree
-    # A node may join a tree while it runs.
-    taken = frozenset(need.port for need in port_needs(configuration)) | {tree.leaf_port, tree.join_port}
+    own = configuration.identifier
+    # A node may join a tree, and get identifiers, while it runs.
+    later = {tree.leaf_port, tree.join_port, own.handle_port, own.http_port, own.dns_port}
+    taken = frozenset(need.port for need in port_needs(configuration)) | later
     ports = keep_ports(directory.run / "ports.json", ("nats", "history", "tree"), taken)
     nats, history = configuration.nats, configuration.history
     own_history = bool(history.url or history.urls)
@@ -101,6 +111,7 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         block_log=configuration.block_log,
         worker=configuration.worker,
         tree=tree,
+        identifier=own,
         tree_nats_port=ports["tree"],
         instance=configuration.cluster.instance,
         embedded=tuple(
@@ -168,7 +179,25 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
         specs += [_python_role("worker", name, directory, needs, stop_timeout=30.0) for name in names]
     if "web" in cluster.roles:
         specs.append(_python_role("web", cluster.name("web"), directory, (*bus, *stored, PREPARE)))
-    return specs + (tree_specs(plan, directory) if is_in_tree(plan.runtime.tree, directory) else [])
+    return specs + late_specs(plan, directory)
+
+
+def late_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
+    """Return the roles that a node may get while it runs, as far as it has what they need: tree and identifiers.
+
+    Raises:
+        FileNotFoundError: there is no nats-server; the message says what to do.
+    """
+    specs = tree_specs(plan, directory) if is_in_tree(plan.runtime.tree, directory) else []
+    if has_identifiers(plan.runtime.identifier, directory):
+        needs = (*(("nats",) if plan.nats_port else ()), PREPARE)
+        specs.append(_python_role("identifier", plan.cluster.name("identifier"), directory, needs, stop_timeout=30.0))
+    return specs
+
+
+def has_identifiers(settings: IdentifierSettings, directory: DataDirectory) -> bool:
+    """Return whether the identifier service is to run: it was set up on this node."""
+    return settings.enabled != "off" and ServiceDirectory(directory.identifiers).exists()
 
 
 def is_in_tree(settings: TreeSettings, directory: DataDirectory) -> bool:
@@ -206,7 +235,10 @@ def _python_role(
 
 def _libraries_of(module: str) -> dict[str, str]:
     """Return the settings of glibc and OpenBLAS for a role; what the operator has set stays."""
-    wanted = {**(_MALLOC if module in ("worker", "web", "tree") else {}), **(_ONE_THREAD if module != "worker" else {})}
+    wanted = {
+        **(_MALLOC if module in ("worker", "web", "tree", "identifier") else {}),
+        **(_ONE_THREAD if module != "worker" else {}),
+    }
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 

@@ -90,6 +90,22 @@ class TreeSettings(msgspec.Struct, frozen=True, kw_only=True):
     plugins: tuple[str, ...] = ()
 
 
+class IdentifierSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the identifier service listens; a port of 0 is off. ``enabled`` is ``auto`` or ``off``."""
+
+    enabled: str = "auto"
+    host: str = "127.0.0.1"
+    handle_port: int = 2641
+    http_port: int = 2642
+    dns_port: int = 2653
+    # Name or address by which others find the service; empty for ``host``.
+    advertise: str = ""
+    # Address of the HTTP face as it stands in links, such as https://id.example; empty for the one of ``http_port``.
+    public_url: str = ""
+    # Of the record store's cache.
+    cache_bytes: int = 64 << 20
+
+
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a role needs to start. The file holds secrets: mode 0600."""
 
@@ -114,6 +130,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     history_rollup_retention: float = 0.0
     worker: WorkerSettings = WorkerSettings()
     tree: TreeSettings = TreeSettings()
+    identifier: IdentifierSettings = IdentifierSettings()
     # Loopback port of the server of the tree's links.
     tree_nats_port: int = 0
     # Name of this machine in a cluster; empty on a node of one machine.

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gongfu.node.runtime import (
+    IdentifierSettings,
     MqttSettings,
     QuotaSettings,
     TelemetrySettings,
@@ -44,6 +45,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "block_log": {"max_age": str, "max_bytes": str, "replicas": int},
     "worker": {f.name: type(f.default) for f in msgspec.structs.fields(WorkerSettings)},
     "tree": {**{f.name: type(f.default) for f in msgspec.structs.fields(TreeSettings)}, "plugins": list},
+    "identifier": {f.name: type(f.default) for f in msgspec.structs.fields(IdentifierSettings)},
     "cluster": {"instance": str, "roles": list, "secrets_dir": str},
 }
 _RANGES: dict[str, tuple[float, float]] = {
@@ -64,6 +66,7 @@ _RANGES: dict[str, tuple[float, float]] = {
         for whose in ("device", "tenant")
         for what in ("points", "messages", "bytes")
     },
+    "identifier.cache_bytes": (1 << 20, 1 << 40),
     "quotas.burst_seconds": (0.1, 3600),
     "quotas.max_delay_seconds": (0, 3600),
 }

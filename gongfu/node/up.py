@@ -23,12 +23,11 @@ from gongfu.node.plan import (
     PREPARE,
     Plan,
     banner,
-    is_in_tree,
+    late_specs,
     make_plan,
     port_needs,
     ready_document,
     role_specs,
-    tree_specs,
 )
 from gongfu.node.ports import port_trouble
 from gongfu.node.restarting import Restarting
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 METRICS_INTERVAL_S = 2.0
-TREE_INTERVAL_S = 0.5
+LATE_ROLES_INTERVAL_S = 0.5
 
 
 class _Gauges(msgspec.Struct):
@@ -109,20 +108,18 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: 
             print(banner(plan, directory, seconds, admin), flush=True)
 
     restarting = Restarting(supervisor.stop, supervisor.say)
-    joining = asyncio.create_task(_await_tree(plan, directory, supervisor))
+    late = asyncio.create_task(_await_late_roles(plan, directory, supervisor))
     try:
         return restarting.status(await supervisor.run(ready, lambda: _watch_bus(plan, supervisor, restarting)))
     finally:
-        joining.cancel()
+        late.cancel()
 
 
-async def _await_tree(plan: Plan, directory: DataDirectory, supervisor: Supervisor) -> None:
-    """Start the roles of the tree when the node has joined one."""
+async def _await_late_roles(plan: Plan, directory: DataDirectory, supervisor: Supervisor) -> None:
+    """Start the roles of the tree when the node has joined one, and the identifier service when it is set up."""
     while True:
-        if is_in_tree(plan.runtime.tree, directory):
-            supervisor.add(tree_specs(plan, directory))
-            return
-        await asyncio.sleep(TREE_INTERVAL_S)
+        supervisor.add(late_specs(plan, directory))
+        await asyncio.sleep(LATE_ROLES_INTERVAL_S)
 
 
 async def _prepare(runtime: Path) -> tuple[str, str] | None:

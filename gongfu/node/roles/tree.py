@@ -7,20 +7,16 @@ import signal
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import uvloop
-from nats.aio.client import Client
 from sqlalchemy import Engine
 
 import gongfu
+from gongfu.bus.commands import serve_command
 from gongfu.bus.connection import BusAddress, open_bus
 from gongfu.bus.metrics import MetricsPublisher
-from gongfu.bus.requests import serve
 from gongfu.kernel.counters import Counters
-from gongfu.kernel.errors import Problem, invalid
-from gongfu.kernel.permissions import Role, Subject
+from gongfu.kernel.errors import Problem
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.configuration import is_every_address
@@ -34,7 +30,6 @@ from gongfu.store.records.engine import open_records, reading
 from gongfu.store.records.migrations import migrate
 from gongfu.tree.host.host import TreeHost
 from gongfu.tree.host.nats_transport import NatsTransport
-from gongfu.tree.host.section import Asked, Command
 from gongfu.tree.host.server_config import ChildrenListen, Credentials, ParentRemote, render_tree_server
 from gongfu.tree.host.server_control import ServerControl, write_config
 from gongfu.tree.nodes.facts import NodeFacts
@@ -97,7 +92,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
         await host.start()
         for section in sections:
             for command in section.commands():
-                await _serve_command(bus, subjects, command)
+                await serve_command(bus, subjects.service(f"tree.{command.name}"), command, at_once=AT_ONCE)
         await control.start(nodes_section.allowed())
         if runtime.tree.join_port:
             await listener.start(runtime.tree.host, runtime.tree.join_port)
@@ -122,19 +117,6 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     await bus.close()
     if failure is not None:
         raise failure
-
-
-async def _serve_command(bus: Client, subjects: Subjects, command: Command) -> None:
-    decoder = msgspec.json.Decoder(command.request) if command.request is not None else None
-
-    async def answer(asked: Asked) -> Any:
-        try:
-            body = decoder.decode(asked.body) if decoder is not None else None
-        except msgspec.MsgspecError as error:
-            raise invalid(str(error)) from None
-        return await command.answer(Subject(asked.user, asked.name, asked.tenant, Role(asked.role)), body)
-
-    await serve(bus, subjects.service(f"tree.{command.name}"), answer, Asked, at_once=AT_ONCE)
 
 
 def node_facts(runtime: Runtime, health: RolesHealth) -> NodeFacts:

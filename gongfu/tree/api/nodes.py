@@ -7,12 +7,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from gongfu.bus.commands import Ask
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action, Subject
 from gongfu.kernel.times import Clock
 from gongfu.rest.paging import cursor_of, limit_of
 from gongfu.rest.routing import Call, Route
-from gongfu.tree.api.asking import Ask
 from gongfu.tree.membership.types import NodeState
 from gongfu.tree.nodes.documents import (
     NewTokenDoc,

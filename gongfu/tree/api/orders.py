@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
+from gongfu.bus.commands import Ask
 from gongfu.kernel.permissions import Action
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Handler, Route
-from gongfu.tree.api.asking import Ask
 from gongfu.tree.orders.documents import (
     AllowRequest,
     ApproveRequest,

@@ -2,11 +2,11 @@
 
 import msgspec
 
+from gongfu.bus.commands import Ask
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action
 from gongfu.rest.paging import cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
-from gongfu.tree.api.asking import Ask
 from gongfu.tree.reports.requests import (
     AddRecord,
     DeclareKind,

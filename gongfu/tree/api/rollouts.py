@@ -2,10 +2,10 @@
 
 import msgspec
 
+from gongfu.bus.commands import Ask
 from gongfu.kernel.permissions import Action
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
-from gongfu.tree.api.asking import Ask
 from gongfu.tree.rollouts.documents import (
     NewRollout,
     RolloutApproval,

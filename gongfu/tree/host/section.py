@@ -5,12 +5,13 @@ other on the writer's thread, many in one SQL transaction. A turn must depend on
 arguments: what a section keeps in memory it changes in ``Turn.then``, which runs on the event loop after the commit.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
 
+from gongfu.bus.commands import Command
 from gongfu.kernel.permissions import Subject
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ class Section(Protocol):
         """The link to a neighbour came up or went down. On the event loop."""
         ...
 
-    def commands(self) -> Sequence["Command"]:
+    def commands(self) -> Sequence[Command]:
         """What other processes of the node may ask of it."""
         ...
 
@@ -105,30 +106,6 @@ class Section(Protocol):
     async def stop(self) -> None:
         """End; the host takes no turns afterwards."""
         ...
-
-
-class Command(msgspec.Struct, frozen=True):
-    """A request that the tree role answers on the bus, and the API forwards (``Asked`` → ``answer``).
-
-    Attributes:
-        name: such as ``order-issue``; served as ``tree.<name>``.
-        request: msgspec type of ``Asked.body``.
-        answer: on the event loop; may raise ``Problem``.
-    """
-
-    name: str
-    request: Any
-    answer: Callable[[Subject, Any], Awaitable[Any]]
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """How a command travels from the web role: who asks, and the request of the command's type."""
-
-    user: int
-    name: str
-    tenant: int
-    role: str
-    body: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
