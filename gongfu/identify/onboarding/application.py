@@ -126,6 +126,11 @@ _TO = {
 _NEEDS_WORDS = frozenset({Step.RETURN, Step.REFUSE, Step.SUSPEND, Step.REVOKE})
 
 
+def next_steps(state: ApplicationState) -> list[Step]:
+    """Return what can be done with an application in a state."""
+    return [step for step, states in _FROM.items() if state in states]
+
+
 def take(
     application: Application, step: Step, person: str, at: int, *, words: str = "", prefix: str = ""
 ) -> Application:

@@ -1,0 +1,1 @@
+"""What people do with the service: applications, prefixes, templates, classes, ranges, grants, figures."""

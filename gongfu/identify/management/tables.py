@@ -1,0 +1,77 @@
+"""Tables of management. Times are UTC nanoseconds (int64)."""
+
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Integer, LargeBinary, String, Table, Text
+
+from gongfu.store.records.engine import Key, metadata, name_text
+
+application = Table(
+    "identifier_application",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("credit_code", name_text(32), nullable=False, index=True),
+    Column("region", String(6), nullable=False),
+    Column("industry", String(5), nullable=False),
+    Column("contact", String(200), nullable=False),
+    Column("wanted_prefix", String(64), nullable=False),
+    Column("applicant", String(120), nullable=False),
+    Column("prefix", name_text(64), nullable=False, index=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+application_step = Table(
+    "identifier_application_step",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("application_id", ForeignKey("identifier_application.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("step", String(16), nullable=False),
+    Column("person", String(120), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("words", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+application_document = Table(
+    "identifier_document",
+    metadata,
+    Column("application_id", ForeignKey("identifier_application.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("media_type", String(120), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# Who besides the administrators of a handle may read or write its values.
+grant = Table(
+    "identifier_grant",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("grantee", name_text(512), nullable=False, index=True),
+    Column("index", BigInteger, nullable=False),
+    Column("scope", String(8), nullable=False),
+    Column("target", name_text(2048), nullable=False, index=True),
+    Column("attributes", JSON, nullable=False),
+    Column("rights", JSON, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("granted_by", String(120), nullable=False),
+    Column("granted_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Figures of a prefix at the end of a day (UTC; days since 1970), or so far; "" is the whole service.
+day = Table(
+    "identifier_day",
+    metadata,
+    Column("day", Integer, primary_key=True),
+    Column("prefix", name_text(64), primary_key=True),
+    Column("explicit", BigInteger, nullable=False),
+    Column("ranged", BigInteger, nullable=False),
+    Column("real", BigInteger, nullable=False),
+    Column("replayed", BigInteger, nullable=False),
+)
