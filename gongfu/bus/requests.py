@@ -118,8 +118,17 @@ async def request(bus: Client, subject: str, body: Any, timeout: float = 5.0, re
         raise unavailable(f"{subject} did not answer in {timeout:g} s") from None
     except (NatsError, OSError) as error:
         raise unavailable(f"bus: {type(error).__name__}") from error
+    return answer_of(message.data, subject, response_type)
+
+
+def answer_of(data: bytes, subject: str, response_type: Any) -> Any:
+    """Return the answer that travelled back from a subject.
+
+    Raises:
+        Problem: the one the handler raised; 502 ``bad-answer`` when the answer is not of the type.
+    """
     try:
-        answer = msgspec.json.decode(message.data, type=_Answer)
+        answer = msgspec.json.decode(data, type=_Answer)
         if answer.problem is None:
             return msgspec.json.decode(answer.result, type=response_type)
     except msgspec.MsgspecError as error:

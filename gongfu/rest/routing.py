@@ -48,6 +48,16 @@ ANONYMOUS = Subject(user=0, name="", tenant=0, role=Role.VIEWER)
 
 
 @dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request body that is read while it comes: of any length, so whoever reads it sets a bound. A route that
+    answers before the body has ended leaves the rest unread."""
+
+    chunks: AsyncIterator[bytes]
+    media_type: str
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Raw:
     """An answer that is not plain JSON: bytes with a media type, further headers, or a status of its own."""
 
@@ -79,7 +89,8 @@ class Route:
     ``answer`` returns a msgspec-encodable object (JSON), a ``Raw``, a ``Streamed``, or None (204). Problems raised
     become problem+json.
     ``path`` has parameters as ``{name}`` and may end in ``:verb``. ``action`` None means that no sign-in is needed.
-    ``request`` is the msgspec type of the JSON body, ``bytes`` for a body taken as it came, or None for no body.
+    ``request`` is the msgspec type of the JSON body, ``bytes`` for a body taken as it came, ``Incoming`` for one that
+    the handler reads while it comes, or None for no body.
     ``own_session`` marks what a user may still do whose one-time password must be changed first.
     """
 

@@ -15,7 +15,7 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gongfu.kernel.errors import Problem, invalid
-from gongfu.rest.routing import ANONYMOUS, Call, Route
+from gongfu.rest.routing import ANONYMOUS, Call, Incoming, Route
 from gongfu.web.answers import answer_response, problem_response
 from gongfu.web.authentication import Identify, authenticate, authorise, check_origin
 from gongfu.web.headers import SECURITY_HEADERS
@@ -66,7 +66,7 @@ class _Operations:
         self._decoders = {
             route.method: msgspec.json.Decoder(route.request)
             for route in routes
-            if route.request is not None and route.request is not bytes
+            if route.request not in (None, bytes, Incoming)
         }
         self._identify = identify
         self._max_body_bytes = max_body_bytes
@@ -103,10 +103,13 @@ class _Operations:
     async def _body(self, request: Request, route: Route) -> Any:
         if route.request is None:
             return None
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if route.request is Incoming:
+            length = request.headers.get("content-length", "")
+            return Incoming(request.stream(), media_type, int(length[:18]) if length.isdigit() else None)
         raw = await _read_body(request, self._max_body_bytes)
         if route.request is bytes:
             return raw
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise Problem(415, "unsupported-media-type", "Media type not supported", "send it as application/json")
         if _NUL.search(raw):

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 
 from gongfu.rest.paging import Page
-from gongfu.rest.routing import Route
+from gongfu.rest.routing import Incoming, Route
 from gongfu.web.answers import bytes_response
 from gongfu.web.app import PREFIX
 
@@ -80,7 +80,7 @@ def openapi_route(routes: Sequence[Route], version: str) -> HttpRoute:
 
 
 def _is_json(type_: Any) -> bool:
-    return type_ is not None and type_ is not bytes
+    return type_ not in (None, bytes, Incoming)
 
 
 def _operation(route: Route, schema_of: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _operation(route: Route, schema_of: dict[int, dict[str, Any]]) -> dict[str, 
         operation["security"] = []
     else:
         operation["x-action"] = route.action.value
-    if route.request is bytes:
+    if route.request in (bytes, Incoming):
         operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}
     elif route.request is not None:
         content = {"application/json": {"schema": schema_of[id(route.request)]}}
