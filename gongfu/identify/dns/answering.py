@@ -1,0 +1,201 @@
+"""Bytes in, bytes out: what the node answers to any DNS query."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from gongfu.identify.dns.answer_cache import AnswerCache
+from gongfu.identify.dns.message import (
+    CLASS_IN,
+    MAX_MESSAGE_BYTES,
+    Answer,
+    Query,
+    QueryError,
+    Rcode,
+    Record,
+    Type,
+    is_query,
+    read_query,
+    write_answer,
+)
+from gongfu.identify.dns.rdata import HINFO_DATA
+from gongfu.identify.dns.values import (
+    handle_service,
+    naptr_records,
+    ons_service,
+    ors_service,
+    public,
+    txt_records,
+    uri_records,
+)
+from gongfu.identify.dns.zones import Family, Meant, Special, Zone, Zones
+from gongfu.identify.handle.codes import TtlType
+from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName
+from gongfu.identify.handle.resolution import Elsewhere, Found, Lookup, Nowhere
+from gongfu.identify.handle.values import HandleValue
+from gongfu.kernel.counters import Counters
+
+Resolve = Callable[[HandleName], Awaitable[Found | Nowhere | None]]
+"""Asks other nodes; None where they cannot be asked now, or have not answered."""
+
+_TRANSFERS = frozenset({Type.AXFR, Type.IXFR})
+# Of queries that are not answered from the zone.
+_ANY_TTL = 3600
+_CACHED = 65_536
+_SERVICES = {Family.HANDLE: handle_service, Family.OID: ors_service, Family.KEY: ons_service}
+
+
+class DnsAnswering:
+    """What the node answers. Pure but for the lookup, the clock and the cache of its own answers."""
+
+    def __init__(
+        self,
+        zones: Zones,
+        lookup: Lookup,
+        counters: Counters,
+        *,
+        now: Callable[[], int],
+        resolve: Resolve | None = None,
+        below: Callable[[HandleName], bool] = lambda name: True,
+        cached: int = _CACHED,
+    ) -> None:
+        """Make it.
+
+        Args:
+            zones: what the node answers for.
+            lookup: what it has.
+            counters: ``dns_answers.<rcode>``, ``dns_queries_dropped.<reason>``.
+            now: UTC seconds.
+            resolve: asks other nodes for what is delegated or above; without it such names are refused.
+            below: whether there may be prefixes below that of a handle ``0.NA/…``, or handles that go on from another
+                one with a dot: then the name is there, though it has nothing.
+            cached: how many answers are kept until what they say changes.
+        """
+        self._zones = zones
+        self._lookup = lookup
+        self._counters = counters
+        self._now = now
+        self._resolve = resolve
+        self._below = below
+        self.cache = AnswerCache(cached)
+        self._kept = self.cache.get
+
+    def forget(self, names: Iterable[str], prefixes: Sequence[str] = ()) -> None:
+        """Forget answers: of these handles (their keys), or all where prefixes have changed."""
+        if prefixes:
+            self.cache.clear()
+        else:
+            self.cache.forget(names)
+
+    def answer(self, data: bytes, *, stream: bool = False) -> bytes | Awaitable[bytes] | None:
+        """Return the answer to a query; None where there is nobody to answer, an awaitable where others are asked.
+
+        Args:
+            data: the query.
+            stream: it came over TCP, where an answer may be as long as it must.
+        """
+        if not stream:
+            kept = self._kept(data[2:].lower())
+            if kept is not None:
+                head, end, rest = kept
+                self._counters.add("dns_answers.kept")
+                return data[:2] + head + data[12:end] + rest
+        if not is_query(data):
+            self._counters.add("dns_queries_dropped.not-a-query")
+            return None
+        try:
+            query = read_query(data)
+        except QueryError as error:
+            return self._write(error.query, Answer(error.code, authoritative=False), stream)
+        answer, names = self._of(query)
+        if not isinstance(answer, Answer):
+            return self._later(query, answer, stream)
+        written = self._write(query, answer, stream)
+        if names is not None and not stream:
+            self.cache.add(data, query, written, names)
+        return written
+
+    async def _later(self, query: Query, answer: Awaitable[Answer], stream: bool) -> bytes:
+        return self._write(query, await answer, stream)
+
+    def _write(self, query: Query, answer: Answer, stream: bool) -> bytes:
+        written = write_answer(query, answer, MAX_MESSAGE_BYTES if stream else query.udp_bytes)
+        if stream and written[2] & 0x02:
+            # More than the longest message: no way is left to say it.
+            answer = Answer(Rcode.SERVFAIL)
+            written = write_answer(query, answer, MAX_MESSAGE_BYTES)
+        self._counters.add(f"dns_answers.{Rcode(answer.code).name.lower()}")
+        return written
+
+    def _of(self, query: Query) -> tuple[Answer | Awaitable[Answer], tuple[str, ...] | None]:
+        """Return the answer, and the handles that it depends on; None where it must not be kept."""
+        zone = self._zones.zone_of(query.labels) if query.kind == CLASS_IN and query.labels else None
+        if zone is None or query.type in _TRANSFERS:
+            return Answer(Rcode.REFUSED, authoritative=False), None
+        meant = self._zones.meaning(zone, query.labels)
+        if meant is Special.NOTHING:
+            return _nothing(zone, Rcode.NXDOMAIN), None
+        if query.type == Type.ANY:
+            return Answer(records=(Record(Type.HINFO, _ANY_TTL, HINFO_DATA),)), None
+        if meant is Special.APEX:
+            found = {int(Type.SOA): zone.soa, int(Type.NS): zone.servers}.get(query.type)
+            return _some(zone, (found,) if found is not None else ()), None
+        if meant is Special.SERVER:
+            return _some(zone, tuple(record for record in zone.addresses if record.type == query.type)), None
+        if isinstance(meant, Special):
+            return _nothing(zone), None
+        return self._identifier(query, zone, meant)
+
+    def _identifier(
+        self, query: Query, zone: Zone, meant: Meant
+    ) -> tuple[Answer | Awaitable[Answer], tuple[str, ...] | None]:
+        names = tuple(name.key for name in meant.handles)
+        elsewhere: HandleName | None = None
+        for name in meant.handles:
+            found = self._lookup(name)
+            if isinstance(found, Found):
+                values = public(found.values)
+                steady = all(value.ttl_type == TtlType.RELATIVE for value in values)
+                return self._records(query, zone, meant, values), names if steady else None
+            if isinstance(found, Elsewhere) and elsewhere is None:
+                elsewhere = name
+        if elsewhere is not None:
+            if self._resolve is None:
+                return Answer(Rcode.REFUSED, authoritative=False), None
+            return self._elsewhere(query, zone, meant, elsewhere, self._resolve), None
+        return self._missing(zone, meant), names
+
+    def _missing(self, zone: Zone, meant: Meant) -> Answer:
+        name = meant.handles[0]
+        of_prefix = name.prefix == NAMING_AUTHORITY
+        may_have = (of_prefix or meant.family is Family.OID) and self._below(name)
+        return _nothing(zone, Rcode.NOERROR if may_have else Rcode.NXDOMAIN)
+
+    async def _elsewhere(self, query: Query, zone: Zone, meant: Meant, name: HandleName, resolve: Resolve) -> Answer:
+        found = await resolve(name)
+        if found is None:
+            return Answer(Rcode.SERVFAIL, authoritative=False)
+        if isinstance(found, Nowhere):
+            return self._missing(zone, meant)
+        return self._records(query, zone, meant, public(found.values))
+
+    def _records(self, query: Query, zone: Zone, meant: Meant, values: Sequence[HandleValue]) -> Answer:
+        now = self._now()
+        if query.type == Type.TXT:
+            return _some(zone, txt_records(values, now))
+        service = _SERVICES[meant.family]
+        if query.type == Type.URI:
+            return _some(zone, uri_records(values, now, service))
+        if query.type != Type.NAPTR:
+            return _nothing(zone)
+        if meant.family is Family.KEY:
+            return _some(zone, naptr_records(values, now, service, order=0, flags=b"U"))
+        # The canonical form of an OID is the OID itself (X.672 Annex B).
+        more = [(b"ORS+COID", b"/" + meant.oid.replace(".", "/").encode())] if meant.family is Family.OID else []
+        return _some(zone, naptr_records(values, now, service, more=more))
+
+
+def _nothing(zone: Zone, code: Rcode = Rcode.NOERROR) -> Answer:
+    return Answer(code, authority=(zone.negative,))
+
+
+def _some(zone: Zone, records: tuple[Record, ...]) -> Answer:
+    return Answer(records=records) if records else _nothing(zone)
