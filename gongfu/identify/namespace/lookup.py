@@ -3,6 +3,7 @@
 What is seldom changed (prefixes, delegations, templates, classes, ranges) is in memory; records are in the store.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName, folded, p
 from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere
 from gongfu.identify.handle.values import DEFAULT_PERMISSIONS, HandleValue
 from gongfu.identify.namespace.types import ClassRecord, Delegation, Prefix, PrefixState
-from gongfu.identify.ranges.pattern import Pattern, number_at, shapes
+from gongfu.identify.ranges.pattern import Pattern, readings
 from gongfu.identify.ranges.series import Series
 from gongfu.identify.records.form import StoredRecord, decode_record
 from gongfu.identify.templates.types import Attribute, Template
@@ -25,10 +26,13 @@ class Records(Protocol):
         ...
 
 
+Above = Callable[[HandleName], Elsewhere | Nowhere]
 _PRIVATE = DEFAULT_PERMISSIONS & ~Permission.PUBLIC_READ
+_PLACE = re.compile(r"\{(suffix|number(?::([0-9]{1,2}))?)\}")
 
 
-def _value(attribute: Attribute, data: bytes, timestamp: int) -> HandleValue:
+def attribute_value(attribute: Attribute, data: bytes, timestamp: int) -> HandleValue:
+    """Return the value that an attribute of a record is."""
     permissions = DEFAULT_PERMISSIONS if attribute.public else _PRIVATE
     return HandleValue(attribute.index, attribute.name, data, timestamp=timestamp, permissions=permissions)
 
@@ -44,33 +48,30 @@ def values_of(record: StoredRecord, template: Template | None) -> tuple[HandleVa
         if template is None:
             raise LookupError(f"template {record.template}")
         attributes = template.attributes
-        values += [_value(attributes[ordinal], data, record.timestamp) for ordinal, data in record.attributes]
+        values += [attribute_value(attributes[ordinal], data, record.timestamp) for ordinal, data in record.attributes]
     return tuple(sorted(values, key=lambda value: value.index))
 
 
-class _Ranges:
-    """The series of one prefix, by pattern."""
+def member_record(of: ClassRecord, suffix: str, number: str) -> StoredRecord:
+    """Return what a member of a class would have as a record of its own.
 
-    __slots__ = ("_series", "_shapes")
+    Args:
+        of: the class.
+        suffix: of the member.
+        number: its digits, as they stand in the suffix.
+    """
 
-    def __init__(self, series: Mapping[Pattern, Series]) -> None:
-        self._series = series
-        self._shapes = shapes(series)
+    def said(found: re.Match[str]) -> str:
+        if found[1] == "suffix":
+            return suffix
+        return number[-int(found[2]) :] if found[2] and int(found[2]) else number
 
-    def find(self, suffix: str) -> tuple[int, str] | None:
-        """Return class and number (as written) of the member that a suffix names."""
-        for head, width in self._shapes:
-            found = number_at(suffix, head, width)
-            if found is None or (series := self._series.get(found[0])) is None:
-                continue
-            of = series.class_of(found[1])
-            if of is not None:
-                return of, suffix[head : head + width]
-        return None
+    attributes = tuple((ordinal, _PLACE.sub(said, text).encode()) for ordinal, text in of.attributes)
+    return StoredRecord(of.template, of.timestamp, tuple(sorted(attributes)))
 
 
 class Namespace:
-    """What a node knows of names. Replaced as a whole, or by its parts, when something changes."""
+    """What a node knows of names. Replaced as a whole when something changes; only the ranges change in place."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Namespace:
         templates: Mapping[int, Template] | None = None,
         classes: Mapping[int, ClassRecord] | None = None,
         ranges: Mapping[int, Mapping[Pattern, Series]] | None = None,
-        above: Callable[[HandleName], Elsewhere | Nowhere] | None = None,
+        above: Above | None = None,
     ) -> None:
         """Make it.
 
@@ -95,47 +96,87 @@ class Namespace:
             above: whom to ask for a prefix that is not below one of this node's.
         """
         self._records = records
-        self._prefixes = dict(prefixes or {})
-        self._delegations = dict(delegations or {})
-        self._templates = dict(templates or {})
-        self._classes = dict(classes or {})
-        self._ranges = {number: _Ranges(series) for number, series in (ranges or {}).items()}
+        self.prefixes = prefixes or {}
+        self.delegations = delegations or {}
+        self.templates = templates or {}
+        self.classes = classes or {}
+        self._ranges = ranges or {}
         self._above = above
+
+    def replaced(
+        self,
+        *,
+        prefixes: Mapping[str, Prefix] | None = None,
+        delegations: Mapping[str, Delegation] | None = None,
+        templates: Mapping[int, Template] | None = None,
+        classes: Mapping[int, ClassRecord] | None = None,
+        above: Above | None = None,
+    ) -> "Namespace":
+        """Return it with other parts; those that are not given stay."""
+        return Namespace(
+            self._records,
+            prefixes=self.prefixes if prefixes is None else prefixes,
+            delegations=self.delegations if delegations is None else delegations,
+            templates=self.templates if templates is None else templates,
+            classes=self.classes if classes is None else classes,
+            ranges=self._ranges,
+            above=self._above if above is None else above,
+        )
 
     def lookup(self, name: HandleName) -> Found | Elsewhere | Nowhere:
         """Return what there is of a handle. A revoked prefix has nothing."""
         key = folded(name.prefix)
         if key == NAMING_AUTHORITY:
             return self._of_prefix(name)
-        prefix = self._prefixes.get(key)
+        prefix = self.prefixes.get(key)
         if prefix is None:
             return self._refer(key, name)
         if prefix.state is PrefixState.REVOKED:
             return Nowhere()
-        stored = self._records.get(prefix.number, name.suffix.encode())
+        try:
+            stored = self._records.get(prefix.number, name.suffix.encode())
+        except UnicodeEncodeError:
+            return Nowhere()
         if stored is not None:
-            record = decode_record(stored)
-            return Found(values_of(record, self._templates.get(record.template)))
-        ranges = self._ranges.get(prefix.number)
-        member = ranges.find(name.suffix) if ranges is not None else None
-        return Nowhere() if member is None else Found(self._of_class(name.suffix, *member))
+            return Found(self.values(decode_record(stored)))
+        member = self.member(prefix.number, name.suffix)
+        return Nowhere() if member is None else Found(self.values(member))
 
-    def _of_class(self, suffix: str, of: int, number: str) -> tuple[HandleValue, ...]:
-        common = self._classes[of]
-        attributes = common.template.attributes
-        values = [
-            _value(
-                attributes[ordinal],
-                text.replace("{suffix}", suffix).replace("{number}", number).encode(),
-                common.timestamp,
-            )
-            for ordinal, text in common.attributes
-        ]
-        return tuple(sorted(values, key=lambda value: value.index))
+    def find_prefix(self, name: str) -> Prefix | None:
+        """Return a prefix of this node that is not revoked; its name in any case."""
+        prefix = self.prefixes.get(folded(name))
+        return None if prefix is None or prefix.state is PrefixState.REVOKED else prefix
+
+    def values(self, record: StoredRecord) -> tuple[HandleValue, ...]:
+        """Return the values of a record, by index.
+
+        Raises:
+            LookupError: it is of a template that is not known.
+        """
+        return values_of(record, self.templates.get(record.template))
+
+    def find(self, number: int, suffix: str) -> tuple[Series, int, int] | None:
+        """Return the series that has a suffix of a prefix (by its number), the suffix's number in it, and its class."""
+        ranges = self._ranges.get(number)
+        if not ranges:
+            return None
+        for pattern, at in readings(suffix):
+            series = ranges.get(pattern)
+            if series is not None and (of := series.class_of(at)) is not None:
+                return series, at, of
+        return None
+
+    def member(self, number: int, suffix: str) -> StoredRecord | None:
+        """Return what a suffix has that is a member of a range of the prefix with this number."""
+        found = self.find(number, suffix)
+        if found is None:
+            return None
+        series, at, of = found
+        return member_record(self.classes[of], suffix, f"{at:0{series.pattern.width}d}")
 
     def _of_prefix(self, name: HandleName) -> Found | Elsewhere | Nowhere:
         key = folded(name.suffix)
-        known = self._prefixes.get(key) or self._delegations.get(key)
+        known = self.prefixes.get(key) or self.delegations.get(key)
         if known is None:
             return self._refer(key, name)
         return Nowhere() if known.state is PrefixState.REVOKED else Found(known.values)
@@ -143,12 +184,12 @@ class Namespace:
     def _refer(self, key: str, name: HandleName) -> Elsewhere | Nowhere:
         """Return whom to ask for a prefix that is not registered here: the nearest that it is delegated to."""
         for candidate in (key, *parents(key)):
-            delegation = self._delegations.get(candidate)
+            delegation = self.delegations.get(candidate)
             if delegation is not None:
                 if delegation.state is PrefixState.REVOKED:
                     return Nowhere()
                 return Elsewhere(f"{NAMING_AUTHORITY}/{delegation.name}", delegation.values)
-            if candidate in self._prefixes:
+            if candidate in self.prefixes:
                 # Below a prefix of this node, and delegated to nobody.
                 return Nowhere()
         return Nowhere() if self._above is None else self._above(name)

@@ -8,7 +8,6 @@ from msgspec import Meta
 
 from gongfu.identify.handle.names import folded
 from gongfu.identify.handle.values import HandleValue
-from gongfu.identify.templates.types import Template
 
 
 class PrefixState(StrEnum):
@@ -23,16 +22,22 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
     """A prefix whose identifiers are registered at this node.
 
     Attributes:
-        number: of the prefix at this node: in the keys of the store; never used again.
+        number: of the prefix at this node, from 1: in the keys of the store; never used again.
         name: such as ``99.1000.1``.
         state: see there.
         values: of the prefix itself, which is the handle ``0.NA/<name>``: administrators, keys, site.
+        enterprise: whose it is; what it is counted by, as are:
+        industry: GB/T 4754, "" where it is not known.
+        region: GB/T 2260, "" where it is not known.
     """
 
     number: int
     name: str
     state: PrefixState = PrefixState.ACTIVE
     values: tuple[HandleValue, ...] = ()
+    enterprise: str = ""
+    industry: str = ""
+    region: str = ""
 
     @property
     def key(self) -> str:
@@ -63,14 +68,14 @@ class ClassRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What all members of a range have in common (类).
 
     Attributes:
-        number: of the class at this node.
-        template: whose attributes it has.
-        attributes: (ordinal in the template, text). In the text ``{suffix}`` stands for the member's suffix and
-            ``{number}`` for its number, as it is written in the suffix.
+        number: of the class at this node, from 1.
+        template: number of the template's version whose attributes it has.
+        attributes: (ordinal in the template, text). In the text ``{suffix}`` stands for the member's suffix,
+            ``{number}`` for the digits of its number (all that stand together), ``{number:8}`` for the last 8 of them.
         timestamp: of the last change, seconds since 1970, UTC.
     """
 
     number: int
-    template: Template
+    template: int
     attributes: tuple[tuple[Annotated[int, Meta(ge=0)], str], ...]
     timestamp: int = 0

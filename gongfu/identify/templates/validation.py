@@ -50,10 +50,11 @@ class Checker:
             TemplateError: a pattern is none.
         """
         self.template = template
-        self._attributes = {
-            attribute.name: (attribute, compiled_pattern(attribute)) for attribute in template.attributes
-        }
+        numbered = list(enumerate(template.attributes))
+        self._attributes = {attribute.name: _Reader(ordinal, attribute) for ordinal, attribute in numbered}
+        self._ordinals = {attribute.index: ordinal for ordinal, attribute in numbered}
         self._required = [attribute.name for attribute in template.attributes if attribute.required]
+        self._required_ordinals = frozenset(ordinal for ordinal, attribute in numbered if attribute.required)
 
     def check(self, given: Mapping[str, Any], now: int) -> tuple[list[HandleValue], list[Wrong]]:
         """Return the values of a record, by index, and all that is wrong with it; one of the two is empty.
@@ -62,31 +63,72 @@ class Checker:
             given: attribute → JSON value. None is the same as left out.
             now: UTC seconds, for the time stamp of the values.
         """
-        wrong = [Wrong(name, ValueReason.MISSING) for name in self._required if given.get(name) is None]
-        values: list[HandleValue] = []
+        texts, wrong = self.texts(given)
+        attributes = self.template.attributes
+        values = [_value(attributes[ordinal], text, now) for ordinal, text in texts]
+        return sorted(values, key=lambda value: value.index), wrong
+
+    def texts(self, given: Mapping[str, Any], *, partial: bool = False) -> tuple[list[tuple[int, str]], list[Wrong]]:
+        """Return (ordinal, text) of the attributes of a record, by ordinal, and all that is wrong with it.
+
+        Args:
+            given: attribute → JSON value. None is the same as left out.
+            partial: required ones may be missing.
+        """
+        wrong: list[Wrong] = []
+        if not partial:
+            wrong += [Wrong(name, ValueReason.MISSING) for name in self._required if given.get(name) is None]
+        texts: list[tuple[int, str]] = []
         for name, value in given.items():
             known = self._attributes.get(name)
             if known is None:
                 wrong.append(Wrong(name[:64], ValueReason.UNKNOWN))
-                continue
-            if value is None:
-                continue
-            attribute, pattern = known
-            try:
-                text = _READERS[attribute.type](value)
-            except (ValueError, MalformedError, InvalidOperation) as error:
-                wrong.append(Wrong(name, ValueReason.TYPE, str(error)[:200]))
-                continue
-            fault = _fault(attribute, text)
-            if fault is None and pattern is not None and pattern.fullmatch(text) is None:
-                fault = Wrong(name, ValueReason.PATTERN, attribute.pattern)
-            if fault is not None:
-                wrong.append(fault)
-            else:
-                values.append(_value(attribute, text, now))
+            elif value is not None:
+                read = known.read(value)
+                if isinstance(read, Wrong):
+                    wrong.append(read)
+                else:
+                    texts.append((known.ordinal, read))
         if wrong:
             return [], wrong
-        return sorted(values, key=lambda value: value.index), []
+        texts.sort()
+        return texts, []
+
+    def ordinal(self, index: int) -> int | None:
+        """Return the ordinal of the attribute whose values have this index."""
+        return self._ordinals.get(index)
+
+    def required(self) -> frozenset[int]:
+        """Return the ordinals of the attributes that each record has."""
+        return self._required_ordinals
+
+
+class _Reader:
+    """One attribute made ready."""
+
+    __slots__ = ("_attribute", "_limits", "_pattern", "_read", "ordinal")
+
+    def __init__(self, ordinal: int, attribute: Attribute) -> None:
+        self.ordinal = ordinal
+        self._attribute = attribute
+        self._pattern = compiled_pattern(attribute)
+        self._read = _READERS[attribute.type]
+        self._limits = attribute.type in (DataType.CHOICE, DataType.INTEGER, DataType.DECIMAL)
+
+    def read(self, value: Any) -> str | Wrong:
+        """Return the text that a value is kept as, or what is wrong with it."""
+        attribute = self._attribute
+        try:
+            text = self._read(value)
+        except (ValueError, MalformedError, InvalidOperation) as error:
+            return Wrong(attribute.name, ValueReason.TYPE, str(error)[:200])
+        if self._limits or len(text) > attribute.max_length:
+            fault = _fault(attribute, text)
+            if fault is not None:
+                return fault
+        if self._pattern is not None and self._pattern.fullmatch(text) is None:
+            return Wrong(attribute.name, ValueReason.PATTERN, attribute.pattern)
+        return text
 
 
 def _value(attribute: Attribute, text: str, now: int) -> HandleValue:
@@ -125,6 +167,8 @@ def _integer(value: Any) -> str:
         digits = value.removeprefix("-")
         if not (digits.isascii() and digits.isdecimal() and len(digits) <= 30):
             raise ValueError("a whole number is expected")
+        if digits[0] != "0":
+            return value
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _MOST:
         raise ValueError("a whole number of at most 30 digits is expected")

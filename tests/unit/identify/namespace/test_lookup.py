@@ -57,7 +57,7 @@ def namespace() -> Namespace:
             "99.3": Delegation(name="99.3", state=PrefixState.REVOKED),
         },
         templates={3: PUMP},
-        classes={7: ClassRecord(number=7, template=PUMP, attributes=((0, "http://x/{suffix}?{number}"), (1, "P")))},
+        classes={7: ClassRecord(number=7, template=3, attributes=((0, "http://x/{suffix}?{number}"), (1, "P")))},
         ranges={1: {SPAN.pattern: series}},
         above=lambda name: Elsewhere("0.NA/0.NA") if name.prefix.startswith("88") else Nowhere(),
     )
