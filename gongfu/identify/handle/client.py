@@ -3,6 +3,8 @@
 import asyncio
 import secrets
 
+import msgspec
+
 from gongfu.identify.handle.datagrams import Assembly, packets
 from gongfu.identify.handle.envelope import (
     ENVELOPE_BYTES,
@@ -22,7 +24,7 @@ def draw_request() -> int:
 
 
 async def ask_tcp(host: str, port: int, message: Message, seconds: float = 5.0) -> Message:
-    """Return the answer to a request over TCP.
+    """Return the answer to a request over TCP. The session of both is ``Message.session``.
 
     Raises:
         OSError: there is no connection, or it ended.
@@ -34,13 +36,17 @@ async def ask_tcp(host: str, port: int, message: Message, seconds: float = 5.0) 
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_connection(host, port)
         try:
-            writer.write(encode_envelope(Envelope(request, len(encoded))) + encoded)
+            writer.write(encode_envelope(Envelope(request, len(encoded), message.session or 0)) + encoded)
             envelope = decode_envelope(await _exactly(reader, ENVELOPE_BYTES))
             if envelope.request != request:
                 raise MalformedError("value", "the answer is of another request")
-            return decode_message(await _exactly(reader, envelope.length))
+            return _received(envelope, await _exactly(reader, envelope.length))
         finally:
             writer.close()
+
+
+def _received(envelope: Envelope, data: bytes) -> Message:
+    return msgspec.structs.replace(decode_message(data), session=envelope.session)
 
 
 async def _exactly(reader: asyncio.StreamReader, size: int) -> bytes:
@@ -65,7 +71,7 @@ class _Waiting(asyncio.DatagramProtocol):
                 self._assembly = Assembly(envelope.length)
             whole = self._assembly.add(envelope, data[ENVELOPE_BYTES:])
             if whole is not None:
-                self._answer.set_result(decode_message(whole))
+                self._answer.set_result(_received(envelope, whole))
         except MalformedError as error:
             if not self._answer.done():
                 self._answer.set_exception(error)
@@ -76,7 +82,7 @@ class _Waiting(asyncio.DatagramProtocol):
 
 
 async def ask_udp(host: str, port: int, message: Message, seconds: float = 1.0, tries: int = 3) -> Message:
-    """Return the answer to a request over UDP, which is sent again when none comes.
+    """Return the answer to a request over UDP, which is sent again when none comes. Sessions as with ``ask_tcp``.
 
     Raises:
         OSError: nobody listens.
@@ -90,7 +96,7 @@ async def ask_udp(host: str, port: int, message: Message, seconds: float = 1.0, 
     transport, _ = await loop.create_datagram_endpoint(lambda: _Waiting(request, answer), remote_addr=(host, port))
     try:
         for _ in range(tries):
-            for packet in packets(Envelope(request, len(encoded)), encoded):
+            for packet in packets(Envelope(request, len(encoded), message.session or 0), encoded):
                 transport.sendto(packet)
             done, _ = await asyncio.wait([answer], timeout=seconds)
             if done:

@@ -78,12 +78,17 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         body: see ``bodies``.
         credential: empty, or who signs (``credential``).
         signed: header and body as they came, which is what a signature and a digest are of.
+        session: of the envelope of an answer; None is the request's.
+        depends: key of the handle (``HandleName.key``) that an answer depends on and on nothing else: it may be given
+            again to the same request until that changes. "" is none.
     """
 
     header: Header
     body: bytes
     credential: bytes = b""
     signed: bytes = b""
+    session: int | None = None
+    depends: str = ""
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -110,13 +115,23 @@ def decode_envelope(data: bytes) -> Envelope:
     return Envelope(request, length, session, sequence, flags, (major, minor))
 
 
+def encode_signed(header: Header, body: bytes) -> bytes:
+    """Return the bytes of header and body: what a signature and a digest are of."""
+    packed = _HEADER.pack(
+        header.operation,
+        header.response,
+        header.flags,
+        header.site_serial,
+        header.recursions,
+        header.expires,
+        len(body),
+    )
+    return packed + body
+
+
 def encode_message(message: Message) -> bytes:
     """Return the bytes of a message without its envelope."""
-    head = message.header
-    header = _HEADER.pack(
-        head.operation, head.response, head.flags, head.site_serial, head.recursions, head.expires, len(message.body)
-    )
-    return header + message.body + wire.string(message.credential)
+    return encode_signed(message.header, message.body) + wire.string(message.credential)
 
 
 def decode_message(data: bytes) -> Message:

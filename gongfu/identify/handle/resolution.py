@@ -26,7 +26,7 @@ from gongfu.identify.handle.values import HandleValue, wanted
 from gongfu.identify.handle.wire import MalformedError
 
 # What an answer takes over of the flags of its request.
-_KEPT = OpFlag.AUTHORITATIVE | OpFlag.KEEP_CONNECTION | OpFlag.PUBLIC_ONLY | OpFlag.REQUEST_DIGEST
+_KEPT = OpFlag.AUTHORITATIVE | OpFlag.CERTIFIED | OpFlag.KEEP_CONNECTION | OpFlag.PUBLIC_ONLY | OpFlag.REQUEST_DIGEST
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -56,13 +56,17 @@ class Nowhere(msgspec.Struct, frozen=True, gc=False):
 Lookup = Callable[[HandleName], Found | Elsewhere | Nowhere]
 
 
-def answer(request: Message, lookup: Lookup, *, administrator: bool = False) -> Message | None:
+Readable = Callable[[HandleName, Sequence[HandleValue]], Callable[[HandleValue], bool]]
+"""Of a handle and its values: what tells of a value that is not public whether the client may read it."""
+
+
+def answer(request: Message, lookup: Lookup, *, readable: Readable | None = None) -> Message | None:
     """Return the answer to a request for values, None where it needs a challenge first.
 
     Args:
         request: operation RESOLUTION.
         lookup: what the store has.
-        administrator: the client has proved to be one of the handle's administrators.
+        readable: what the client may read besides, who has proved who it is; None where it has not.
     """
     try:
         wish = decode_resolution(request.body)
@@ -76,34 +80,68 @@ def answer(request: Message, lookup: Lookup, *, administrator: bool = False) -> 
     if isinstance(found, Nowhere):
         return respond(request, ResponseCode.HANDLE_NOT_FOUND, encode_error(f"no handle {wish.handle}"))
     if isinstance(found, Elsewhere):
-        return _refer(request, found)
-    return _of(request, wish, found.values, administrator)
+        return refer(request, found)
+    return answer_found(request, wish, name, found.values, readable)
 
 
-def _refer(request: Message, found: Elsewhere) -> Message:
+def refer(request: Message, found: Elsewhere) -> Message:
+    """Return the answer that names another service."""
     if request.header.flags & OpFlag.DO_NOT_REFER:
         return respond(request, ResponseCode.HANDLE_NOT_FOUND, encode_error(f"{found.handle} is elsewhere"))
     code = ResponseCode.PREFIX_REFERRAL if found.delegated else ResponseCode.SERVICE_REFERRAL
     return respond(request, code, encode_record(Record(found.handle, tuple(found.values))))
 
 
-def _of(request: Message, wish: Resolution, values: Sequence[HandleValue], administrator: bool) -> Message | None:
-    meant = [value for value in values if wanted(value, wish.indexes, wish.types)]
-    meant = [value for value in meant if value.type.upper() != HS_SECKEY]
-    shown = [value for value in meant if value.permissions & Permission.PUBLIC_READ]
-    hidden = [value for value in meant if not value.permissions & Permission.PUBLIC_READ]
-    if administrator:
-        readable = [value for value in hidden if value.permissions & Permission.ADMIN_READ]
-        shown = sorted((*shown, *readable), key=lambda value: value.index)
-    elif not request.header.flags & OpFlag.PUBLIC_ONLY and any(_named(value, wish) for value in hidden):
-        return None
+def answer_found(
+    request: Message,
+    wish: Resolution,
+    name: HandleName,
+    values: Sequence[HandleValue],
+    readable: Readable | None = None,
+) -> Message | None:
+    """Return the answer to a request for values of a handle that is there, None where it needs a challenge first."""
+    public_only = bool(request.header.flags & OpFlag.PUBLIC_ONLY)
+    if readable is None or public_only:
+        shown, asks = visible(values, wish.indexes, wish.types)
+        if asks and not public_only:
+            return None
+    else:
+        shown, asks = visible(values, wish.indexes, wish.types, readable(name, values))
+        if asks and not shown:
+            return respond(request, ResponseCode.ACCESS_DENIED, encode_error("these values are for others to read"))
     if not shown:
         return respond(request, ResponseCode.VALUES_NOT_FOUND, encode_error(f"no such values of {wish.handle}"))
-    return respond(request, ResponseCode.SUCCESS, encode_record(Record(wish.handle, tuple(shown))))
+    said = respond(request, ResponseCode.SUCCESS, encode_record(Record(wish.handle, tuple(shown))))
+    return said if readable is not None else msgspec.structs.replace(said, depends=name.key)
 
 
-def _named(value: HandleValue, wish: Resolution) -> bool:
-    return bool(wish.indexes or wish.types) and bool(value.permissions & Permission.ADMIN_READ)
+def visible(
+    values: Sequence[HandleValue],
+    indexes: tuple[int, ...] = (),
+    types: tuple[str, ...] = (),
+    readable: Callable[[HandleValue], bool] | None = None,
+) -> tuple[list[HandleValue], bool]:
+    """Return the values that a client may see of those it wishes, and whether it would see more after a proof of who it
+    is: it has named values that only administrators may read. What is an answer to nobody (``HS_SECKEY``) is as if it
+    were not there.
+
+    Args:
+        values: of the handle, by index.
+        indexes: that are wished; with ``types`` empty too, all are.
+        types: that are wished.
+        readable: of a value that is not public; None where nobody knows who asks.
+    """
+    shown: list[HandleValue] = []
+    asks = False
+    for value in values:
+        # Secret keys never leave the node, whatever their permissions say.
+        if value.type.upper() == HS_SECKEY or not wanted(value, indexes, types):
+            continue
+        if value.permissions & Permission.PUBLIC_READ or (readable is not None and readable(value)):
+            shown.append(value)
+        elif value.permissions & Permission.ADMIN_READ:
+            asks = True
+    return shown, asks and bool(indexes or types)
 
 
 def respond(request: Message, code: ResponseCode, body: bytes) -> Message:

@@ -47,8 +47,8 @@ def counters() -> Counters:
 
 @pytest_asyncio.fixture
 async def port(counters: Counters) -> AsyncIterator[int]:
-    operations: dict[int, Operation] = {OpCode.RESOLUTION: lambda request: answer(request, lookup)}
-    server = HandleServer(Answering(operations, counters, now=lambda: 1_000), counters)
+    operations: dict[int, Operation] = {OpCode.RESOLUTION: lambda asked: answer(asked.message, lookup)}
+    server = HandleServer(Answering(operations, counters, now=lambda: 1_000))
     yield await server.start(port=0)
     await server.stop()
 

@@ -1,7 +1,7 @@
 """Answers to requests for values."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -34,12 +34,16 @@ def lookup(name: HandleName) -> Found | Elsewhere | Nowhere:
     return Found(VALUES) if name.key == "99.1/a" else Nowhere()
 
 
+def everything(name: HandleName, values: Sequence[HandleValue]) -> Callable[[HandleValue], bool]:
+    return lambda value: bool(value.permissions & Permission.ADMIN_READ)
+
+
 def ask(
     handle: str, indexes: Sequence[int] = (), types: Sequence[str] = (), flags: int = 0, administrator: bool = False
 ) -> Message | None:
     body = encode_resolution(Resolution(handle, tuple(indexes), tuple(types)))
     request = decode_message(encode_message(Message(Header(OpCode.RESOLUTION, flags=flags), body)))
-    return answer(request, lookup, administrator=administrator)
+    return answer(request, lookup, readable=everything if administrator else None)
 
 
 def values_of(message: Message | None) -> tuple[HandleValue, ...]:
