@@ -87,6 +87,7 @@ class Approving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An approval: ``prefix`` is by default what was wanted, else the next free number below the root."""
 
     prefix: PrefixText = ""
+    quota: Quota = 0
     words: Words = ""
 
 
@@ -98,6 +99,7 @@ class NewPrefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enterprise: Annotated[str, Meta(max_length=200)] = ""
     region: Region = ""
     industry: Industry = ""
+    quota: Quota = 0
     service: Annotated[str, Meta(max_length=200)] = ""
 
 
@@ -108,6 +110,7 @@ class PrefixPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enterprise: Annotated[str, Meta(max_length=200)] | None = None
     region: Region | None = None
     industry: Industry | None = None
+    quota: Quota | None = None
     service: Annotated[str, Meta(max_length=200)] | None = None
 
 
@@ -121,6 +124,7 @@ class PrefixView(msgspec.Struct, frozen=True):
     application: int | None
     region: str
     industry: str
+    quota: int
     explicit: int
     ranged: int
     total: int

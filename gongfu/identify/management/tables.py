@@ -1,8 +1,59 @@
-"""Tables of management. Times are UTC nanoseconds (int64)."""
+"""Tables of identifiers. Times are UTC nanoseconds (int64).
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Integer, LargeBinary, String, Table, Text
+Records, ranges and exact counts are in the store (gongfu/identify/records); what is here is what people decide.
+"""
+
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
 from gongfu.store.records.engine import Key, metadata, name_text
+
+# Prefixes of this service, and those that are delegated to another's. Numbers are in the keys of the store: a prefix
+# keeps its own for ever. ``name_key`` is the name as it is compared.
+prefix = Table(
+    "identifier_prefix",
+    metadata,
+    Column("number", Key, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("name_key", name_text(64), nullable=False, unique=True),
+    Column("delegated", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("enterprise", name_text(200), nullable=False),
+    Column("region", String(6), nullable=False),
+    Column("industry", String(5), nullable=False),
+    Column("service", String(200), nullable=False),
+    # Most identifiers in total; 0 is no bound.
+    Column("quota", BigInteger, nullable=False),
+    # Values of ``0.NA/<name>`` to begin with (JSON as in /api/handles); later ones are in the store.
+    Column("seed", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Versions of templates; records name a version by its number.
+template = Table(
+    "identifier_template",
+    metadata,
+    Column("number", Key, primary_key=True),
+    Column("name", name_text(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    UniqueConstraint("name", "version"),
+    sqlite_autoincrement=True,
+)
+
+# Classes of ranges: ``attributes`` are pairs of ordinal and text.
+range_class = Table(
+    "identifier_class",
+    metadata,
+    Column("number", Key, primary_key=True),
+    Column("template", ForeignKey("identifier_template.number"), nullable=False),
+    Column("title", String(200), nullable=False),
+    Column("attributes", JSON, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
 
 application = Table(
     "identifier_application",

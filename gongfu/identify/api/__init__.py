@@ -1,0 +1,1 @@
+"""HTTP of identifiers, below /v1. The routes check the action; the identifier role answers."""
