@@ -138,7 +138,8 @@ class Namespace:
         except UnicodeEncodeError:
             return Nowhere()
         if stored is not None:
-            return Found(self.values(decode_record(stored)))
+            record = decode_record(stored)
+            return Found(self.values(self.whole(record, name.suffix) if record.of else record))
         member = self.member(prefix.number, name.suffix)
         return Nowhere() if member is None else Found(self.values(member))
 
@@ -154,6 +155,19 @@ class Namespace:
             LookupError: it is of a template that is not known.
         """
         return values_of(record, self.templates.get(record.template))
+
+    def whole(self, record: StoredRecord, suffix: str) -> StoredRecord:
+        """Return a record with the attributes that it has from its class; number and suffix in them are its own.
+
+        Raises:
+            LookupError: it is of a class that is not known.
+        """
+        if not record.of:
+            return record
+        digits = next((suffix[len(found.head) :][: found.width] for found, _ in readings(suffix)), "")
+        common = member_record(self.classes[record.of], suffix, digits)
+        attributes = {**dict(common.attributes), **dict(record.attributes)}
+        return StoredRecord(record.template, record.timestamp, tuple(sorted(attributes.items())), record.values)
 
     def find(self, number: int, suffix: str) -> tuple[Series, int, int] | None:
         """Return the series that has a suffix of a prefix (by its number), the suffix's number in it, and its class."""

@@ -2,7 +2,8 @@
 
 ::
 
-    record      class (varint: number of the template's version at this node; 0 is none), time stamp (varint, seconds)
+    record      template (varint: twice the number of its version at this node, 0 is none; 1 more if a class follows),
+                class (varint, if so), time stamp (varint, seconds)
     attributes  of the template, by ordinal: count, then ordinal, length, bytes of each
     values      others, as the Handle protocol has them, to the end
 """
@@ -23,12 +24,14 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
         timestamp: of the last change, seconds since 1970, UTC.
         attributes: (ordinal in the template, text in UTF-8), by ordinal.
         values: that are of no template: keys, administrators, sites, whatever clients write.
+        of: number of the class whose attributes it has where it has none of its own; 0 is none.
     """
 
     template: int = 0
     timestamp: int = 0
     attributes: tuple[tuple[int, bytes], ...] = ()
     values: tuple[HandleValue, ...] = ()
+    of: int = 0
 
 
 def _varint(value: int) -> bytes:
@@ -54,7 +57,10 @@ def _read_varint(reader: Reader) -> int:
 
 def encode_record(record: StoredRecord) -> bytes:
     """Return the bytes of a record."""
-    parts = [_varint(record.template), _varint(record.timestamp), _varint(len(record.attributes))]
+    parts = [_varint(record.template << 1 | bool(record.of))]
+    if record.of:
+        parts.append(_varint(record.of))
+    parts += (_varint(record.timestamp), _varint(len(record.attributes)))
     for ordinal, data in record.attributes:
         parts += (_varint(ordinal), _varint(len(data)), data)
     parts += (encode_value(value) for value in record.values)
@@ -68,11 +74,13 @@ def decode_record(data: bytes) -> StoredRecord:
         MalformedError: they say none.
     """
     reader = Reader(data)
-    template, timestamp, count = _read_varint(reader), _read_varint(reader), _read_varint(reader)
+    first = _read_varint(reader)
+    of = _read_varint(reader) if first & 1 else 0
+    timestamp, count = _read_varint(reader), _read_varint(reader)
     if count * 2 > reader.left:
         raise MalformedError("count", f"{count} attributes in {reader.left} bytes")
     attributes = tuple((_read_varint(reader), reader.raw(_read_varint(reader))) for _ in range(count))
     values: list[HandleValue] = []
     while reader.left:
         values.append(read_value(reader))
-    return StoredRecord(template, timestamp, attributes, tuple(values))
+    return StoredRecord(first >> 1, timestamp, attributes, tuple(values), of)

@@ -189,8 +189,8 @@ class Group:
     def _present(self, number: int, suffix: str, stored: bytes | None) -> StoredRecord | None:
         if stored is not None:
             try:
-                return decode_record(stored)
-            except MalformedError as error:
+                return self._contents.space.whole(decode_record(stored), suffix)
+            except (MalformedError, LookupError) as error:
                 raise Refused(WriteCode.INVALID, f"what is stored cannot be read: {error}") from None
         if not number:
             # A prefix exists before it has values.

@@ -15,6 +15,7 @@ RECORDS = st.builds(
     timestamp=st.integers(0, 2**40),
     attributes=st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=200)), max_size=5).map(tuple),
     values=st.lists(VALUES, max_size=2).map(tuple),
+    of=st.integers(0, 2**32),
 )
 
 
@@ -36,7 +37,10 @@ def test_damage(record: StoredRecord, data: st.DataObject) -> None:
 
 def test_what_the_template_says_is_not_written() -> None:
     record = StoredRecord(300, 1_700_000_000, ((0, b"A1"), (6, b"x")))
-    assert encode_record(record) == bytes.fromhex("ac02" + "80e2cfaa06" + "02" + "0002" + "4131" + "0601" + "78")
+    assert encode_record(record) == bytes.fromhex("d804" + "80e2cfaa06" + "02" + "0002" + "4131" + "0601" + "78")
+    assert encode_record(StoredRecord(300, 1_700_000_000, (), of=5)) == bytes.fromhex(
+        "d904" + "05" + "80e2cfaa06" + "00"
+    )
     with pytest.raises(MalformedError):
         decode_record(bytes.fromhex("00" + "00" + "ff" * 10 + "01"))
     assert decode_record(encode_record(StoredRecord(values=(HandleValue(1, "URL", b"u"),)))).values[0].type == "URL"
