@@ -69,5 +69,5 @@ def test_patterns() -> None:
     ],
 )
 def test_a_line_that_is_none_is_refused(line: str) -> None:
-    with pytest.raises(ValueError, match="line 1|AI 01"):
+    with pytest.raises(ValueError, match=r"line 1|AI 01"):
         read_dictionary(line)
