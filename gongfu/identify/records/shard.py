@@ -9,28 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rocksdict import (
-    BlockBasedOptions,
-    Cache,
-    Checkpoint,
-    DBCompressionType,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteOptions,
-)
+from rocksdict import Checkpoint, Rdict, WriteBatch, WriteOptions
 
+from gongfu.identify.records import sorted_files
 from gongfu.identify.records.keys import record_key
+from gongfu.identify.records.options import options
 
-_DICTIONARY = 16 * 1024
-_BLOOM_BITS = 10
 _READ_KEYS = 1000
 
 
 class Shard:
     """An open shard. Any thread may read; one writes."""
 
-    def __init__(self, path: Path, *, cache_bytes: int = 64 << 20, block_bytes: int = 16 << 10) -> None:
+    def __init__(self, path: Path, *, cache_bytes: int = 64 << 20, block_bytes: int = 4 << 10) -> None:
         """Open or make a shard.
 
         Args:
@@ -44,7 +35,8 @@ class Shard:
         self._sync = WriteOptions()
         self._sync.sync = True
         try:
-            self._db = Rdict(str(path), _options(cache_bytes, block_bytes))
+            self._options = options(cache_bytes, block_bytes)
+            self._db = Rdict(str(path), self._options)
         except Exception as error:
             raise OSError(f"the shard {path} cannot be opened: {error}") from error
 
@@ -101,6 +93,26 @@ class Shard:
         except Exception as error:
             raise OSError(f"the store did not take a write: {error}") from error
 
+    def present(self, keys: Sequence[bytes]) -> list[int]:
+        """Return the places of those keys, sorted and different, that are there."""
+        return sorted_files.present(self._db, keys)
+
+    def write_file(self, path: Path, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Write keys, sorted and different, and their values to a file for ``take_files``, on the same file system.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        sorted_files.write_file(path, self._options, keys, values)
+
+    def take_files(self, files: Sequence[Path]) -> None:
+        """Take files of ``write_file``, all or none; they are the shard's then, and on the disk when this returns.
+
+        Raises:
+            OSError: it failed; whether it was done is not known.
+        """
+        sorted_files.ingest(self._db, files)
+
     def checkpoint(self, path: Path) -> None:
         """Write a copy that can be opened as a shard; files are linked where the file system can.
 
@@ -119,25 +131,3 @@ class Shard:
         """Write all levels anew: the smallest form."""
         self._db.flush()
         self._db.compact_range(None, None)
-
-
-def _options(cache_bytes: int, block_bytes: int) -> Options:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    # The lowest level has nearly all of it: compressed best, with a dictionary trained for each file. Where records
-    # come in, compression would cost more than it saves.
-    options.set_compression_per_level([DBCompressionType.none(), DBCompressionType.none(), DBCompressionType.lz4()])
-    options.set_bottommost_compression_type(DBCompressionType.zstd())
-    options.set_bottommost_compression_options(-14, 6, 0, _DICTIONARY, True)
-    options.set_bottommost_zstd_max_train_bytes(100 * _DICTIONARY, True)
-    table = BlockBasedOptions()
-    table.set_block_size(block_bytes)
-    table.set_block_cache(Cache(cache_bytes))
-    table.set_bloom_filter(_BLOOM_BITS, False)
-    table.set_format_version(5)
-    table.set_cache_index_and_filter_blocks(True)
-    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
-    options.set_block_based_table_factory(table)
-    options.set_write_buffer_size(64 << 20)
-    options.set_max_background_jobs(2)
-    return options
