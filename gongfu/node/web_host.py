@@ -22,6 +22,7 @@ from gongfu.kernel.times import SystemClock
 from gongfu.node.event_publisher import EventPublisher
 from gongfu.node.history_store import open_history
 from gongfu.node.http_telemetry import HttpTelemetry
+from gongfu.node.identifier_routes import identifier_routes
 from gongfu.node.runtime import Runtime, role_name
 from gongfu.node.tree_routes import tree_routes
 from gongfu.reason.alarms import api as alarms_api
@@ -180,6 +181,7 @@ def open_web_host(
         *rules_api.routes(rules, worker),
         *models_api.routes(models, worker),
         *tree_routes(runtime, bus, subjects, engine, clock),
+        *identifier_routes(runtime, bus, subjects, engine, clock),
     ]
     identify = registry.sessions.identify
     further = [

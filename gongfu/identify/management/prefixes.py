@@ -115,6 +115,13 @@ class Prefixes:
             new = NewPrefix(name, OWN, application.name, application.region, application.industry, quota)
             return (await self._make(subject, new)).name
 
+    async def become(self, subject: Subject, name: str, state: PrefixState) -> None:
+        """Bring a prefix into a state; one that is revoked already, or gone, stays as it is."""
+        async with self._turn:
+            row = await asyncio.to_thread(self._row, name)
+            if row is not None and row.state not in (state.value, PrefixState.REVOKED.value):
+                await self._change(subject, row, PrefixPatch(state.value))
+
     async def change(self, subject: Subject, name: str, patch: PrefixPatch) -> PrefixView:
         """Change a prefix.
 

@@ -1,9 +1,11 @@
 """Where a service is, as a value of its prefix (``HS_SITE``)."""
 
 import ipaddress
+from collections.abc import Iterable
 
-from gongfu.identify.handle.predefined import HS_SITE, Interface, Server, Site, encode_site
+from gongfu.identify.handle.predefined import HS_SITE, Interface, Server, Site, decode_site, encode_site
 from gongfu.identify.handle.values import HandleValue
+from gongfu.identify.handle.wire import MalformedError
 from gongfu.kernel.errors import invalid
 
 SITE_INDEX = 1
@@ -45,3 +47,19 @@ def site_value(address: str, port: int, *, http_port: int = 0, timestamp: int = 
     server = Server(1, address, b"", tuple(interfaces))
     site = Site(serial=1, primary=_PRIMARY, hash_option=_HASH_BY_ALL, attributes=(), servers=(server,))
     return HandleValue(SITE_INDEX, HS_SITE, encode_site(site), timestamp=timestamp)
+
+
+def address_of(values: Iterable[HandleValue]) -> str:
+    """Return ``address:port`` of the first server that the values tell of, "" if they tell of none."""
+    for value in values:
+        if value.type.upper() != HS_SITE:
+            continue
+        try:
+            site = decode_site(value.data)
+        except MalformedError:
+            continue
+        for server in site.servers:
+            for interface in server.interfaces:
+                host = f"[{server.address}]" if ":" in server.address else server.address
+                return f"{host}:{interface.port}"
+    return ""
