@@ -85,6 +85,12 @@ class DnsAnswering:
         else:
             self.cache.forget(names)
 
+    def kept(self, data: bytes) -> bytes | None:
+        """Return the answer to a query over UDP that was answered before, and nothing has changed."""
+        # Not counted here: who asks counts many at once.
+        kept = self._kept(data[2:].lower())
+        return None if kept is None else data[:2] + kept[0] + data[12 : kept[1]] + kept[2]
+
     def answer(self, data: bytes, *, stream: bool = False) -> bytes | Awaitable[bytes] | None:
         """Return the answer to a query; None where there is nobody to answer, an awaitable where others are asked.
 
@@ -92,12 +98,6 @@ class DnsAnswering:
             data: the query.
             stream: it came over TCP, where an answer may be as long as it must.
         """
-        if not stream:
-            kept = self._kept(data[2:].lower())
-            if kept is not None:
-                head, end, rest = kept
-                self._counters.add("dns_answers.kept")
-                return data[:2] + head + data[12:end] + rest
         if not is_query(data):
             self._counters.add("dns_queries_dropped.not-a-query")
             return None

@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from typing import Any
 
+from gongfu.identify.datagram_socket import Address, DatagramSocket, open_datagram_socket
 from gongfu.identify.dns.answering import DnsAnswering
 from gongfu.identify.dns.message import HEADER_BYTES, Answer, Query, Rcode, write_answer
 from gongfu.kernel.counters import Counters
 
-# Queries read before others on the loop have their turn.
-_AT_ONCE = 64
 _QUERY_BYTES = 4096
-_RECEIVE_BYTES = 4 * 1024 * 1024
 # Questions that wait for other nodes; more are answered with SERVFAIL.
 _WAITING = 1000
 _CONNECTIONS = 1000
@@ -22,8 +21,6 @@ _LENGTH_BYTES = 2
 
 logger = logging.getLogger(__name__)
 
-Address = tuple[str, int] | tuple[str, int, int, int]
-
 
 class _Answers:
     """Answers of both transports."""
@@ -32,6 +29,7 @@ class _Answers:
         self._answering = answering
         self.counters = counters
         self.waiting: set[asyncio.Task[None]] = set()
+        self.at_once = answering.kept
 
     def of(self, data: bytes, *, stream: bool = False) -> bytes | Awaitable[bytes] | None:
         """Return the answer; SERVFAIL where it has failed."""
@@ -46,6 +44,19 @@ class _Answers:
         number, flags = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
         return write_answer(Query(number, flags), Answer(Rcode.SERVFAIL, authoritative=False), 512)
 
+    def full(self) -> bool:
+        """Return whether too many questions wait for other nodes already; one more is then shed."""
+        if len(self.waiting) < _WAITING:
+            return False
+        self.counters.add("dns_answers_shed.waiting")
+        return True
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a question wait for other nodes."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.waiting.add(task)
+        task.add_done_callback(self.waiting.discard)
+
     async def later(self, data: bytes, answer: Awaitable[bytes]) -> bytes:
         try:
             return await answer
@@ -55,54 +66,26 @@ class _Answers:
 
 
 class _Datagrams:
-    """Reads the socket itself: many queries a wake-up, and no protocol object between them and the answer."""
+    """Questions that came over UDP."""
 
     def __init__(self, opened: socket.socket, answers: _Answers) -> None:
-        self._socket = opened
         self._answers = answers
+        self._socket = DatagramSocket(opened, answers.at_once, self._slow, answers.counters, "dns")
+        self.ready = self._socket.ready
 
-    def ready(self) -> None:
-        """Answer what has come."""
-        receive, send, answer_of = self._socket.recvfrom, self._socket.sendto, self._answers.of
-        for _ in range(_AT_ONCE):
-            try:
-                data, address = receive(_QUERY_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                # What a client's host says of an answer that it did not want.
-                self._answers.counters.add("dns_datagrams_unreachable")
-                continue
-            answer = answer_of(data)
-            if type(answer) is bytes:
-                try:
-                    send(answer, address)
-                except OSError:
-                    self._answers.counters.add("dns_answers_dropped.not-sent")
-            elif answer is not None:
-                self._later(data, answer, address)
-
-    def _later(self, data: bytes, answer: Awaitable[bytes] | bytes, address: Address) -> None:
-        assert not isinstance(answer, bytes)
-
-        async def send() -> None:
-            self._send(await self._answers.later(data, answer), address)
-
-        waiting = self._answers.waiting
-        if len(waiting) >= _WAITING:
+    def _slow(self, data: bytes, address: Address) -> None:
+        """Answer what is not in memory."""
+        answer = self._answers.of(data)
+        if isinstance(answer, bytes):
+            self._socket.send(answer, address)
+        elif answer is not None and self._answers.full():
             _close(answer)
-            self._answers.counters.add("dns_answers_shed.waiting")
-            self._send(self._answers.failed(data), address)
-            return
-        task = asyncio.get_running_loop().create_task(send())
-        waiting.add(task)
-        task.add_done_callback(waiting.discard)
+            self._socket.send(self._answers.failed(data), address)
+        elif answer is not None:
+            self._answers.keep(self._later(data, answer, address))
 
-    def _send(self, answer: bytes, address: Address) -> None:
-        try:
-            self._socket.sendto(answer, address)
-        except OSError:
-            self._answers.counters.add("dns_answers_dropped.not-sent")
+    async def _later(self, data: bytes, answer: Awaitable[bytes], address: Address) -> None:
+        self._socket.send(await self._answers.later(data, answer), address)
 
 
 def _close(answer: Awaitable[bytes]) -> None:
@@ -174,15 +157,12 @@ class _Connection(asyncio.Protocol):
             self.close()
         elif isinstance(answer, bytes):
             self._write(answer)
-        elif len(self._answers.waiting) >= _WAITING:
+        elif self._answers.full():
             _close(answer)
-            self._answers.counters.add("dns_answers_shed.waiting")
             self._write(self._answers.failed(query))
         else:
             # Answers may overtake one another (RFC 7766 §7): the client knows them by their number.
-            task = asyncio.get_running_loop().create_task(self._write_later(query, answer))
-            self._answers.waiting.add(task)
-            task.add_done_callback(self._answers.waiting.discard)
+            self._answers.keep(self._write_later(query, answer))
 
     async def _write_later(self, query: bytes, answer: Awaitable[bytes]) -> None:
         self._write(await self._answers.later(query, answer))
@@ -211,17 +191,12 @@ class DnsServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self._answers, self._connections), host, port)
         port = self._server.sockets[0].getsockname()[1]
-        opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            opened.setblocking(False)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-            opened.bind((host, port))
+            self._socket = open_datagram_socket(host, port)
         except OSError:
-            opened.close()
             await self.stop()
             raise
-        self._socket = opened
-        loop.add_reader(opened, _Datagrams(opened, self._answers).ready)
+        loop.add_reader(self._socket, _Datagrams(self._socket, self._answers).ready)
         return port
 
     async def stop(self) -> None:
