@@ -2,16 +2,13 @@
 §2.6.3; RFC 9110 §12.5 for the weights)."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from gongfu.identify.digital_link.links import Link
 
 _WEIGHT = re.compile(r"\s*;\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*\Z", re.IGNORECASE)
-_Said = TypeVar("_Said")
-_Asked = TypeVar("_Asked")
 _MOST_RANGES = 50
 _NOTHING = -1.0
 # Beside what was asked for: less than any match, more than a mismatch.
@@ -94,19 +91,18 @@ def language_weight(tags: Sequence[str], ranges: Sequence[tuple[str, float]]) ->
     return best
 
 
-def _score(link: Link, wish: Wish) -> tuple[float, float, float]:
-    return (
-        _fit(link.type, wish.media, _media_fit),
-        _fit(link.hreflang, wish.languages, _language_fit),
-        _fit(link.context, wish.contexts, _context_fit),
+def _score(link: Link, wish: Wish) -> tuple[float, ...]:
+    """Return how a link fits what was asked for; then, between equals, how little it says that nobody asked: who asks
+    for nothing wants the one that is for all."""
+    asked = (wish.media, wish.languages, wish.contexts)
+    said = (link.type, link.hreflang, link.context)
+    fits = (
+        _media_fit(link.type, wish.media) if wish.media else _NEUTRAL,
+        _language_fit(link.hreflang, wish.languages) if wish.languages else _NEUTRAL,
+        _context_fit(link.context, wish.contexts) if wish.contexts else _NEUTRAL,
     )
-
-
-def _fit(said: _Said, asked: _Asked, weigh: Callable[[_Said, _Asked], float]) -> float:
-    """Return how what a link says fits what was asked for. Who asks for nothing wants the one that is for all."""
-    if not asked:
-        return _NOTHING if said else _NEUTRAL
-    return weigh(said, asked)
+    unasked = (_NOTHING if has and not wanted else _NEUTRAL for has, wanted in zip(said, asked, strict=True))
+    return (*fits, *unasked)
 
 
 def _media_fit(kind: str, ranges: tuple[tuple[str, float], ...]) -> float:
@@ -134,8 +130,8 @@ def best(links: Sequence[Link], wish: Wish) -> list[Link]:
 
 
 def matches(link: Link, wish: Wish) -> bool:
-    """Return whether a request says something that fits a link, and nothing that does not."""
-    score = _score(link, wish)
+    """Return whether a request asks for something that a link says, and for nothing that it denies."""
     asked = (wish.media, wish.languages, wish.contexts)
-    fits = [value for value, said in zip(score, asked, strict=True) if said]
-    return any(value > 0 for value in fits) and all(value >= 0 for value in fits)
+    said = (link.type, link.hreflang, link.context)
+    fits = [(fit, says) for fit, wanted, says in zip(_score(link, wish), asked, said, strict=False) if wanted]
+    return any(fit > 0 for fit, says in fits if says) and all(fit >= 0 for fit, _ in fits)
