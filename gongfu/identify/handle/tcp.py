@@ -1,6 +1,7 @@
 """Handle requests over TCP (RFC 3652 §2.1): one after the other, each answered before the next is read."""
 
 import asyncio
+from typing import cast
 
 from gongfu.identify.handle.answering import Answering, Later, Reply, envelope_of
 from gongfu.identify.handle.codes import OpFlag
@@ -61,14 +62,14 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's are no subclass of it.
+        self._transport = cast(asyncio.Transport, transport)
         self._all.open.add(self)
         if len(self._all.open) > _CONNECTIONS:
             self._counters.add("handle_connections_refused")
-            transport.abort()
+            self._transport.abort()
             return
-        transport.set_write_buffer_limits(high=_UNREAD_BYTES)
+        self._transport.set_write_buffer_limits(high=_UNREAD_BYTES)
         self._heard = asyncio.get_running_loop().time()
         self._watch()
 

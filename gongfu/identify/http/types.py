@@ -9,7 +9,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """A request, whole.
 
     Attributes:
-        method: in capitals.
+        method: in capitals; HEAD comes as GET, and the server sends no body then.
         target: path and query as they came, percent-encoded: what is in a path is decoded by the face that knows where
             its parts end.
         headers: by name in lower case; a repeated one's values are joined by ``, ``.
@@ -40,12 +40,15 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         status: of HTTP.
         body: bytes.
-        headers: (name, value); length and connection are the server's.
+        headers: (name, value); length, date and connection are the server's.
+        depends: keys of the handles (``HandleName.key``) that the answer to a GET depends on and on nothing else but
+            the request: a 200 without credentials in the request is given again until one of them changes.
     """
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+    depends: tuple[str, ...] = ()
 
 
 Face = Callable[[Request], Response | Awaitable[Response]]
