@@ -14,6 +14,7 @@ from gongfu.tree.reports import cell_records
 from gongfu.tree.reports.applied import Coverage, LedgerError
 from gongfu.tree.reports.cells import CellError, Cells, columns_of, concatenate
 from gongfu.tree.reports.flow import Flow
+from gongfu.tree.reports.identifier_report import IDENTIFIERS_DAILY
 from gongfu.tree.reports.kind_exchange import KindExchange
 from gongfu.tree.reports.kind_ledger import KindLedger
 from gongfu.tree.reports.kind_records import Known
@@ -183,7 +184,7 @@ class ReportCommands:
 
     async def state(self, subject: Subject, request: StateCells) -> StatedDoc:
         """State the node's own cells of a period, all of them."""
-        if request.kind == NODE_LIVE.name:
+        if request.kind in (NODE_LIVE.name, IDENTIFIERS_DAILY.name):
             raise conflict(f"{request.kind} is stated by the node itself")
         book = self._book(request.kind)
         now = self._host.now()
@@ -201,11 +202,19 @@ class ReportCommands:
         """State own cells, and store them."""
         made = stated_cells(kind, period, request.cells, enterprise_of(self._directory))
         try:
-            cells = columns_of(kind, made)
-            now = self._host.now()
-            changed = self._flow.state(kind.name, period, cells, now)
+            return await self.store(kind, period, columns_of(kind, made))
         except (CellError, MeasureError, LedgerError) as error:
             raise invalid(str(error), reason=str(error.reason)) from None
+
+    async def store(self, kind: ReportKind, period: int, cells: Cells) -> bool:
+        """State own cells, and store them; return whether a total changed.
+
+        Raises:
+            CellError: the cells are wrong.
+            LedgerError: a total would be out of range.
+        """
+        now = self._host.now()
+        changed = self._flow.state(kind.name, period, cells, now)
         data = pack_cells(cells, np.zeros(len(cells), dtype=np.int64))
         await self._host.turn(lambda turn: cell_records.put_own(turn.connection, kind.name, period, now, data))
         return changed

@@ -12,9 +12,11 @@ from gongfu.kernel.errors import Problem
 from gongfu.tree.host.section import Command, Host, Refusal, Turn
 from gongfu.tree.nodes.directory import Directory
 from gongfu.tree.reports import cell_records, messages
+from gongfu.tree.reports.cells import Cells
 from gongfu.tree.reports.commands import ReportCommands
 from gongfu.tree.reports.device_claims import DeviceClaims
 from gongfu.tree.reports.flow import Flow
+from gongfu.tree.reports.identifier_report import IDENTIFIERS_DAILY
 from gongfu.tree.reports.kind_exchange import KindChange, KindExchange
 from gongfu.tree.reports.kind_ledger import KindLedger
 from gongfu.tree.reports.kind_records import CELLS, Known
@@ -56,7 +58,7 @@ class ReportsSection:
     ) -> None:
         self._directory = directory
         self._counters = counters or Counters()
-        self.kinds = KindExchange(directory, [NODE_LIVE], self._counters, self._kinds_changed)
+        self.kinds = KindExchange(directory, [NODE_LIVE, IDENTIFIERS_DAILY], self._counters, self._kinds_changed)
         self.flow = Flow(directory, pace, self._counters, self._cells_changed)
         self.claims = DeviceClaims(directory, pace, self._counters, self._look)
         self.figures = LiveStatements(source, directory, self.flow, pace, lambda: self.claims.elsewhere)
@@ -150,6 +152,23 @@ class ReportsSection:
         await self.flow.stop()
         for task in tuple(self._tasks):
             task.cancel()
+
+    # Own cells
+
+    async def state(self, kind: ReportKind, period: int, cells: Cells) -> bool:
+        """State all own cells of a period of a built-in kind; return whether a total changed.
+
+        Raises:
+            CellError: the cells are wrong.
+            LedgerError: a total would be out of range.
+            Problem: 503, they could not be stored.
+        """
+        return await self._commands.store(kind, period, cells)
+
+    def has_own(self, kind: str, period: int) -> bool:
+        """Return whether own cells of a period were stated."""
+        book = self.flow.books.get(kind)
+        return book is not None and period in book.ledger.periods_of(book.ledger.node)
 
     # Live figures
 
