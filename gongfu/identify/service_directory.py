@@ -56,6 +56,21 @@ class ServiceDirectory:
 
     root: Path
 
+    @property
+    def store(self) -> Path:
+        """Records, ranges and counts."""
+        return self.root / "store"
+
+    @property
+    def events(self) -> Path:
+        """Events of EPCIS."""
+        return self.root / "epcis"
+
+    @property
+    def keys(self) -> Path:
+        """Keys of the service, mode 0600."""
+        return self.root / "trust"
+
     def exists(self) -> bool:
         """Return whether the service was set up."""
         return (self.root / _FILE).exists()

@@ -13,7 +13,7 @@ from gongfu.kernel.subjects import Subjects
 
 def no_identifiers() -> Problem:
     """Return the problem of a node without an identifier service."""
-    return Problem(409, "no-identifiers", "This node has no identifier service", "set it up: gongfu id init")
+    return Problem(409, "no-identifiers", "No identifier service", "this node has none; set it up: gongfu id init --prefix …")
 
 
 def open_check(present: Callable[[], bool]) -> Callable[[Subject], None]:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gongfu.identify.management.batch_form import MAX_ITEMS
 from gongfu.kernel.errors import Problem, invalid
@@ -148,6 +146,10 @@ def _csv_rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _parquet_rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    # Late: few batches are of this kind, and the library is large.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         table = pq.ParquetFile(file)
         _check_columns(list(table.schema_arrow.names))

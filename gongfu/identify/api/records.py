@@ -3,7 +3,7 @@
 import msgspec
 
 from gongfu.bus.commands import Ask
-from gongfu.identify.management.registrations import NewRecord, OutcomeView, RecordChange, RecordView
+from gongfu.identify.management.record_documents import NewRecord, OutcomeView, RecordChange, RecordView
 from gongfu.identify.management.requests import HandleList, ListHandles, OneHandle
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action

@@ -18,6 +18,7 @@ from gongfu.identify.management.documents import (
 )
 from gongfu.identify.management.prefixes import Prefixes
 from gongfu.identify.management.registrations import NewRecord, RecordChange, Registrations
+from gongfu.identify.management.resolving import ResolveWish, Resolving
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.namespace.types import PrefixState
 from gongfu.identify.onboarding.application import Step
@@ -44,12 +45,14 @@ class UseCases:
     templates: Templates
     classes: Classes
     registrations: Registrations
+    resolving: Resolving
 
 
 def commands(cases: UseCases) -> list[Command]:
     """Return the commands."""
     return [
         *_of_records(cases.registrations),
+        Command("resolve", ResolveWish, cases.resolving.resolve),
         *_of_prefixes(cases.prefixes),
         *_of_applications(cases),
         *_of_templates(cases.templates),

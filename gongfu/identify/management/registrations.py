@@ -2,10 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
-
-import msgspec
-from msgspec import Meta
+from typing import Any
 
 from gongfu.identify.handle.codes import Permission
 from gongfu.identify.handle.json_form import from_json, to_json
@@ -15,6 +12,7 @@ from gongfu.identify.handle.resolution import Elsewhere, Found
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.handle.wire import MalformedError
 from gongfu.identify.management.batch_form import ItemError, attribute_texts
+from gongfu.identify.management.record_documents import NewRecord, OutcomeView, RecordChange, RecordView
 from gongfu.identify.management.service_sites import address_of
 from gongfu.identify.management.write_problems import batch_problem, outcome_problem
 from gongfu.identify.service.identifiers import Identifiers
@@ -22,49 +20,6 @@ from gongfu.identify.service.writes import BatchError, Operation, Outcome, Write
 from gongfu.kernel.errors import Problem, invalid, not_found
 from gongfu.kernel.permissions import Action, Subject, can
 from gongfu.kernel.times import SECOND, format_rfc3339
-
-Handle = Annotated[str, Meta(min_length=3, max_length=2048)]
-Index = Annotated[int, Meta(ge=1, le=2**32 - 1)]
-
-
-class NewRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A record as it shall be: attributes of a template, and other values as ``/api/handles`` has them."""
-
-    handle: Handle
-    template: Annotated[str, Meta(max_length=100)] = ""
-    attributes: dict[str, Any] = {}
-    values: Annotated[list[dict[str, Any]], Meta(max_length=1000)] = []
-    overwrite: bool = False
-
-
-class RecordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Single values to be added, changed, removed; all or nothing of each kind, in this order."""
-
-    handle: Handle
-    add: Annotated[list[dict[str, Any]], Meta(max_length=1000)] = []
-    modify: Annotated[list[dict[str, Any]], Meta(max_length=1000)] = []
-    remove: Annotated[list[Index], Meta(max_length=1000)] = []
-
-
-class RecordView(msgspec.Struct, frozen=True):
-    """A record; ``template`` is ``name@version``, ``class`` the one of the range it is in."""
-
-    handle: str
-    prefix: str
-    kind: str
-    template: str
-    class_number: int | None = msgspec.field(name="class")
-    attributes: dict[str, str]
-    values: list[dict[str, Any]]
-    timestamp: str
-
-
-class OutcomeView(msgspec.Struct, frozen=True):
-    """What became of a write that was done."""
-
-    handle: str
-    code: str
-    detail: str = ""
 
 
 class Registrations:
@@ -104,7 +59,7 @@ class Registrations:
         if stored is not None:
             template, of = stored.template, stored.of or None
         elif known is not None and (member := space.find(known.number, name.suffix)) is not None:
-            kind, of = "ranged", member[2]
+            kind, of = "ranged", member.of
             template = space.classes[of].template
         form = space.templates.get(template)
         shown = [value for value in values if visible(value, private=private)]

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "order": ("order", "Write, approve, issue, watch, revoke and answer orders of the tree."),
     "rollout": ("rollout", "Send an order out in waves, the next when enough of the last is verified."),
     "report": ("report", "Declare kinds of reports, show and publish cells, sign records."),
+    "id": ("identifier", "Register and resolve identifiers; prefixes, ranges, templates, applications."),
     "user": ("user", "Add and list users, reset passwords."),
     "backup": ("backup", "Write a consistent backup of the node."),
     "restore": ("restore", "Make a data directory from a backup."),

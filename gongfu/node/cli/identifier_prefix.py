@@ -1,0 +1,104 @@
+"""``gongfu id prefix``."""
+
+from typing import Any
+
+import click
+
+from gongfu.node.cli.node_api import connect, segment
+from gongfu.node.cli.options import node_options
+from gongfu.node.cli.output import print_json, print_table
+
+
+@click.group("prefix")
+def command() -> None:
+    """Prefixes of this service, and those that are delegated to other nodes."""
+
+
+@command.command("add")
+@click.argument("name")
+@click.option("--enterprise", default="", help="Whose it is.")
+@click.option("--region", default="", help="GB/T 2260 code.")
+@click.option("--industry", default="", help="GB/T 4754 code.")
+@click.option("--quota", type=click.IntRange(0), default=0, help="Most identifiers; 0: no bound.")
+@node_options
+def add(name: str, enterprise: str, region: str, industry: str, quota: int, as_json: bool, **node: Any) -> None:
+    """Register a prefix below the root."""
+    body = {"name": name, "enterprise": enterprise, "region": region, "industry": industry, "quota": quota}
+    _print(connect(**node).post("/identifiers/prefixes", body), as_json)
+
+
+@command.command("delegate")
+@click.argument("name")
+@click.argument("service")
+@click.option("--enterprise", default="", help="Whose it is.")
+@node_options
+def delegate(name: str, service: str, enterprise: str, as_json: bool, **node: Any) -> None:
+    """Delegate a prefix below the root to the node whose service is at SERVICE (address:port)."""
+    body = {"name": name, "kind": "delegated", "service": service, "enterprise": enterprise}
+    _print(connect(**node).post("/identifiers/prefixes", body), as_json)
+
+
+@command.command("list")
+@click.option("--search", help="Beginning of the prefix, or part of the enterprise.")
+@click.option("--state", type=click.Choice(["active", "suspended", "revoked"]))
+@click.option("--limit", type=click.IntRange(1), help="At most this many.")
+@node_options
+def list_(search: str | None, state: str | None, limit: int | None, as_json: bool, **node: Any) -> None:
+    """List prefixes and how many identifiers they have."""
+    found = connect(**node).items("/identifiers/prefixes", limit, search=search, state=state)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("prefix", "kind", "state", "enterprise", "region", "industry", "explicit", "ranged", "total"),
+        [
+            (
+                one["name"],
+                one["kind"] if one["kind"] == "own" else f"at {one['service']}",
+                one["state"],
+                one["enterprise"],
+                one["region"],
+                one["industry"],
+                one["explicit"],
+                one["ranged"],
+                one["total"],
+            )
+            for one in found
+        ],
+        "no prefixes",
+    )
+
+
+@command.command("show")
+@click.argument("name")
+@node_options
+def show(name: str, as_json: bool, **node: Any) -> None:
+    """Show a prefix."""
+    _print(connect(**node).get(f"/identifiers/prefixes/{segment(name)}"), as_json)
+
+
+@command.command("set")
+@click.argument("name")
+@click.option("--enterprise", help="Whose it is.")
+@click.option("--region", help="GB/T 2260 code.")
+@click.option("--industry", help="GB/T 4754 code.")
+@click.option("--quota", type=click.IntRange(0), help="Most identifiers; 0: no bound.")
+@click.option("--service", help="Of a delegated one: address:port.")
+@click.option("--state", type=click.Choice(["active", "suspended", "revoked"]), help="Revoked is for ever.")
+@node_options
+def set_(name: str, as_json: bool, **options: Any) -> None:
+    """Change a prefix, suspend it, let it register again, revoke it."""
+    names = ("enterprise", "region", "industry", "quota", "service", "state")
+    change = {key: value for key in names if (value := options.pop(key)) is not None}
+    if not change:
+        raise click.UsageError("say what is to change")
+    _print(connect(**options).call("PATCH", f"/identifiers/prefixes/{segment(name)}", change), as_json)
+
+
+def _print(prefix: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(prefix)
+        return
+    values = prefix.pop("values")
+    shown = [(name, value) for name, value in prefix.items() if value not in ("", None)]
+    print_table(("field", "value"), [*shown, *((f"value {one['index']}", one["type"]) for one in values)])

@@ -1,0 +1,66 @@
+"""Role ``identifier``: the identifier service of the node; the only writer of its store and tables."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+from sqlalchemy import Engine
+
+from gongfu.bus.connection import BusAddress, open_bus
+from gongfu.bus.metrics import MetricsPublisher
+from gongfu.identify.service_directory import ServiceError
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.errors import Problem
+from gongfu.kernel.subjects import Subjects
+from gongfu.kernel.times import SystemClock
+from gongfu.node.identifier_host import IdentifierHost
+from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
+from gongfu.store.records.engine import open_records
+from gongfu.store.records.migrations import migrate
+from gongfu.store.records.revisions import MigrationError
+
+logger = logging.getLogger("gongfu.identifier")
+
+
+async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    subjects, counters = Subjects(runtime.node), Counters()
+    bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
+    host = await IdentifierHost.open(runtime, engine, SystemClock(), counters)
+    metrics = MetricsPublisher(bus, subjects, name, counters, host.gauges)
+    try:
+        await host.start(bus, subjects)
+        metrics.start()
+        report_ready()
+        logger.info("identifiers below %s: %s", host.root, host.listening())
+        await stop.wait()
+        logger.info("identifier stops")
+    finally:
+        await host.stop()
+        await metrics.stop()
+        await bus.close()
+
+
+def main() -> int:
+    """Run the role until SIGTERM; return the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    runtime = load_runtime()
+    engine = open_records(runtime.records_url)
+    try:
+        migrate(engine)
+        uvloop.run(_serve(runtime, role_name("identifier"), engine))
+    except (OSError, TimeoutError, ServiceError, MigrationError, Problem) as error:
+        logger.error("identifier cannot start: %s", error)
+        return 1
+    finally:
+        engine.dispose()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
