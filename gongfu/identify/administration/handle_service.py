@@ -40,6 +40,7 @@ class HandleService:
         elsewhere: Elsewhere | None = None,
         now: Callable[[], int] = lambda: int(time.time()),
         clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """Make it.
 
@@ -53,13 +54,14 @@ class HandleService:
             elsewhere: finds public keys at other services.
             now: UTC seconds.
             clock: seconds, never backwards.
+            draw: so many random bytes.
         """
         values = values_here(store)
         self.authorization = Authorization(values) if granted is None else Authorization(values, granted)
         self.authenticator = Authenticator(values, counters, elsewhere=elsewhere)
         self._kept = AnswerCache()
         operations = Operations(store, self.authorization, site=site, recurse=recurse)
-        challenges = Challenges(clock=clock, draw=secrets.token_bytes)
+        challenges = Challenges(clock=clock, draw=draw)
 
         def serial() -> int:
             known = site()

@@ -4,7 +4,9 @@ A client gets an answer to whatever has an envelope; what has none is counted an
 """
 
 import asyncio
+import socket
 
+from gongfu.identify.datagram_socket import open_datagram_socket
 from gongfu.identify.handle.answering import Answering
 from gongfu.identify.handle.tcp import Connections
 from gongfu.identify.handle.udp import Datagrams
@@ -18,8 +20,9 @@ class HandleServer:
     def __init__(self, answering: Answering) -> None:
         """Make it; see ``start``."""
         self._connections = Connections(answering)
-        self._protocol = Datagrams(answering)
-        self._datagrams: asyncio.DatagramTransport | None = None
+        self._answering = answering
+        self._opened: socket.socket | None = None
+        self._datagrams: Datagrams | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 2641) -> int:
@@ -32,17 +35,21 @@ class HandleServer:
         self._server = await loop.create_server(self._connections.make, host, port, backlog=_BACKLOG)
         port = self._server.sockets[0].getsockname()[1]
         try:
-            self._datagrams, _ = await loop.create_datagram_endpoint(lambda: self._protocol, local_addr=(host, port))
+            self._opened = open_datagram_socket(host, port)
         except OSError:
             await self.stop()
             raise
+        self._datagrams = Datagrams(self._answering, self._opened)
+        loop.add_reader(self._opened.fileno(), self._datagrams.ready)
         return port
 
     async def stop(self) -> None:
         """End; connections are cut off."""
-        self._protocol.cancel()
-        if self._datagrams is not None:
-            self._datagrams.close()
+        if self._datagrams is not None and self._opened is not None:
+            self._datagrams.cancel()
+            asyncio.get_running_loop().remove_reader(self._opened.fileno())
+            self._opened.close()
+            self._datagrams = None
         if self._server is not None:
             self._server.close()
         self._connections.close()

@@ -5,9 +5,10 @@ they hear nothing. Answers have a greatest length here, because anybody can writ
 """
 
 import asyncio
+import socket
 from collections import OrderedDict
-from typing import cast
 
+from gongfu.identify.datagram_socket import Address, DatagramSocket
 from gongfu.identify.handle.answering import Answering, Later, Reply, envelope_of
 from gongfu.identify.handle.codes import ResponseCode
 from gongfu.identify.handle.datagrams import Assembly, packets
@@ -22,36 +23,29 @@ _ANSWER_BYTES = 64 * 1024
 # Answers of requests that change something, for those that come again.
 _REMEMBERED = 1000
 
-Address = tuple[str, int]
 _Request = tuple[Address, int, int, bytes]
 
 
-class Datagrams(asyncio.DatagramProtocol):
-    """One UDP socket."""
+class Datagrams:
+    """One UDP socket; ``ready`` is for ``loop.add_reader``."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, opened: socket.socket) -> None:
         """Make it."""
         self._answering = answering
         self._kept = answering.kept
         self._counters = answering.counters
-        self._transport: asyncio.DatagramTransport | None = None
+        self._socket = DatagramSocket(opened, self._again_kept, self._received, self._counters, "handle")
+        self.ready = self._socket.ready
         self._assemblies: OrderedDict[tuple[Address, int, int], Assembly] = OrderedDict()
         # None while the answer is being made.
         self._later: OrderedDict[_Request, Reply | None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio."""
-        # asyncio's own is no subclass of it.
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        """Answer a datagram."""
+    def _again_kept(self, data: bytes) -> bytes | None:
         kept = self._kept.get(kept_key(data))
-        if kept is not None and self._transport is not None and is_single(kept):
-            self._counters.add("handle_answers.success")
-            self._transport.sendto(answer_packet(data, kept), addr)
-            return
+        return answer_packet(data, kept) if kept is not None and is_single(kept) else None
+
+    def _received(self, data: bytes, addr: Address) -> None:
         try:
             envelope = decode_envelope(data)
             message = self._whole(envelope, data[ENVELOPE_BYTES:], addr)
@@ -114,16 +108,10 @@ class Datagrams(asyncio.DatagramProtocol):
         task.add_done_callback(self._tasks.discard)
 
     def _send(self, envelope: Envelope, reply: Reply, addr: Address) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
         if len(reply.data) > _ANSWER_BYTES:
             reply = self._answering.refuse(envelope, ResponseCode.ERROR, "the answer is too long for UDP: ask over TCP")
         for packet in packets(envelope_of(envelope, reply), reply.data):
-            self._transport.sendto(packet, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        """See asyncio."""
-        self._counters.add("handle_datagrams_unreachable")
+            self._socket.send(packet, addr)
 
     def cancel(self) -> None:
         """Give up what is to be answered later."""
