@@ -211,12 +211,12 @@ class Operations:
         if not self._authorization.may_write(asker, name, current, write):
             if asker is None:
                 return None
-            return _denied(request, self._rights(asker, name, current))
+            creates = current is None or write.operation is Operation.CREATE
+            rights = self._authorization.prefix_rights(asker, name.prefix) if creates else 0
+            if current is not None:
+                rights |= self._authorization.rights(asker, name, current)
+            return _denied(request, rights)
         return self._written(request, asker, write, said)
-
-    def _rights(self, asker: Asker, name: HandleName, current: Sequence[HandleValue] | None) -> int:
-        rights = 0 if current is None else self._authorization.rights(asker, name, current)
-        return rights | self._authorization.prefix_rights(asker, name.prefix)
 
     async def _written(self, request: Message, asker: Asker | None, write: Write, said: bytes) -> Message:
         try:
