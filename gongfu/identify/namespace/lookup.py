@@ -13,7 +13,7 @@ from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere
 from gongfu.identify.handle.values import DEFAULT_PERMISSIONS, HandleValue
 from gongfu.identify.namespace.types import ClassRecord, Delegation, Prefix, PrefixState
 from gongfu.identify.ranges.pattern import Pattern, readings
-from gongfu.identify.ranges.series import Series
+from gongfu.identify.ranges.series import Member, Series
 from gongfu.identify.records.form import StoredRecord, decode_record
 from gongfu.identify.templates.types import Attribute, Template
 
@@ -100,7 +100,7 @@ class Namespace:
         self.delegations = delegations or {}
         self.templates = templates or {}
         self.classes = classes or {}
-        self._ranges = ranges or {}
+        self._ranges = {} if ranges is None else ranges
         self._above = above
 
     def replaced(
@@ -169,24 +169,25 @@ class Namespace:
         attributes = {**dict(common.attributes), **dict(record.attributes)}
         return StoredRecord(record.template, record.timestamp, tuple(sorted(attributes.items())), record.values)
 
-    def find(self, number: int, suffix: str) -> tuple[Series, int, int] | None:
-        """Return the series that has a suffix of a prefix (by its number), the suffix's number in it, and its class."""
+    def find(self, number: int, suffix: str) -> Member | None:
+        """Return the member of a range that a suffix of the prefix with this number is."""
         ranges = self._ranges.get(number)
         if not ranges:
             return None
         for pattern, at in readings(suffix):
             series = ranges.get(pattern)
-            if series is not None and (of := series.class_of(at)) is not None:
-                return series, at, of
+            if series is not None and (member := series.member(at)) is not None:
+                return member
         return None
 
     def member(self, number: int, suffix: str) -> StoredRecord | None:
         """Return what a suffix has that is a member of a range of the prefix with this number."""
         found = self.find(number, suffix)
-        if found is None:
-            return None
-        series, at, of = found
-        return member_record(self.classes[of], suffix, f"{at:0{series.pattern.width}d}")
+        return None if found is None else self.member_of(found, suffix)
+
+    def member_of(self, member: Member, suffix: str) -> StoredRecord:
+        """Return what a member has as long as it has no record of its own."""
+        return member_record(self.classes[member.of], suffix, f"{member.number:0{member.pattern.width}d}")
 
     def _of_prefix(self, name: HandleName) -> Found | Elsewhere | Nowhere:
         key = folded(name.suffix)

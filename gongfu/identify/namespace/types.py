@@ -29,6 +29,7 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
         enterprise: whose it is; what it is counted by, as are:
         industry: GB/T 4754, "" where it is not known.
         region: GB/T 2260, "" where it is not known.
+        quota: most identifiers that it may have, 0 is any number.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
     enterprise: str = ""
     industry: str = ""
     region: str = ""
+    quota: int = 0
 
     @property
     def key(self) -> str:

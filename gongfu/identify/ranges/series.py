@@ -1,15 +1,100 @@
-"""The numbers of one pattern that are registered, by class (the template they are made from), in roaring bitmaps.
+"""The numbers of one pattern that are registered, in chunks. A change is made of new chunks, and taken in when they are
+on the disk: whoever looks up meanwhile sees each chunk as it was or as it is."""
 
-No number is in two classes. ``overrides`` are numbers that have a record of their own besides: the record answers, the
-number counts once. A number that was deleted is a hole, which is to say that it is not there.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
-from pyroaring import BitMap64
+from pyroaring import BitMap
 
+from gongfu.identify.ranges.chunks import BITS, EMPTY, LOW, Chunk, interval, whole
 from gongfu.identify.ranges.pattern import Pattern, Span
+
+Chunks = Mapping[int, Chunk]
+"""By number of the chunk; an empty one is none any more."""
+
+
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """One member of a range: its place, its class, and whether it has a record of its own."""
+
+    pattern: Pattern
+    number: int
+    of: int
+    overridden: bool
+
+
+def member_in(chunk: Chunk, pattern: Pattern, number: int) -> Member | None:
+    """Return the member that a number is; None if it is not registered in the chunk that has it."""
+    of = chunk.class_of(number & LOW)
+    return None if of is None else Member(pattern, number, of, (number & LOW) in chunk.overrides)
+
+
+class Series:
+    """All registered numbers of one pattern. A count and a look-up cost nothing."""
+
+    __slots__ = ("_chunks", "_counts", "_overrides", "pattern")
+
+    def __init__(self, pattern: Pattern) -> None:
+        """Begin without numbers."""
+        self.pattern = pattern
+        self._chunks: dict[int, Chunk] = {}
+        self._counts: dict[int, int] = {}
+        self._overrides = 0
+
+    def __len__(self) -> int:
+        """Return how many numbers are registered."""
+        return sum(self._counts.values())
+
+    @property
+    def overrides(self) -> int:
+        """How many of them have a record of their own."""
+        return self._overrides
+
+    @property
+    def span(self) -> Span:
+        """From the least to the greatest registered number.
+
+        Raises:
+            ValueError: there is none.
+        """
+        first, last = min(self._chunks), max(self._chunks)
+        least = self._chunks[first].numbers().min() + (first << BITS)
+        return Span(self.pattern, least, self._chunks[last].numbers().max() + (last << BITS))
+
+    def counts(self) -> Mapping[int, int]:
+        """Return how many numbers each class has."""
+        return {of: count for of, count in self._counts.items() if count}
+
+    def chunk(self, number: int) -> Chunk:
+        """Return a chunk by its number."""
+        return self._chunks.get(number, EMPTY)
+
+    def chunks(self) -> Chunks:
+        """Return all chunks that are not empty."""
+        return self._chunks
+
+    def class_of(self, number: int) -> int | None:
+        """Return the class of a number; None if it is not registered."""
+        chunk = self._chunks.get(number >> BITS)
+        return None if chunk is None else chunk.class_of(number & LOW)
+
+    def member(self, number: int) -> Member | None:
+        """Return the member that a number is; None if it is not registered."""
+        chunk = self._chunks.get(number >> BITS)
+        return None if chunk is None else member_in(chunk, self.pattern, number)
+
+    def apply(self, changed: Chunks) -> None:
+        """Take in chunks that have changed."""
+        for number, chunk in changed.items():
+            before = self._chunks.get(number, EMPTY)
+            for of, count in before.counts().items():
+                self._counts[of] -= count
+            for of, count in chunk.counts().items():
+                self._counts[of] = self._counts.get(of, 0) + count
+            self._overrides += len(chunk.overrides) - len(before.overrides)
+            if chunk.classes:
+                self._chunks[number] = chunk
+            else:
+                self._chunks.pop(number, None)
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -20,114 +105,49 @@ class Registered(msgspec.Struct, frozen=True):
     moved: int = 0
 
 
-class _Stored(msgspec.Struct, frozen=True, array_like=True):
-    pattern: Pattern
-    classes: list[tuple[int, bytes]]
-    overrides: bytes
+def pieces(span: Span) -> Iterator[tuple[int, int, int]]:
+    """Yield the parts of a span by chunk: number of the chunk, first and last within it."""
+    first, last = span.first, span.last
+    for number in range(first >> BITS, (last >> BITS) + 1):
+        start = number << BITS
+        yield number, max(first - start, 0), min(last - start, LOW)
 
 
-class Series:
-    """All registered numbers of one pattern. Changes cost what they touch; a count and a look-up cost nothing."""
+def register(
+    present: Chunk,
+    first: int,
+    last: int,
+    of: int,
+    *,
+    move: bool,
+    explicit: BitMap | None = None,
+    but: BitMap | None = None,
+) -> tuple[Chunk, Registered]:
+    """Return a chunk with more numbers, and what that has changed.
 
-    __slots__ = ("_classes", "_overrides", "pattern")
-
-    def __init__(self, pattern: Pattern) -> None:
-        """Begin without numbers."""
-        self.pattern = pattern
-        self._classes: dict[int, BitMap64] = {}
-        self._overrides = BitMap64()
-
-    def __len__(self) -> int:
-        """Return how many numbers are registered by range."""
-        return sum(len(numbers) for numbers in self._classes.values())
-
-    @property
-    def overrides(self) -> int:
-        """How many of them have a record of their own."""
-        return len(self._overrides)
-
-    def counts(self) -> Mapping[int, int]:
-        """Return how many numbers each class has."""
-        return {of: len(numbers) for of, numbers in self._classes.items()}
-
-    def class_of(self, number: int) -> int | None:
-        """Return the class of a number; None if it is not registered by range."""
-        return next((of for of, numbers in self._classes.items() if number in numbers), None)
-
-    def overridden(self, number: int) -> bool:
-        """Return whether a registered number has a record of its own."""
-        return number in self._overrides
-
-    def register(self, span: Span, of: int, *, move: bool = False, explicit: BitMap64 | None = None) -> Registered:
-        """Register numbers.
-
-        Args:
-            span: of this pattern.
-            of: their class.
-            move: numbers that are there already get this class; else they keep theirs.
-            explicit: numbers within the span that have records of their own.
-        """
-        wanted = _numbers(span)
-        present = moved = 0
-        for key, numbers in self._classes.items():
-            shared = numbers & wanted
-            present += len(shared)
-            if key != of and move:
-                numbers -= shared
-                moved += len(shared)
-            else:
-                wanted -= shared
-        added = self._classes.setdefault(of, BitMap64())
-        added |= wanted
-        added.run_optimize()
-        self._drop_empty()
-        if explicit is not None:
-            self._overrides |= explicit & _numbers(span)
-        return Registered(len(span) - present, present, moved)
-
-    def remove(self, span: Span) -> int:
-        """Remove numbers; returns how many were there. Records of their own are the caller's to delete."""
-        gone = _numbers(span)
-        before = len(self)
-        for numbers in self._classes.values():
-            numbers -= gone
-        self._overrides -= gone
-        self._drop_empty()
-        return before - len(self)
-
-    def override(self, number: int, present: bool) -> bool:
-        """Note that a number has a record of its own, or none any more; returns whether it is registered by range."""
-        if self.class_of(number) is None:
-            return False
-        if present:
-            self._overrides.add(number)
-        else:
-            self._overrides.discard(number)
-        return True
-
-    def _drop_empty(self) -> None:
-        self._classes = {of: numbers for of, numbers in self._classes.items() if numbers}
-
-    def to_bytes(self) -> bytes:
-        """Return all of it."""
-        classes = [(of, numbers.serialize()) for of, numbers in sorted(self._classes.items())]
-        return msgspec.msgpack.encode(_Stored(self.pattern, classes, self._overrides.serialize()))
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Series":
-        """Return what ``to_bytes`` wrote. Only for bytes of the own store, whose checksum was checked.
-
-        Raises:
-            ValueError: it wrote something else.
-        """
-        stored = msgspec.msgpack.decode(data, type=_Stored)
-        series = cls(stored.pattern)
-        series._classes = {of: BitMap64.deserialize(numbers) for of, numbers in stored.classes}
-        series._overrides = BitMap64.deserialize(stored.overrides)
-        return series
+    Args:
+        present: the chunk.
+        first: of the numbers, within the chunk.
+        last: the last of them.
+        of: their class.
+        move: numbers that are there already get this class; else they keep theirs.
+        explicit: numbers that have records of their own.
+        but: numbers that are left out; they are not counted.
+    """
+    if present is EMPTY and first == 0 and last == LOW and explicit is None and but is None:
+        return whole(of), Registered(LOW + 1, 0)
+    wanted = interval(first, last)
+    if but is not None:
+        wanted = wanted - but
+    before = len(present)
+    made = present.registered(wanted, of, move, BitMap() if explicit is None else explicit)
+    there = len(wanted) - (len(made) - before)
+    own = sum(len(numbers & wanted) for key, numbers in present.classes if key == of)
+    return made, Registered(len(made) - before, there, there - own if move else 0)
 
 
-def _numbers(span: Span) -> BitMap64:
-    numbers = BitMap64()
-    numbers.add_range(span.first, span.last + 1)
-    return numbers
+def remove(present: Chunk, first: int, last: int) -> Chunk:
+    """Return a chunk without numbers. Their records of their own are the caller's."""
+    if first == 0 and last == LOW:
+        return EMPTY
+    return present.removed(interval(first, last))

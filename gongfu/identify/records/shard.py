@@ -5,17 +5,50 @@ before what else there is: counts, answers of batches, ranges, bindings (``keys`
 one atomic batch that is on the disk before it is answered.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from rocksdict import Checkpoint, Rdict, WriteBatch, WriteOptions
+from rocksdict import Checkpoint, Rdict, Snapshot, WriteBatch, WriteOptions
 
 from gongfu.identify.records import sorted_files
 from gongfu.identify.records.keys import record_key
 from gongfu.identify.records.options import options
 
 _READ_KEYS = 1000
+
+
+class Reading(Protocol):
+    """What can be read through: a shard, or how one was at a moment."""
+
+    def items(self, start: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield all keys that begin with ``start``, from ``start + after`` on (with it), and what they have."""
+        ...
+
+
+class Moment:
+    """A shard as it was; to be closed, for as long as it is there nothing is freed, and the shard stays open."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        """Take the snapshot."""
+        self._snapshot: Snapshot | None = snapshot
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._snapshot = None
+
+    def items(self, start: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield all keys that begin with ``start``, from ``start + after`` on (with it), and what they had."""
+        assert self._snapshot is not None
+        return _through(self._snapshot.items(from_key=start + after), start)
+
+
+def _through(items: Iterable[tuple[Any, Any]], start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in items:
+        if not key.startswith(start):
+            return
+        yield key, value
 
 
 class Shard:
@@ -34,11 +67,15 @@ class Shard:
         """
         self._sync = WriteOptions()
         self._sync.sync = True
+        # Beside the shard, on the same file system: files that it is to take. A crash may have left some.
+        self.incoming = path.with_name(f"{path.name}.incoming")
         try:
             self._options = options(cache_bytes, block_bytes)
             self._db = Rdict(str(path), self._options)
         except Exception as error:
             raise OSError(f"the shard {path} cannot be opened: {error}") from error
+        shutil.rmtree(self.incoming, ignore_errors=True)
+        self.incoming.mkdir()
 
     def close(self) -> None:
         """Close it."""
@@ -63,11 +100,11 @@ class Shard:
 
     def items(self, start: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield all keys that begin with ``start``, from ``start + after`` on (with it), and what they have."""
-        for key, value in self._db.items(from_key=start + after):
-            assert isinstance(key, bytes)
-            if not key.startswith(start):
-                return
-            yield key, value
+        return _through(self._db.items(from_key=start + after), start)
+
+    def moment(self) -> Moment:
+        """Return the shard as it is now, to read through while it changes."""
+        return Moment(self._db.snapshot())
 
     def records(self, prefix: int, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield suffix and bytes of the records of a prefix, by suffix, from ``after`` on (with it)."""

@@ -8,27 +8,41 @@ import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from pyroaring import BitMap
 
 from gongfu.identify.handle.names import MAX_BYTES, NAMING_AUTHORITY, HandleName, folded
 from gongfu.identify.handle.wire import MalformedError
 from gongfu.identify.namespace.types import Prefix, PrefixState
+from gongfu.identify.ranges.chunks import BITS, LOW
+from gongfu.identify.ranges.pattern import Span
+from gongfu.identify.ranges.series import Member, Registered
 from gongfu.identify.records.form import StoredRecord, decode_record, encode_record
 from gongfu.identify.records.keys import (
+    BATCHES,
     Answered,
     Count,
     batch_key,
     count_key,
     decode_answered,
-    details_of,
     encode_answered,
     record_key,
 )
 from gongfu.identify.service.contents import NAMING_AUTHORITY_NUMBER, Contents
 from gongfu.identify.service.deciding import MAX_RECORD_BYTES, Refused, changed, fresh, same
+from gongfu.identify.service.members import Members
 from gongfu.identify.service.writes import Allowed, BatchError, Operation, Outcome, Write, WriteCode, WriteReason
+
+# Patterns of a prefix, each of which may meet any other.
+MAX_PATTERNS = 100_000
+# Records that are looked through for those that a new range has.
+MAX_VISITED = 2_000_000
+# Answers of batches that are deleted by one write.
+MAX_FORGOTTEN = 10_000
 
 _CODES = tuple(WriteCode)
 _PLACES = {code: place for place, code in enumerate(_CODES)}
+# Instead of a code: the write is answered by another shard.
+_NOT_HERE = 0xFF
 _PLAIN = {code: Outcome(code) for code in _CODES}
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _encode_writes = msgspec.msgpack.Encoder().encode
@@ -51,6 +65,7 @@ class Group:
         # Of the group: by key of the store. Records that are looked for are read for a whole batch before.
         self._records: dict[bytes, bytes | None] = {}
         self._answers: dict[tuple[int, bytes], Answered] = {}
+        self._members = Members(contents.ranges)
         self._counted: dict[int, list[int]] = {}
         self._shards: dict[int, dict[bytes, bytes | None]] = {}
         self.handles: set[str] = set()
@@ -65,28 +80,47 @@ class Group:
         return self._once(writes, key, allowed) if key else self._decide_all(writes, allowed)
 
     def _once(self, writes: Sequence[Write], key: bytes, allowed: Allowed | None) -> list[Outcome]:
-        """Decide what is new of a batch with a key. Each shard keeps the answers to its own part."""
+        """Decide what is new of a batch with a key. Each shard keeps the answers to what it has of it."""
         digest = hashlib.blake2b(_encode_writes(writes), digest_size=16).digest()
+        outcomes: list[Outcome | None] = [None] * len(writes)
+        shards = self._contents.shards
+        for shard in range(len(shards.all)):
+            if (seen := self._seen(shard, key)) is None:
+                continue
+            if seen.digest != digest or len(seen.codes) != len(writes):
+                raise BatchError(WriteReason.KEY_REUSED, "the key was used for other writes")
+            for place, code in enumerate(seen.codes):
+                if code != _NOT_HERE:
+                    outcomes[place] = Outcome(_CODES[code], seen.details.get(place, ""))
         parts: dict[int, list[int]] = {}
-        for place, write in enumerate(writes):
-            parts.setdefault(self._shard_of(write.handle), []).append(place)
-        outcomes: list[Outcome] = [_PLAIN[WriteCode.UNCHANGED]] * len(writes)
-        for shard, places in parts.items():
-            seen = self._seen(shard, key)
-            if seen is not None:
-                if seen.digest != digest or len(seen.codes) != len(places):
-                    raise BatchError(WriteReason.KEY_REUSED, "the key was used for other writes")
-                found = [Outcome(_CODES[code], seen.details.get(n, "")) for n, code in enumerate(seen.codes)]
-            else:
-                found = self._decide_all([writes[place] for place in places], allowed)
-                codes = bytes([_PLACES[outcome.code] for outcome in found])
-                details = details_of([outcome.detail for outcome in found])
-                answered = Answered(self._now, digest, codes, details)
-                self._answers[shard, key] = answered
-                self._shards.setdefault(shard, {})[batch_key(key)] = encode_answered(answered)
+        for place, (write, outcome) in enumerate(zip(writes, outcomes, strict=True)):
+            if outcome is None:
+                parts.setdefault(self._shard_of(write.handle), []).append(place)
+        for places in parts.values():
+            found = self._decide_all([writes[place] for place in places], allowed)
             for place, outcome in zip(places, found, strict=True):
                 outcomes[place] = outcome
-        return outcomes
+        for shard, places in parts.items():
+            self._keep(shard, key, digest, outcomes, places)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _keep(
+        self, shard: int, key: bytes, digest: bytes, outcomes: Sequence[Outcome | None], places: Iterable[int]
+    ) -> None:
+        """Keep what a shard has answered."""
+        codes = bytearray([_NOT_HERE]) * len(outcomes)
+        details: dict[int, str] = {}
+        seen = self._seen(shard, key)
+        if seen is not None:
+            codes, details = bytearray(seen.codes), dict(seen.details)
+        for place in places:
+            outcome = outcomes[place]
+            assert outcome is not None
+            codes[place] = _PLACES[outcome.code]
+            if outcome.detail:
+                details[place] = outcome.detail
+        answered = self._answers[shard, key] = Answered(self._now, digest, bytes(codes), details)
+        self._shards.setdefault(shard, {})[batch_key(key)] = encode_answered(answered)
 
     def _seen(self, shard: int, key: bytes) -> Answered | None:
         answered = self._answers.get((shard, key))
@@ -159,7 +193,8 @@ class Group:
         name = _suffix_bytes(write.handle, suffix)
         key = record_key(number, name)
         stored = self._records[key]
-        present = self._present(number, suffix, stored)
+        member = self._members.find(number, suffix) if self._members.any(number) else None
+        present = self._present(number, suffix, stored, member)
         if allowed is not None:
             values = None if present is None else self._contents.space.values(present)
             if not allowed(HandleName(text, suffix), values, write):
@@ -168,7 +203,7 @@ class Group:
         if operation is Operation.DELETE:
             if present is None:
                 raise Refused(WriteCode.NOT_FOUND)
-            self._store(prefix, key, suffix, stored, None)
+            self._store(prefix, key, suffix, stored, None, member)
             return _PLAIN[WriteCode.DELETED]
         if operation is Operation.CREATE and present is not None and not write.overwrite:
             raise Refused(WriteCode.ALREADY_EXISTS)
@@ -183,10 +218,10 @@ class Group:
         data = encode_record(record)
         if len(data) > MAX_RECORD_BYTES:
             raise Refused(WriteCode.INVALID, f"a record has at most {MAX_RECORD_BYTES:,} bytes")
-        self._store(prefix, key, suffix, stored, data)
+        self._store(prefix, key, suffix, stored, data, member)
         return _PLAIN[WriteCode.CREATED if present is None else WriteCode.REPLACED]
 
-    def _present(self, number: int, suffix: str, stored: bytes | None) -> StoredRecord | None:
+    def _present(self, number: int, suffix: str, stored: bytes | None, member: Member | None) -> StoredRecord | None:
         if stored is not None:
             try:
                 return self._contents.space.whole(decode_record(stored), suffix)
@@ -195,7 +230,7 @@ class Group:
         if not number:
             # A prefix exists before it has values.
             return StoredRecord()
-        return self._contents.space.member(number, suffix)
+        return None if member is None else self._contents.space.member_of(member, suffix)
 
     def _check_naming(self, write: Write, suffix: str) -> None:
         space = self._contents.space
@@ -207,15 +242,97 @@ class Group:
         if write.template:
             raise Refused(WriteCode.INVALID, "a prefix has no template")
 
-    def _store(self, prefix: Prefix, key: bytes, suffix: str, stored: bytes | None, data: bytes | None) -> None:
+    def _store(
+        self, prefix: Prefix, key: bytes, suffix: str, stored: bytes | None, data: bytes | None, member: Member | None
+    ) -> None:
+        number = prefix.number
+        explicit = (data is not None) - (stored is not None)
+        members = overridden = 0
+        if member is not None:
+            members = -1 if data is None else 0
+            overridden = (data is not None) - member.overridden
+        if prefix.quota and explicit + members > overridden:
+            self._check_quota(prefix, 1)
+        if member is not None:
+            if data is None:
+                self._members.punch(number, member)
+            else:
+                self._members.override(number, member, True)
         self._records[key] = data
-        self._shards.setdefault(self._contents.shards.place(prefix.number), {})[key] = data
+        self._put(number, key, data)
         self.handles.add(f"{prefix.key}/{suffix}")
-        if prefix.number:
-            counted = self._counted.setdefault(prefix.number, [0, 0, 0])
-            counted[0] += (data is not None) - (stored is not None)
+        if number:
+            self._count(number, explicit, members, overridden)
         else:
             self.prefixes.add(suffix)
+
+    def _put(self, prefix: int, key: bytes, data: bytes | None) -> None:
+        self._shards.setdefault(self._contents.shards.place(prefix), {})[key] = data
+
+    def _count(self, prefix: int, explicit: int, members: int, overridden: int) -> None:
+        counted = self._counted.setdefault(prefix, [0, 0, 0])
+        counted[0] += explicit
+        counted[1] += members
+        counted[2] += overridden
+
+    def _present_count(self, prefix: int) -> Count:
+        return self._contents.counts.get(prefix, Count()).plus(*self._counted.get(prefix, (0, 0, 0)))
+
+    def _check_quota(self, prefix: Prefix, more: int) -> None:
+        if prefix.quota and self._present_count(prefix.number).total + more > prefix.quota:
+            raise Refused(WriteCode.QUOTA, f"{prefix.name} has {prefix.quota:,} identifiers at most")
+
+    def define(self, prefix: Prefix, span: Span, of: int, *, move: bool) -> Registered:
+        """Register a range. Only in a group that has written no records.
+
+        Raises:
+            Refused: QUOTA, INVALID.
+        """
+        number = prefix.number
+        if len(self._members.patterns(number)) >= MAX_PATTERNS:
+            raise Refused(WriteCode.INVALID, f"a prefix has at most {MAX_PATTERNS:,} patterns")
+        explicit = self._explicit(number, span) if self._present_count(number).explicit else {}
+        before = self._present_count(number).total
+        done, changed = self._members.define(number, span, of, move=move, explicit=explicit)
+        self._count(number, 0, changed.members, changed.overridden)
+        if prefix.quota and self._present_count(number).total > max(prefix.quota, before):
+            raise Refused(WriteCode.QUOTA, f"{prefix.name} has {prefix.quota:,} identifiers at most")
+        self.prefixes.add(prefix.key)
+        return done
+
+    def remove(self, prefix: Prefix, span: Span) -> int:
+        """Remove the members of a range, of whatever class; returns how many there were. Records stay."""
+        changed = self._members.remove(prefix.number, span)
+        self._count(prefix.number, 0, changed.members, changed.overridden)
+        self.prefixes.add(prefix.key)
+        return -changed.members
+
+    def _explicit(self, prefix: int, span: Span) -> dict[int, BitMap]:
+        """Return the numbers of a span that have records of their own, by chunk."""
+        pattern = span.pattern
+        first, last = pattern.suffix(span.first).encode(), pattern.suffix(span.last).encode()
+        found: dict[int, BitMap] = {}
+        for visited, (suffix, _) in enumerate(self._contents.shards.of(prefix).records(prefix, first)):
+            if suffix > last:
+                break
+            if visited >= MAX_VISITED:
+                raise Refused(
+                    WriteCode.INVALID, f"among the records of the prefix are more than {MAX_VISITED:,} in this range"
+                )
+            number = pattern.number(suffix.decode())
+            if number is not None and span.first <= number <= span.last:
+                found.setdefault(number >> BITS, BitMap()).add(number & LOW)
+        return found
+
+    def forget(self, before: int) -> int:
+        """Forget what batches were answered before a time (UTC seconds), and return how many answers that were."""
+        gone = 0
+        for shard in self._contents.shards.all:
+            old = [key for key, value in shard.items(BATCHES) if decode_answered(value).at < before]
+            gone += len(old)
+            for start in range(0, len(old), MAX_FORGOTTEN):
+                shard.write(dict.fromkeys(old[start : start + MAX_FORGOTTEN]))
+        return gone
 
     def commit(self) -> None:
         """Put all of it on the disk, then into what is looked up.
@@ -223,13 +340,15 @@ class Group:
         Raises:
             OSError: it failed; whether it is on the disk is not known.
         """
-        counts: dict[int, Count] = {}
-        for number, counted in self._counted.items():
-            counts[number] = count = self._contents.counts.get(number, Count()).plus(*counted)
-            self._shards[self._contents.shards.place(number)][count_key(number)] = count.encode()
+        for number, key, data in self._members.writes():
+            self._put(number, key, data)
+        counts = {number: self._present_count(number) for number, more in self._counted.items() if any(more)}
+        for number, count in counts.items():
+            self._put(number, count_key(number), count.encode())
         for shard, changes in self._shards.items():
             self._contents.shards.all[shard].write(changes)
         self._contents.counts |= counts
+        self._members.apply()
         self._contents.revalue(self.prefixes)
 
 

@@ -4,23 +4,32 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import msgspec
+from typing import TypeVar
 
 from gongfu.identify.handle.names import HandleName
 from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere
-from gongfu.identify.handle.values import HandleValue
-from gongfu.identify.namespace.lookup import Above
+from gongfu.identify.namespace.lookup import Above, Namespace
 from gongfu.identify.namespace.types import ClassRecord, Delegation, Prefix
-from gongfu.identify.records.form import StoredRecord, encode_record
-from gongfu.identify.records.keys import Count, record_key
-from gongfu.identify.service.contents import NAMING_AUTHORITY_NUMBER, Contents, Directory, Shards
+from gongfu.identify.ranges.series import Registered
+from gongfu.identify.records.form import StoredRecord, decode_record
+from gongfu.identify.records.keys import Count
+from gongfu.identify.service.backup import back_up
+from gongfu.identify.service.contents import Contents, Directory, Shards
+from gongfu.identify.service.figures import By, Figures, RangeFigures, figures, range_figures
+from gongfu.identify.service.group import Group
+from gongfu.identify.service.layout import read_layout
+from gongfu.identify.service.range_changes import RangeWish, definer, remover
+from gongfu.identify.service.recount import Recount, recount
 from gongfu.identify.service.writer import Watcher, Writer
 from gongfu.identify.service.writes import Allowed, BatchError, Outcome, Write, WriteReason
 from gongfu.identify.templates.types import Template
 
+T = TypeVar("T")
+Told = tuple[frozenset[str], frozenset[str]]
+
 MAX_BATCH = 100_000
 MAX_KEY = 128
+_NOBODY = frozenset[str]()
 
 
 def _seconds() -> int:
@@ -51,17 +60,22 @@ class Identifiers:
         Args:
             path: the directory.
             directory: prefixes, templates and what else is in the records database.
-            shards: how many the store has; for good.
+            shards: how many a new store has; for good.
             cache_bytes: of decompressed blocks of all shards.
             now: UTC seconds.
 
         Raises:
             OSError: it cannot be opened; another process has it, as a rule.
+            BindingError: the directory is of another store, or older.
         """
 
         def read() -> Contents:
-            path.mkdir(parents=True, exist_ok=True)
-            return Contents(Shards.open(path, shards, cache_bytes=cache_bytes), directory)
+            opened = Shards.open(path, read_layout(path, shards).shards, cache_bytes=cache_bytes)
+            try:
+                return Contents(opened, directory, now())
+            except BaseException:
+                opened.close()
+                raise
 
         return cls(await asyncio.to_thread(read), now)
 
@@ -69,6 +83,29 @@ class Identifiers:
         """Write what waits, and close."""
         await self._writer.close()
         self._contents.shards.close()
+
+    @property
+    def namespace(self) -> Namespace:
+        """Prefixes, delegations, templates and classes as they are now."""
+        return self._contents.space
+
+    def stored(self, name: HandleName) -> StoredRecord | None:
+        """Return the record that a handle has of its own, as it is stored."""
+        known = self._contents.space.find_prefix(name.prefix)
+        if known is None:
+            return None
+        found = self._contents.shards.get(known.number, name.suffix.encode(errors="replace"))
+        return None if found is None else decode_record(found)
+
+    @property
+    def failure(self) -> str:
+        """Why nothing is written any more until it is opened again; "" as it should be."""
+        return self._writer.failure
+
+    @property
+    def waiting(self) -> int:
+        """Writes that wait."""
+        return self._writer.waiting
 
     def lookup(self, name: HandleName) -> Found | Elsewhere | Nowhere:
         """Return what there is of a handle."""
@@ -95,95 +132,74 @@ class Identifiers:
             raise BatchError(WriteReason.TOO_MANY, f"a batch has at most {MAX_BATCH:,} writes")
         if len(key) > MAX_KEY:
             raise BatchError(WriteReason.KEY_TOO_LONG, f"a key has at most {MAX_KEY} bytes")
-        return await self._writer.submit(writes, key, allowed)
+        return await self._writer.submit(writes, key, allowed) if writes else []
+
+    async def exclusively(self, action: Callable[[Contents], tuple[T, frozenset[str], frozenset[str]]]) -> T:
+        """Do something on the writer's thread while nothing else is written.
+
+        Args:
+            action: returns its answer, and what watchers are told: keys of handles and of prefixes.
+
+        Raises:
+            BatchError: BUSY, CLOSED, FAILED; whatever the action raises. An OSError of it ends all writing.
+        """
+        return await self._writer.turn(lambda: action(self._contents))
+
+    async def _change(self, change: Callable[[Contents], None], *prefixes: str) -> None:
+        def act(contents: Contents) -> tuple[None, frozenset[str], frozenset[str]]:
+            change(contents)
+            return None, _NOBODY, frozenset(prefixes)
+
+        await self.exclusively(act)
+
+    async def define_range(self, prefix: str, text: str, of: int, *, move: bool = False) -> Registered:
+        """Register all suffixes that a range names; those that are registered already count once.
+
+        Args:
+            prefix: in any case.
+            text: ``head{first..last}tail``.
+            of: number of their class.
+            move: members that are there already get this class; else they keep theirs.
+
+        Raises:
+            RangeError: the range is malformed or too large.
+            Refused: the prefix or class is not there, the quota does not allow it.
+            BatchError: BUSY, CLOSED, FAILED.
+        """
+        return (await self.define_ranges([RangeWish(prefix, text, of, move)]))[0]
+
+    async def define_ranges(self, wishes: Sequence[RangeWish]) -> list[Registered]:
+        """Register many ranges, all or none of them.
+
+        Raises:
+            RangeError, Refused, BatchError: see ``define_range``.
+        """
+        return await self.exclusively(definer(wishes, self._now))
+
+    async def remove_range(self, prefix: str, text: str) -> int:
+        """Remove all members of ranges that a range names, and return how many that were. Records of their own stay.
+
+        Raises:
+            RangeError, Refused, BatchError: see ``define_range``.
+        """
+        return await self.exclusively(remover(prefix, text, self._now))
+
+    def ranges(self, prefix: str) -> list[RangeFigures]:
+        """Return the ranges of a prefix, by pattern."""
+        known = self.namespace.find_prefix(prefix)
+        return range_figures(self._contents.ranges.get(known.number, {})) if known is not None else []
 
     def count(self, prefix: Prefix) -> Count:
         """Return how many identifiers a prefix has."""
         return self._contents.counts.get(prefix.number, Count())
 
     def counts(self) -> dict[str, Count]:
-        """Return how many identifiers each prefix has, by name."""
-        return {prefix.name: self.count(prefix) for prefix in self._contents.space.prefixes.values()}
+        """Return how many identifiers each prefix has, by name; of revoked ones too."""
+        return {prefix.name: self.count(prefix) for prefix in self.namespace.prefixes.values()}
 
-    async def set_prefix(self, prefix: Prefix) -> None:
-        """Take a prefix that is new or has changed. Its values are taken only where it has none yet.
-
-        Raises:
-            BatchError: BUSY, CLOSED, FAILED.
-        """
-
-        def act() -> tuple[None, frozenset[str], frozenset[str]]:
-            self._seed(prefix.key, prefix.values)
-            space = self._contents.space
-            known = self._contents.valued(prefix)
-            self._contents.space = space.replaced(prefixes={**space.prefixes, prefix.key: known})
-            return None, frozenset(), frozenset({prefix.key})
-
-        await self._writer.turn(act)
-
-    async def set_delegation(self, delegation: Delegation) -> None:
-        """Take a delegation that is new or has changed. Its values are taken only where it has none yet.
-
-        Raises:
-            BatchError: BUSY, CLOSED, FAILED.
-        """
-
-        def act() -> tuple[None, frozenset[str], frozenset[str]]:
-            self._seed(delegation.key, delegation.values)
-            space = self._contents.space
-            known = self._contents.valued(delegation)
-            self._contents.space = space.replaced(delegations={**space.delegations, delegation.key: known})
-            return None, frozenset(), frozenset({delegation.key})
-
-        await self._writer.turn(act)
-
-    async def set_template(self, number: int, template: Template) -> None:
-        """Take a version of a template that is new or whose state has changed.
-
-        Raises:
-            BatchError: BUSY, CLOSED, FAILED.
-        """
-
-        def act() -> tuple[None, frozenset[str], frozenset[str]]:
-            self._contents.set_template(number, template)
-            return None, frozenset(), frozenset()
-
-        await self._writer.turn(act)
-
-    async def set_class(self, item: ClassRecord) -> None:
-        """Take a class of ranges that is new or has changed.
-
-        Raises:
-            BatchError: BUSY, CLOSED, FAILED.
-        """
-
-        def act() -> tuple[None, frozenset[str], frozenset[str]]:
-            space = self._contents.space
-            self._contents.space = space.replaced(classes={**space.classes, item.number: item})
-            return None, frozenset(), frozenset(space.prefixes)
-
-        await self._writer.turn(act)
-
-    async def set_above(self, above: Above) -> None:
-        """Say whom to ask for what is neither registered here nor delegated below.
-
-        Raises:
-            BatchError: BUSY, CLOSED, FAILED.
-        """
-
-        def act() -> tuple[None, frozenset[str], frozenset[str]]:
-            self._contents.space = self._contents.space.replaced(above=above)
-            return None, frozenset(), frozenset()
-
-        await self._writer.turn(act)
-
-    def _seed(self, key: str, values: Sequence[HandleValue]) -> None:
-        shard = self._contents.shards.of(NAMING_AUTHORITY_NUMBER)
-        if values and shard.get(NAMING_AUTHORITY_NUMBER, key.encode()) is None:
-            now = self._now()
-            stamped = tuple(msgspec.structs.replace(value, timestamp=value.timestamp or now) for value in values)
-            record = StoredRecord(0, now, (), tuple(sorted(stamped, key=lambda value: value.index)))
-            shard.write({record_key(NAMING_AUTHORITY_NUMBER, key.encode()): encode_record(record)})
+    def statistics(self, by: By) -> dict[str, Figures]:
+        """Return how many identifiers there are by enterprise, industry or region; not of revoked prefixes."""
+        return figures(self.namespace.prefixes.values(), self._contents.counts, by)
 
     def handles(self, prefix: str, after: str = "", limit: int = 1000) -> list[str]:
         """Return the handles of a prefix that have a record of their own, in the order of their suffix.
@@ -193,14 +209,92 @@ class Identifiers:
             after: the suffix behind which to begin.
             limit: most of them.
         """
-        known = self._contents.space.find_prefix(prefix)
+        known = self.namespace.find_prefix(prefix)
         if known is None:
             return []
         found: list[str] = []
         last = after.encode(errors="replace")
         for suffix, _ in self._contents.shards.of(known.number).records(known.number, last):
-            if suffix != last or not after:
+            if suffix != last:
                 found.append(f"{known.name}/{suffix.decode()}")
                 if len(found) >= limit:
                     break
         return found
+
+    async def set_prefix(self, prefix: Prefix) -> None:
+        """Take a prefix that is new or has changed. Its values are taken only where it has none yet.
+
+        Raises:
+            BindingError: its number is another's.
+            BatchError: BUSY, CLOSED, FAILED.
+        """
+        await self._change(lambda contents: contents.set_prefix(prefix, self._now()), prefix.key)
+
+    async def set_delegation(self, delegation: Delegation) -> None:
+        """Take a delegation that is new or has changed. Its values are taken only where it has none yet.
+
+        Raises:
+            BatchError: BUSY, CLOSED, FAILED.
+        """
+        await self._change(lambda contents: contents.set_delegation(delegation, self._now()), delegation.key)
+
+    async def set_template(self, number: int, template: Template) -> None:
+        """Take a version of a template that is new or whose state has changed.
+
+        Raises:
+            BindingError: its number is another's, or its attributes have changed.
+            BatchError: BUSY, CLOSED, FAILED.
+        """
+        await self._change(lambda contents: contents.set_template(number, template))
+
+    async def set_class(self, item: ClassRecord) -> None:
+        """Take a class of ranges that is new or has changed.
+
+        Raises:
+            BindingError: its number is another's.
+            ValueError: its template is not known, or has not these attributes.
+            BatchError: BUSY, CLOSED, FAILED.
+        """
+        # Members of any prefix may be of it.
+        await self._change(lambda contents: contents.set_class(item), *self.namespace.prefixes)
+
+    async def set_above(self, above: Above) -> None:
+        """Say whom to ask for what is neither registered here nor delegated below.
+
+        Raises:
+            BatchError: BUSY, CLOSED, FAILED.
+        """
+        await self._change(lambda contents: contents.set_above(above))
+
+    async def forget_batches(self, before: int) -> int:
+        """Forget what batches were answered before a time (UTC seconds), and return how many that were.
+
+        Raises:
+            BatchError: BUSY, CLOSED, FAILED.
+        """
+        return await self.exclusively(lambda contents: (Group(contents, 0).forget(before), _NOBODY, _NOBODY))
+
+    async def backup(self, path: Path) -> None:
+        """Write a copy that can be opened; files are linked where the file system can.
+
+        Args:
+            path: a directory that is not there yet.
+
+        Raises:
+            BackupError: it cannot be written.
+            BatchError: BUSY, CLOSED, FAILED.
+        """
+        await self.exclusively(lambda contents: (back_up(contents.shards, path), _NOBODY, _NOBODY))
+
+    async def recount(self) -> Recount:
+        """Count all records and ranges again, as they are at this moment, while others go on."""
+        moments = await self.exclusively(
+            lambda contents: ([shard.moment() for shard in contents.shards.all], _NOBODY, _NOBODY)
+        )
+        try:
+            found = [await asyncio.to_thread(recount, moment) for moment in moments]
+        finally:
+            for moment in moments:
+                moment.close()
+        counts = {number: count for part in found for number, count in part.counts.items()}
+        return Recount(counts, tuple(line for part in found for line in part.wrong))

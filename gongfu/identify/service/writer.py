@@ -102,6 +102,16 @@ class Writer:
             self._writes += size
             self._wake.notify()
 
+    @property
+    def failure(self) -> str:
+        """Why nothing is written any more; "" as it should be."""
+        return self._failure
+
+    @property
+    def waiting(self) -> int:
+        """Writes that wait."""
+        return self._writes
+
     async def close(self) -> None:
         """Do what waits, then end."""
         with self._wake:
@@ -121,6 +131,8 @@ class Writer:
                 self._do(jobs)
             else:
                 self._commit(jobs)
+            # What was answered is the caller's alone.
+            del jobs
 
     def _take(self) -> "Turn | list[_Batch]":
         taken: list[_Batch] = []

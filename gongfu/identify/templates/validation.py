@@ -182,7 +182,10 @@ def _decimal(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     if len(text) > 60 or not text.isascii() or "_" in text or text != text.strip():
         raise ValueError("a number is expected")
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("a number is expected") from None
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or not -30 <= exponent <= 30 or abs(number) >= _MOST:
         raise ValueError("a number of at most 30 digits before and after the point is expected")

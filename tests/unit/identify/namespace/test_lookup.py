@@ -7,8 +7,9 @@ from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.namespace.lookup import Namespace
 from gongfu.identify.namespace.types import ClassRecord, Delegation, Prefix, PrefixState
+from gongfu.identify.ranges.chunks import EMPTY
 from gongfu.identify.ranges.pattern import parse_range
-from gongfu.identify.ranges.series import Series
+from gongfu.identify.ranges.series import Series, pieces, register, remove
 from gongfu.identify.records.form import StoredRecord, encode_record
 from gongfu.identify.templates.types import Attribute, Template
 
@@ -35,8 +36,9 @@ class Store:
 @pytest.fixture
 def namespace() -> Namespace:
     series = Series(SPAN.pattern)
-    series.register(SPAN, 7)
-    series.remove(parse_range("M{0050..0050}"))
+    (chunk, first, last), *_ = pieces(SPAN)
+    registered, _ = register(EMPTY, first, last, 7, move=False)
+    series.apply({chunk: remove(registered, 50, 50)})
     records = Store(
         {
             (1, b"M0007"): encode_record(StoredRecord(3, 5, ((1, b"own"),))),
