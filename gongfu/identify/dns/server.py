@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from gongfu.identify.datagram_socket import Address, DatagramSocket, open_datagram_socket
 from gongfu.identify.dns.answering import DnsAnswering
@@ -103,8 +103,8 @@ class _Connection(asyncio.Protocol):
         self._heard = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's own is no subclass of it.
+        transport = self._transport = cast(asyncio.Transport, transport)
         self._all.add(self)
         if len(self._all) > _CONNECTIONS:
             self._answers.counters.add("dns_connections_refused")
