@@ -31,6 +31,7 @@ from gongfu.identify.epcis.master_data import vocabulary_rows
 from gongfu.identify.epcis.store import EventStore, NewEvent
 from gongfu.kernel.times import MILLISECOND, Clock, SystemClock, format_rfc3339
 
+_EVENT_BYTES = 1 << 20
 _INVALID = "epcisException:ValidationException"
 
 
@@ -325,6 +326,8 @@ class Capture:
         Raises:
             DocumentError, TooMuchError, BusyError: as ``submit``; also a document of more than one event.
         """
+        if len(body) > _EVENT_BYTES:
+            raise TooMuchError(f"one event has at most {_EVENT_BYTES} bytes")
         document = read_document(body, self.limits)
         if len(document.events) != 1 or document.start:
             raise DocumentError("one event with its @context is taken here")

@@ -86,3 +86,7 @@ class Namespaces:
         if colon and not rest.startswith("//") and prefix in self._prefixes:
             return self._prefixes[prefix], rest
         return None
+
+    def own(self) -> dict[str, str]:
+        """Return the prefixes that the standard does not declare."""
+        return {prefix: uri for prefix, uri in self._prefixes.items() if PREFIXES.get(prefix) != uri}

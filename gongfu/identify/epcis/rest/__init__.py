@@ -1,0 +1,1 @@
+"""The REST binding of EPCIS 2.0 (§12)."""
