@@ -44,6 +44,8 @@ _NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 # A name, an IPv4 address, or an IPv6 address.
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,120}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
+_DOTTED = re.compile(r"[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*")
+_OID_OF_PREFIX = re.compile(r"[0-2](\.[0-9]{1,39})+=[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*")
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
 
 
@@ -223,7 +225,11 @@ def _tree(given: dict[str, Any], where: Where) -> TreeSettings:
 
 
 def _identifier(given: dict[str, Any], where: Where) -> IdentifierSettings:
-    settings = IdentifierSettings(**given)
+    oids = tuple(given.pop("oids", ()))
+    for text in oids:
+        if not _OID_OF_PREFIX.fullmatch(text):
+            raise ConfigurationError(f'{where("identifier", "oids")}: "OID=prefix" is needed, not {text!r}')
+    settings = IdentifierSettings(oids=oids, **given)
     if settings.enabled not in ("auto", "off"):
         place = where("identifier", "enabled")
         raise ConfigurationError(f'{place}: must be "auto" or "off", not {settings.enabled!r}')
@@ -231,8 +237,14 @@ def _identifier(given: dict[str, Any], where: Where) -> IdentifierSettings:
         raise ConfigurationError(f"{where('identifier', 'host')}: must not be empty; all addresses are 0.0.0.0")
     if settings.advertise and not _HOST.fullmatch(settings.advertise):
         raise ConfigurationError(f"{where('identifier', 'advertise')}: must be a host name or an address, no port")
-    if settings.public_url:
-        _url(settings.public_url, ("http", "https"), where("identifier", "public_url"))
+    if settings.gs1_root:
+        _url(settings.gs1_root, ("http", "https"), where("identifier", "gs1_root"))
+    for key in ("dns_zone", "gs1_prefix"):
+        text: str = getattr(settings, key)
+        if text and not _DOTTED.fullmatch(text):
+            raise ConfigurationError(
+                f"{where('identifier', key)}: letters, digits, - and _ joined by dots, not {text!r}"
+            )
     return settings
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,35 +10,41 @@ from nats.aio.client import Client
 from sqlalchemy import Engine
 
 from gongfu.bus.commands import serve_command
-from gongfu.identify.administration.handle_service import HandleService, one_server_site
+from gongfu.identify.administration.handle_service import one_server_site
 from gongfu.identify.handle.codes import AdminPermission
 from gongfu.identify.handle.predefined import HS_ADMIN, HS_SITE, Administrator, Site, encode_administrator, encode_site
-from gongfu.identify.handle.server import HandleServer
 from gongfu.identify.handle.values import HandleValue
+from gongfu.identify.management import commands as management
 from gongfu.identify.management.applications import Applications
 from gongfu.identify.management.batches import Batches
 from gongfu.identify.management.classes import Classes
-from gongfu.identify.management.commands import UseCases, commands
+from gongfu.identify.management.commands import UseCases
 from gongfu.identify.management.directory import load_directory
 from gongfu.identify.management.prefixes import Prefixes
+from gongfu.identify.management.ranges import Ranges
 from gongfu.identify.management.registrations import Registrations
 from gongfu.identify.management.resolving import Resolving, find_here
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.service.contents import Directory
 from gongfu.identify.service.identifiers import Identifiers
 from gongfu.identify.service_directory import ServiceDirectory
+from gongfu.identify.statistics import commands as statistics
+from gongfu.identify.statistics.daily import Daily
+from gongfu.identify.statistics.operations import Operations
+from gongfu.identify.statistics.resolutions import Resolutions
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
 from gongfu.node.configuration import is_every_address
 from gongfu.node.data_directory import DataDirectory
+from gongfu.node.identifier_faces import IdentifierFaces, oids_of
 from gongfu.node.runtime import IdentifierSettings, Runtime
 from gongfu.store.records.engine import reading
 
 # Commands of a name that are answered at the same time.
 AT_ONCE = 32
 SITE_INDEX, ADMINISTRATOR_INDEX, KEY_INDEX = 1, 100, 300
-_ALL_RIGHTS = 0x0FFF
+_ALL_RIGHTS = 0x0FFF & ~(AdminPermission.ADD_NA | AdminPermission.DELETE_NA)
 
 
 class IdentifierHost:
@@ -45,33 +52,52 @@ class IdentifierHost:
 
     def __init__(
         self,
-        settings: IdentifierSettings,
-        root: str,
+        runtime: Runtime,
+        directory: ServiceDirectory,
         identifiers: Identifiers,
         engine: Engine,
         clock: Clock,
         counters: Counters,
     ) -> None:
         """Put it together; see ``open``."""
-        self.root = root
-        self._settings = settings
+        settings = runtime.identifier
+        self.root = directory.facts().root
         self._identifiers = identifiers
         self._site = own_site(settings)
-        self._prefixes = Prefixes(engine, clock, identifiers, root, self._seed)
-        registrations = Registrations(identifiers)
-        resolving = Resolving(identifiers, registrations, find_here(identifiers))
-        self._cases = UseCases(
-            Applications(engine, clock),
+        self._prefixes = Prefixes(engine, clock, identifiers, self.root, self._seed)
+        self._faces = IdentifierFaces(settings, identifiers, counters, self._site, runtime.node)
+        registrations, classes = Registrations(identifiers), Classes(engine, clock, identifiers)
+        applications = Applications(engine, clock)
+        resolving = Resolving(
+            identifiers,
+            registrations,
+            find_here(identifiers),
+            gs1_prefix=settings.gs1_prefix,
+            gs1_root=settings.gs1_root,
+            oids=oids_of(settings),
+        )
+        self.resolutions = Resolutions(time.monotonic)
+        self._daily = Daily(engine, clock, identifiers, self.resolutions)
+        operations = Operations(
+            identifiers,
+            applications,
+            self._daily,
+            counters,
+            root=self.root,
+            store=directory.store,
+            faces=self._faces.listening,
+        )
+        cases = UseCases(
+            applications,
             self._prefixes,
             Templates(engine, clock, identifiers),
-            Classes(engine, clock, identifiers),
+            classes,
             registrations,
             resolving,
+            Ranges(identifiers, classes),
         )
+        self._commands = [*management.commands(cases), *statistics.commands(self._daily, operations)]
         self._batches = Batches(identifiers, clock)
-        self._handle = HandleService(identifiers, counters, site=lambda: self._site)
-        identifiers.watch(self._handle.changed)
-        self._handle_server = HandleServer(self._handle.answering)
 
     @classmethod
     async def open(cls, runtime: Runtime, engine: Engine, clock: Clock, counters: Counters) -> "IdentifierHost":
@@ -82,16 +108,15 @@ class IdentifierHost:
             OSError: it cannot be opened.
         """
         directory = ServiceDirectory(DataDirectory(Path(runtime.data_dir)).identifiers)
-        facts = directory.facts()
+        directory.facts()
 
         def read() -> Directory:
             with reading(engine) as connection:
                 return load_directory(connection)
 
-        settings = runtime.identifier
         known = await asyncio.to_thread(read)
-        identifiers = await Identifiers.open(directory.store, known, cache_bytes=settings.cache_bytes)
-        return cls(settings, facts.root, identifiers, engine, clock, counters)
+        identifiers = await Identifiers.open(directory.store, known, cache_bytes=runtime.identifier.cache_bytes)
+        return cls(runtime, directory, identifiers, engine, clock, counters)
 
     async def start(self, bus: Client, subjects: Subjects) -> None:
         """Listen, and answer commands.
@@ -100,17 +125,17 @@ class IdentifierHost:
             OSError: an address is taken.
         """
         await self._prefixes.make_root()
-        if self._settings.handle_port:
-            await self._handle_server.start(self._settings.host, self._settings.handle_port)
-        for command in commands(self._cases):
+        await self._daily.start()
+        await self._faces.start()
+        for command in self._commands:
             await serve_command(bus, subjects.service(f"identify.{command.name}"), command, at_once=AT_ONCE)
         await self._batches.serve(bus, subjects.service("identify.batch"))
 
     async def stop(self) -> None:
         """Answer what was taken, and close the store."""
         await self._batches.stop()
-        if self._settings.handle_port:
-            await self._handle_server.stop()
+        await self._faces.stop()
+        await self._daily.stop()
         await self._identifiers.close()
 
     def gauges(self) -> Mapping[str, float]:
@@ -119,22 +144,19 @@ class IdentifierHost:
         return {
             "identifiers": float(sum(count.total for count in counts)),
             "identifiers_explicit": float(sum(count.explicit for count in counts)),
+            "identifier_writes_waiting": float(self._identifiers.waiting),
         }
 
     def listening(self) -> str:
         """Return where the service listens, for people."""
-        host, settings = self._settings.host, self._settings
-        faces = (("Handle", settings.handle_port),)
-        return ", ".join(f"{name} {host}:{port}" for name, port in faces if port) or "nowhere"
+        return ", ".join(f"{face} {where}" for face, where in self._faces.listening().items() if where) or "nowhere"
 
     def _seed(self, prefix: str) -> tuple[HandleValue, ...]:
-        """Return the values that a new prefix begins with: its administrator, and where this service is.
+        """Return the values that a new prefix begins with: where this service is, and its administrator.
 
         The administrator has no key yet: until it gets one, only the node's own users change anything.
         """
-        administrator = Administrator(
-            _ALL_RIGHTS & ~(AdminPermission.ADD_NA | AdminPermission.DELETE_NA), f"0.NA/{prefix}", KEY_INDEX
-        )
+        administrator = Administrator(_ALL_RIGHTS, f"0.NA/{prefix}", KEY_INDEX)
         values = [HandleValue(ADMINISTRATOR_INDEX, HS_ADMIN, encode_administrator(administrator))]
         if self._site is not None:
             values.insert(0, HandleValue(SITE_INDEX, HS_SITE, encode_site(self._site)))

@@ -100,8 +100,12 @@ class IdentifierSettings(msgspec.Struct, frozen=True, kw_only=True):
     dns_port: int = 2653
     # Name or address by which others find the service; empty for ``host``.
     advertise: str = ""
-    # Address of the HTTP face as it stands in links, such as https://id.example; empty for the one of ``http_port``.
-    public_url: str = ""
+    # Prefix of the handles of GS1 identifiers, and the resolver's address as it stands in links; "": none, and by Host.
+    gs1_prefix: str = ""
+    gs1_root: str = ""
+    # Zone of the DNS face, and ``OID=prefix`` for each OID that a prefix stands for.
+    dns_zone: str = "gongfu.internal"
+    oids: tuple[str, ...] = ()
     # Of the record store's cache.
     cache_bytes: int = 64 << 20
 

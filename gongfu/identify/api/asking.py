@@ -13,7 +13,9 @@ from gongfu.kernel.subjects import Subjects
 
 def no_identifiers() -> Problem:
     """Return the problem of a node without an identifier service."""
-    return Problem(409, "no-identifiers", "No identifier service", "this node has none; set it up: gongfu id init --prefix …")
+    return Problem(
+        409, "no-identifiers", "No identifier service", "this node has none; set it up: gongfu id init --prefix …"
+    )
 
 
 def open_check(present: Callable[[], bool]) -> Callable[[Subject], None]:

@@ -17,8 +17,11 @@ from gongfu.identify.management.documents import (
     NewTemplate,
 )
 from gongfu.identify.management.prefixes import Prefixes
-from gongfu.identify.management.registrations import NewRecord, RecordChange, Registrations
-from gongfu.identify.management.resolving import ResolveWish, Resolving
+from gongfu.identify.management.ranges import Ranges
+from gongfu.identify.management.record_documents import NewRecord, RecordChange
+from gongfu.identify.management.registrations import Registrations
+from gongfu.identify.management.resolve_documents import ResolveWish
+from gongfu.identify.management.resolving import Resolving
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.namespace.types import PrefixState
 from gongfu.identify.onboarding.application import Step
@@ -46,6 +49,7 @@ class UseCases:
     classes: Classes
     registrations: Registrations
     resolving: Resolving
+    ranges: Ranges
 
 
 def commands(cases: UseCases) -> list[Command]:
@@ -57,6 +61,24 @@ def commands(cases: UseCases) -> list[Command]:
         *_of_applications(cases),
         *_of_templates(cases.templates),
         *_of_classes(cases.classes),
+        *_of_ranges(cases.ranges),
+    ]
+
+
+def _of_ranges(ranges: Ranges) -> list[Command]:
+    async def listed(_: Subject, wish: asked.ListRanges) -> asked.RangeList:
+        return ranges.page(wish)
+
+    async def define(subject: Subject, new: asked.NewRange) -> asked.RangeDone:
+        return await ranges.define(subject, new)
+
+    async def remove(_: Subject, one: asked.OneRange) -> asked.RangeRemoved:
+        return await ranges.remove(one)
+
+    return [
+        Command("range-list", asked.ListRanges, listed),
+        Command("range-define", asked.NewRange, define),
+        Command("range-remove", asked.OneRange, remove),
     ]
 
 

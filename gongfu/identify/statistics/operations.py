@@ -1,0 +1,139 @@
+"""The service at a glance, and how it runs."""
+
+import asyncio
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gongfu.identify.management.applications import Applications
+from gongfu.identify.namespace.types import PrefixState
+from gongfu.identify.service.identifiers import Identifiers
+from gongfu.identify.statistics.daily import Daily
+from gongfu.identify.statistics.documents import OperationsView, OverviewView
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.times import format_rfc3339
+
+_ANSWERS = {"handle": "handle_answers.", "http": "http_answers.", "dns": "dns_answers."}
+_DROPPED = ("_dropped.", "_refused", "_shed.")
+
+Gauges = Callable[[], Mapping[str, float]]
+
+
+class Operations:
+    """Answers both, on the event loop."""
+
+    def __init__(
+        self,
+        identifiers: Identifiers,
+        applications: Applications,
+        daily: Daily,
+        counters: Counters,
+        *,
+        root: str,
+        store: Path,
+        faces: Callable[[], Mapping[str, str]],
+        gauges: Gauges = dict,
+    ) -> None:
+        """Make it.
+
+        Args:
+            identifiers: the store.
+            applications: of enterprises.
+            daily: figures by day.
+            counters: of the process.
+            root: prefix of the service.
+            store: directory whose size is told.
+            faces: where each listens.
+            gauges: ``hits``, ``misses``, ``negative``, ``entries`` of caches, ``p50`` and ``p99`` in milliseconds.
+        """
+        self._identifiers = identifiers
+        self._applications = applications
+        self._daily = daily
+        self._counters = counters
+        self._root = root
+        self._store = store
+        self._faces = faces
+        self._gauges = gauges
+        self._since = time.time_ns()
+        self._last: tuple[float, int, int] = (time.monotonic(), 0, 0)
+
+    async def overview(self) -> OverviewView:
+        """Return the service at a glance."""
+        space = self._identifiers.namespace
+        counts = self._identifiers.counts()
+        explicit, ranged, overrides = (
+            sum(values)
+            for values in zip(*((one.explicit, one.ranged, one.overridden) for one in counts.values()), strict=True)
+        )
+        return OverviewView(
+            self._root,
+            sum(one.state is not PrefixState.REVOKED for one in space.prefixes.values()),
+            len(space.delegations),
+            len(space.templates),
+            len(space.classes),
+            sum(len(self._identifiers.ranges(name)) for name in counts),
+            {"total": explicit + ranged, "explicit": explicit, "ranged": ranged, "overrides": overrides},
+            await self._daily.today(),
+            await asyncio.to_thread(self._applications.states),
+            self._faces(),
+        )
+
+    async def operations(self) -> OperationsView:
+        """Return how the service runs."""
+        counted = self._counters.snapshot()
+        answers = {
+            face: {name.removeprefix(start): count for name, count in counted.items() if name.startswith(start)}
+            for face, start in _ANSWERS.items()
+        }
+        resolutions = sum(sum(codes.values()) for codes in answers.values())
+        written = counted.get("identifier_writes", 0)
+        now, (before, resolved, wrote) = time.monotonic(), self._last
+        passed = max(now - before, 1e-3)
+        self._last = (now, resolutions, written)
+        gauges = dict(self._gauges())
+        hits, misses = gauges.get("hits", 0.0), gauges.get("misses", 0.0)
+        counts = self._identifiers.counts().values()
+        size, files = await asyncio.to_thread(_size, self._store)
+        return OperationsView(
+            format_rfc3339(self._since),
+            resolutions,
+            round(max(resolutions - resolved, 0) / passed, 3),
+            {name: gauges.get(name, 0.0) for name in ("p50", "p99")},
+            answers,
+            {
+                "hits": hits,
+                "misses": misses,
+                "negative": gauges.get("negative", 0.0),
+                "hit_ratio": round(hits / (hits + misses), 4) if hits + misses else 0.0,
+                "entries": gauges.get("entries", 0.0),
+            },
+            {
+                "records": sum(one.explicit for one in counts),
+                "bytes": size,
+                "files": files,
+                "ranges": sum(len(self._identifiers.ranges(name)) for name in self._identifiers.counts()),
+            },
+            {
+                "queued": float(self._identifiers.waiting),
+                "written": float(written),
+                "per_second": round(max(written - wrote, 0) / passed, 3),
+            },
+            {"state": "none", "lag_seconds": None, "waiting": 0},
+            {name: count for name, count in counted.items() if any(part in name for part in _DROPPED)},
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+
+def _size(directory: Path) -> tuple[int, int]:
+    """Return bytes and number of files below a directory."""
+    size = files = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                size += (Path(folder) / name).stat().st_size
+                files += 1
+            except OSError:
+                continue
+    return size, files

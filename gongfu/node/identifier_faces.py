@@ -1,0 +1,116 @@
+"""The faces of the identifier service on this node: Handle protocol, HTTP and DNS over one store."""
+
+import time
+from collections.abc import Mapping
+
+from gongfu.identify.administration.handle_service import HandleService
+from gongfu.identify.digital_link.elements import Element
+from gongfu.identify.digital_link.errors import GS1Error
+from gongfu.identify.digital_link.face import DigitalLinkFace
+from gongfu.identify.digital_link.handles import handles_of
+from gongfu.identify.digital_link.uri import link_of
+from gongfu.identify.dns.answering import DnsAnswering
+from gongfu.identify.dns.server import DnsServer
+from gongfu.identify.dns.zones import DnsSettings, Zones
+from gongfu.identify.handle.names import HandleName
+from gongfu.identify.handle.predefined import Site
+from gongfu.identify.handle.server import HandleServer
+from gongfu.identify.http import handles, reverse_lookup
+from gongfu.identify.http.handles import HandlesFace
+from gongfu.identify.http.reverse_lookup import ReverseLookupFace
+from gongfu.identify.http.server import HttpServer
+from gongfu.identify.service.identifiers import Identifiers
+from gongfu.kernel.counters import Counters
+from gongfu.node.runtime import IdentifierSettings
+
+
+def oids_of(settings: IdentifierSettings) -> dict[str, str]:
+    """Return the prefix by the OID that it stands for."""
+    return {oid: prefix for oid, _, prefix in (text.partition("=") for text in settings.oids)}
+
+
+class IdentifierFaces:
+    """All that listens."""
+
+    def __init__(
+        self, settings: IdentifierSettings, identifiers: Identifiers, counters: Counters, site: Site | None, name: str
+    ) -> None:
+        """Make them.
+
+        Args:
+            settings: where they listen.
+            identifiers: the store.
+            counters: of the process.
+            site: where this service is.
+            name: of the node, for people.
+        """
+        self._settings = settings
+        self.handle = HandleService(identifiers, counters, site=lambda: site)
+        self._handle_server = HandleServer(self.handle.answering)
+        self.http = HttpServer(counters)
+        self._mount(identifiers, counters, name)
+        zones = Zones(
+            DnsSettings(zone=settings.dns_zone, oid_prefixes=oids_of(settings)),
+            serial=int(time.time()),
+            key_handles=self._key_handles if settings.gs1_prefix else None,
+        )
+        self.dns = DnsAnswering(zones, identifiers.lookup, counters, now=lambda: int(time.time()))
+        self._dns_server = DnsServer(self.dns, counters)
+        identifiers.watch(self._changed)
+
+    def _mount(self, identifiers: Identifiers, counters: Counters, name: str) -> None:
+        settings, handle = self._settings, self.handle
+        records = HandlesFace(identifiers, handle.authenticator, handle.authorization, now=lambda: int(time.time()))
+        self.http.mount(handles.PATH, records)
+
+        def prefixes() -> list[str]:
+            return [prefix.name for prefix in identifiers.namespace.prefixes.values()]
+
+        reverse = ReverseLookupFace(identifiers, handle.authenticator, handle.authorization, prefixes)
+        self.http.mount(reverse_lookup.PATH, reverse)
+        links = DigitalLinkFace(
+            identifiers.lookup, settings.gs1_prefix, root=settings.gs1_root, name=name, counters=counters
+        )
+        self.http.mount("", links)
+
+    def _key_handles(self, ai: str, value: str) -> tuple[HandleName, ...]:
+        try:
+            return handles_of(link_of([Element(ai, value)]), self._settings.gs1_prefix)
+        except GS1Error:
+            return ()
+
+    def _changed(self, names: frozenset[str], prefixes: frozenset[str]) -> None:
+        self.handle.changed(names, prefixes)
+        self.http.changed(names, prefixes)
+        self.dns.forget(names, tuple(prefixes))
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: an address is taken.
+        """
+        settings = self._settings
+        if settings.handle_port:
+            await self._handle_server.start(settings.host, settings.handle_port)
+        if settings.http_port:
+            await self.http.start(settings.host, settings.http_port)
+        if settings.dns_port:
+            await self._dns_server.start(settings.host, settings.dns_port)
+
+    async def stop(self) -> None:
+        """End; connections are cut off."""
+        settings = self._settings
+        if settings.dns_port:
+            await self._dns_server.stop()
+        if settings.http_port:
+            await self.http.stop()
+        if settings.handle_port:
+            await self._handle_server.stop()
+
+    def listening(self) -> Mapping[str, str]:
+        """Return where each face listens, "" where it does not."""
+        settings = self._settings
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        ports = {"handle": settings.handle_port, "http": settings.http_port, "dns": settings.dns_port}
+        return {face: f"{host}:{port}" if port else "" for face, port in ports.items()}
