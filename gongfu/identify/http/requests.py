@@ -82,6 +82,10 @@ class RequestReader:
 
     def _begin(self, head: h11.Request) -> None:
         self._head = head
+        lengths = [name for name, _ in head.headers if name in (b"content-length", b"transfer-encoding")]
+        if len(lengths) > 1:
+            # One of them is believed by somebody on the way, perhaps, and the other by us (RFC 9112 §6.3).
+            raise Problem(400, "malformed-request", "The request is not HTTP/1.1", "two lengths")
         self._limit = self._most(_target(head).partition("?")[0])
         for name, value in head.headers:
             # h11 has checked that there is one, and that it is a number.
