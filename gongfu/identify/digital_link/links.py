@@ -190,7 +190,7 @@ def read_links(values: Iterable[HandleValue]) -> Described:
         elif is_link(value):
             try:
                 link = check_link(msgspec.json.decode(value.data, type=Link))
-            except (msgspec.DecodeError, UnicodeError, GS1Error):
+            except (msgspec.DecodeError, RecursionError, UnicodeError, GS1Error):
                 unreadable += 1
                 continue
             taken = link.default and any(other.default for other in found)

@@ -1,0 +1,349 @@
+"""Identifiers: use cases of ``/identityv2/data…``, one by one and in batches."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from gongfu.identify.authentication.authorization import Authorization
+from gongfu.identify.authentication.types import Asker
+from gongfu.identify.handle.codes import Permission
+from gongfu.identify.handle.json_form import to_json
+from gongfu.identify.handle.names import HandleName, parse_handle
+from gongfu.identify.handle.predefined import HS_SECKEY
+from gongfu.identify.handle.resolution import Found
+from gongfu.identify.handle.values import HandleValue
+from gongfu.identify.handle.wire import MalformedError
+from gongfu.identify.service.identifiers import Identifiers
+from gongfu.identify.service.writes import BatchError, Operation, Outcome, Write, WriteCode, WriteReason
+from gongfu.identify.snms.answers import BUSY, NOT_FOUND, SnmsError, Status, message_of, status_of
+from gongfu.identify.snms.template_documents import StoredItem, StoredTemplate
+from gongfu.identify.snms.templates import SnmsTemplates
+
+DEFAULT_BATCH = 2000
+# The value that says by which template a record was made.
+TEMPLATE_INDEX = 1001
+TEMPLATE_TYPE = "TEMPLATE"
+# More are read beside the event loop.
+_AT_ONCE = 500
+
+
+class Data(msgspec.Struct, gc=False):
+    """Content of a value; the format is ``string``."""
+
+    value: str
+    format: str = "string"
+
+
+class Value(msgspec.Struct, gc=False):
+    """One value of an identifier; ``auth`` is not used yet."""
+
+    index: int
+    type: str
+    data: Data
+    auth: str | int | None = None
+
+
+class Registration(msgspec.Struct, rename="camel"):
+    """An identifier to be registered or changed."""
+
+    handle: Annotated[str, Meta(min_length=1, max_length=2048)]
+    template_version: Annotated[str, Meta(min_length=1, max_length=128)]
+    value: Annotated[list[Value], Meta(max_length=1000)]
+
+
+class Handles(msgspec.Struct):
+    """Handles to be deleted, where they do not come as a plain list."""
+
+    handles: list[str]
+
+
+_Prepared = Write | SnmsError
+_many = msgspec.json.Decoder(list[Registration])
+_raw = msgspec.json.Decoder(list[msgspec.Raw])
+_one = msgspec.json.Decoder(Registration)
+
+
+class SnmsRecords:
+    """Reads and writes identifiers."""
+
+    def __init__(
+        self,
+        identifiers: Identifiers,
+        templates: SnmsTemplates,
+        authorization: Authorization,
+        *,
+        batch: int = DEFAULT_BATCH,
+    ) -> None:
+        """Make it.
+
+        Args:
+            identifiers: the node's.
+            templates: by which records are made.
+            authorization: who may.
+            batch: the most identifiers of one request; the interface says 2,000.
+        """
+        self._identifiers = identifiers
+        self._templates = templates
+        self._authorization = authorization
+        self._batch = batch
+
+    def detail(self, asker: Asker, handle: str) -> dict[str, Any]:
+        """Return an identifier, as far as the asker may read it.
+
+        Raises:
+            SnmsError: it is not here.
+        """
+        name = _name(handle)
+        found = self._identifiers.lookup(name)
+        if not isinstance(found, Found):
+            raise SnmsError(NOT_FOUND)
+        readable = self._authorization.readable(asker, name, found.values)
+        values = [
+            value
+            for value in found.values
+            if value.type.upper() != HS_SECKEY and (value.permissions & Permission.PUBLIC_READ or readable(value))
+        ]
+        version = next((v.data.decode(errors="replace") for v in values if v.index == TEMPLATE_INDEX), "")
+        return {
+            "code": "200",
+            "prefix": name.prefix,
+            "handle": str(name),
+            "templateVersion": version,
+            "value": [
+                {
+                    "data": to_json(value)["data"],
+                    "auth": "1" if value.permissions & Permission.PUBLIC_READ else "0",
+                    "index": value.index,
+                    "type": value.type,
+                }
+                for value in values
+            ],
+        }
+
+    async def create(self, asker: Asker, body: bytes, key: bytes) -> None:
+        """Register an identifier.
+
+        Raises:
+            SnmsError: why not.
+        """
+        await self._do_one(asker, self._registered(_decoded(body), {}), key)
+
+    async def update(self, asker: Asker, body: bytes, key: bytes) -> None:
+        """Change the values that a request has; others of the identifier stay.
+
+        Raises:
+            SnmsError: why not.
+        """
+        await self._do_one(asker, self._changed(_decoded(body), {}), key)
+
+    async def delete(self, asker: Asker, handle: str, key: bytes) -> None:
+        """Delete an identifier.
+
+        Raises:
+            SnmsError: why not.
+        """
+        await self._do_one(asker, Write(operation=Operation.DELETE, handle=str(_name(handle))), key)
+
+    async def _do_one(self, asker: Asker, write: Write, key: bytes) -> None:
+        (outcome,) = await self._written(asker, [write], key)
+        if outcome.code is WriteCode.NOT_FOUND:
+            raise SnmsError(NOT_FOUND)
+        if not outcome.done:
+            raise SnmsError(message_of(outcome), status_of(outcome))
+
+    async def create_many(self, asker: Asker, body: bytes, key: bytes) -> list[dict[str, Any]]:
+        """Register identifiers; each is done or not by itself, in order.
+
+        Raises:
+            SnmsError: the request as a whole is refused.
+        """
+        return await self._do_many(asker, body, self._registered, key)
+
+    async def update_many(self, asker: Asker, body: bytes, key: bytes) -> list[dict[str, Any]]:
+        """Change identifiers, as ``create_many``."""
+        return await self._do_many(asker, body, self._changed, key)
+
+    async def delete_many(self, asker: Asker, handles: Sequence[str], key: bytes) -> list[dict[str, Any]]:
+        """Delete identifiers, as ``create_many``."""
+        self._check_size(len(handles))
+        prepared = [_deletion(handle) for handle in handles]
+        outcomes = await self._outcomes(asker, prepared, key)
+        return [
+            {"handle": handle, "code": int(status), "msg": message}
+            for handle, (status, message) in zip(handles, outcomes, strict=True)
+        ]
+
+    async def _do_many(
+        self,
+        asker: Asker,
+        body: bytes,
+        prepare: Callable[[Registration, dict[tuple[str, str], StoredTemplate]], Write],
+        key: bytes,
+    ) -> list[dict[str, Any]]:
+        def read() -> list[tuple[str, _Prepared]]:
+            known: dict[tuple[str, str], StoredTemplate] = {}
+            items = _decoded_many(body)
+            self._check_size(len(items))
+            prepared: list[tuple[str, _Prepared]] = []
+            for item in items:
+                if isinstance(item, SnmsError):
+                    prepared.append(("", item))
+                    continue
+                try:
+                    prepared.append((item.handle, prepare(item, known)))
+                except SnmsError as error:
+                    prepared.append((item.handle, error))
+            return prepared
+
+        prepared = await asyncio.to_thread(read) if len(body) > _AT_ONCE * 400 else read()
+        outcomes = await self._outcomes(asker, [write for _, write in prepared], key)
+        return [
+            {"handle": handle, "msg": message} for (handle, _), (_, message) in zip(prepared, outcomes, strict=True)
+        ]
+
+    def _check_size(self, count: int) -> None:
+        if count > self._batch:
+            raise SnmsError(f"批量操作最多支持{self._batch}条，本次{count}条")
+
+    async def _outcomes(self, asker: Asker, prepared: Sequence[_Prepared], key: bytes) -> list[tuple[Status, str]]:
+        writes = [item for item in prepared if isinstance(item, Write)]
+        done = iter(await self._written(asker, writes, key) if writes else [])
+        found: list[tuple[Status, str]] = []
+        for item in prepared:
+            if isinstance(item, SnmsError):
+                found.append((item.status, item.message))
+            else:
+                outcome = next(done)
+                found.append((status_of(outcome), message_of(outcome)))
+        return found
+
+    async def _written(self, asker: Asker, writes: Sequence[Write], key: bytes) -> list[Outcome]:
+        try:
+            return await self._identifiers.write(writes, key=key, allowed=self._authorization.allowed(asker))
+        except BatchError as error:
+            if error.reason in (WriteReason.KEY_REUSED, WriteReason.KEY_TOO_LONG, WriteReason.TOO_MANY):
+                raise SnmsError(f"请求被拒绝：{error}") from None
+            raise SnmsError(BUSY, Status.INTERNAL) from None
+
+    def _registered(self, item: Registration, known: dict[tuple[str, str], StoredTemplate]) -> Write:
+        name, template, given = self._checked(item, known)
+        missing = [one.kind for index, one in template.by_index().items() if one.required and index not in given]
+        if missing:
+            raise SnmsError(f"缺少必填属性：{'、'.join(missing)}")
+        items = template.by_index()
+        attributes = {
+            items[index].kind: value.data.value
+            for index, value in given.items()
+            if template.template and items[index].is_attribute
+        }
+        free = [_value(value) for index, value in given.items() if items[index].kind not in attributes]
+        return Write(
+            operation=Operation.CREATE,
+            handle=str(name),
+            template=template.template,
+            attributes=attributes,
+            values=(_mark(item.template_version), *free),
+        )
+
+    def _changed(self, item: Registration, known: dict[tuple[str, str], StoredTemplate]) -> Write:
+        name, _, given = self._checked(item, known)
+        values = (_mark(item.template_version), *map(_value, given.values()))
+        return Write(operation=Operation.ADD_VALUES, handle=str(name), values=values, overwrite=True)
+
+    def _checked(
+        self, item: Registration, known: dict[tuple[str, str], StoredTemplate]
+    ) -> tuple[HandleName, StoredTemplate, dict[int, Value]]:
+        """Return the parts of a registration after checking its values against its template.
+
+        Raises:
+            SnmsError: what is wrong.
+        """
+        name = _name(item.handle)
+        key = name.prefix, item.template_version
+        template = known.get(key)
+        if template is None:
+            template = known[key] = self._templates.get(*key)
+        items = template.by_index()
+        given: dict[int, Value] = {}
+        for value in item.value:
+            if value.index == TEMPLATE_INDEX:
+                raise SnmsError(f"索引{TEMPLATE_INDEX}为预留索引，不可使用")
+            one = items.get(value.index)
+            if one is None:
+                raise SnmsError(f"非法操作，索引{value.index}在模板中不存在")
+            if value.index in given:
+                raise SnmsError(f"索引{value.index}重复")
+            _check_value(one, value)
+            given[value.index] = value
+        return name, template, given
+
+
+def _check_value(item: StoredItem, value: Value) -> None:
+    if value.type != item.kind:
+        raise SnmsError(f"非法操作，索引{value.index}的类型应为{item.kind}")
+    if value.data.format != "string":
+        raise SnmsError("标识属性内容格式只支持string")
+    length = len(value.data.value)
+    if not item.minimum <= length <= item.maximum:
+        raise SnmsError(f"{item.kind}的长度应为{item.minimum}到{item.maximum}，实际为{length}")
+
+
+def _value(value: Value) -> HandleValue:
+    return HandleValue(value.index, value.type, value.data.value.encode())
+
+
+def _mark(version: str) -> HandleValue:
+    return HandleValue(TEMPLATE_INDEX, TEMPLATE_TYPE, version.encode())
+
+
+def _name(handle: str) -> HandleName:
+    try:
+        return parse_handle(handle)
+    except MalformedError:
+        raise SnmsError(f"标识格式不正确：{handle[:100]}") from None
+
+
+def _deletion(handle: str) -> _Prepared:
+    try:
+        return Write(operation=Operation.DELETE, handle=str(_name(handle)))
+    except SnmsError as error:
+        return error
+
+
+def _wrong(error: Exception) -> SnmsError:
+    return SnmsError(f"请求参数不正确：{error}"[:300])
+
+
+def _decoded(body: bytes) -> Registration:
+    try:
+        return _one.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise _wrong(error) from None
+
+
+def _decoded_many(body: bytes) -> list[Registration | SnmsError]:
+    """Return the items of a batch; of those that are none, what is wrong with them.
+
+    Raises:
+        SnmsError: it is no list.
+    """
+    try:
+        return list(_many.decode(body))
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise _wrong(error) from None
+    try:
+        raw = _raw.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _wrong(error) from None
+    found: list[Registration | SnmsError] = []
+    for item in raw:
+        try:
+            found.append(_decoded(bytes(item)))
+        except SnmsError as error:
+            found.append(error)
+    return found
