@@ -1,6 +1,6 @@
 """Bytes in, bytes out: what the node answers to any DNS query."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from gongfu.identify.dns.answer_cache import AnswerCache
 from gongfu.identify.dns.message import (
@@ -78,12 +78,12 @@ class DnsAnswering:
         self.cache = AnswerCache(cached)
         self._kept = self.cache.get
 
-    def forget(self, names: Iterable[str], prefixes: Sequence[str] = ()) -> None:
-        """Forget answers: of these handles (their keys), or all where prefixes have changed."""
+    def changed(self, handles: frozenset[str], prefixes: frozenset[str]) -> None:
+        """Forget answers that may be wrong now: for ``Identifiers.watch``."""
         if prefixes:
             self.cache.clear()
         else:
-            self.cache.forget(names)
+            self.cache.forget(handles)
 
     def kept(self, data: bytes) -> bytes | None:
         """Return the answer to a query over UDP that was answered before, and nothing has changed."""

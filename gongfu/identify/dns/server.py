@@ -204,6 +204,7 @@ class DnsServer:
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
+            self._socket = None
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):

@@ -7,7 +7,7 @@ from gongfu.identify.handle.bodies import Record, decode_resolution, encode_erro
 from gongfu.identify.handle.codes import ResponseCode
 from gongfu.identify.handle.envelope import Message
 from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName
-from gongfu.identify.handle.resolution import Elsewhere, refer, respond
+from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere, refer, respond
 from gongfu.identify.resolver.resolver import Resolver
 from gongfu.identify.resolver.types import Resolved
 
@@ -51,3 +51,12 @@ def answer_resolved(request: Message, resolved: Resolved, elsewhere: Elsewhere) 
         code = ResponseCode.VALUES_NOT_FOUND
     words = _WORDS.get(code, "the service of the prefix has refused")
     return respond(request, code, encode_error(f"{words}: {resolved.handle}"))
+
+
+def elsewhere_of(resolver: Resolver) -> Callable[[HandleName, Elsewhere], Awaitable[Found | Nowhere | Elsewhere]]:
+    """Return what finds handles of other services for the HTTP faces; without an answer, they refer."""
+
+    async def find(name: HandleName, elsewhere: Elsewhere) -> Found | Nowhere | Elsewhere:
+        return await resolver.found(name) or elsewhere
+
+    return find

@@ -252,12 +252,12 @@ def test_answers_are_forgotten_with_their_handles():
     name = name_of("99.1/a")
     assert ask(name, "TXT").rcode() == dns.rcode.NXDOMAIN
     records["99.1/a"] = (HandleValue(1, "URL", b"x"),)
-    ask.answering.forget(["99.1/a"])
+    ask.answering.changed(frozenset({"99.1/a"}), frozenset())
     assert data_of(ask(name, "TXT")) == ['"1 URL" "x"']
     del records["99.1/a"]
-    ask.answering.forget(["99.1/other"])
+    ask.answering.changed(frozenset({"99.1/other"}), frozenset())
     assert data_of(ask(name, "TXT")) == ['"1 URL" "x"']
-    ask.answering.forget([], ["99.1"])
+    ask.answering.changed(frozenset(), frozenset({"99.1"}))
     assert ask(name, "TXT").rcode() == dns.rcode.NXDOMAIN
 
 
@@ -277,7 +277,7 @@ def test_the_cache_is_bounded():
         answering.answer(dns.message.make_query(name_of(f"99.1/{n}"), "TXT").to_wire())
         assert answering.kept(dns.message.make_query(name_of(f"99.1/{n}"), "TXT").to_wire())
     assert len(answering.cache) == 10
-    answering.forget([f"99.1/{n}" for n in range(100)])
+    answering.changed(frozenset(f"99.1/{n}" for n in range(100)), frozenset())
     assert len(answering.cache) == 0
 
 
