@@ -23,16 +23,39 @@ from gongfu.identify.management.requests import (
     TemplateList,
     WriteTemplate,
 )
-from gongfu.identify.templates.types import Template
+from gongfu.identify.templates.types import Attribute, Template
 from gongfu.kernel.permissions import Action
 from gongfu.rest.paging import cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Handler, Route
 
 
+class TemplateView(msgspec.Struct, frozen=True):
+    """A version of a template; of attributes what is as it is by default is left out."""
+
+    name: str
+    version: int
+    state: str
+    title: dict[str, str]
+    industry: str
+    attributes: list[Attribute]
+
+
+def view_of(template: Template) -> TemplateView:
+    """Return the document of a version."""
+    return TemplateView(
+        template.name,
+        template.version,
+        template.state.value,
+        template.title,
+        template.industry,
+        list(template.attributes),
+    )
+
+
 class TemplatePage(msgspec.Struct, frozen=True):
     """Versions of templates, by name, the newest of each first."""
 
-    items: list[Template]
+    items: list[TemplateView]
     next: str | None = None
 
 
@@ -51,20 +74,21 @@ def routes(ask: Ask) -> list[Route]:
 def _templates(ask: Ask) -> list[Route]:
     async def page(call: Call) -> TemplatePage:
         wish = ListTemplates(call.query.get("state", ""), call.query.get("search", ""))
-        return TemplatePage((await ask(call.subject, "template-list", wish, TemplateList)).items)
+        found = await ask(call.subject, "template-list", wish, TemplateList)
+        return TemplatePage([view_of(one) for one in found.items])
 
-    async def create(call: Call) -> Template:
-        return await ask(call.subject, "template-create", call.body, Template)
+    async def create(call: Call) -> TemplateView:
+        return view_of(await ask(call.subject, "template-create", call.body, Template))
 
     async def versions(call: Call) -> TemplatePage:
         found = await ask(call.subject, "template-versions", OneName(call.path["name"]), TemplateList)
-        return TemplatePage(found.items)
+        return TemplatePage([view_of(one) for one in found.items])
 
-    async def next_version(call: Call) -> Template:
-        return await ask(call.subject, "template-next-version", OneName(call.path["name"]), Template)
+    async def next_version(call: Call) -> TemplateView:
+        return view_of(await ask(call.subject, "template-next-version", OneName(call.path["name"]), Template))
 
-    async def copy(call: Call) -> Template:
-        return await ask(call.subject, "template-copy", CopyOf(call.path["name"], call.body), Template)
+    async def copy(call: Call) -> TemplateView:
+        return view_of(await ask(call.subject, "template-copy", CopyOf(call.path["name"], call.body), Template))
 
     read, write, all_, one = (
         Action.READ,
@@ -74,10 +98,10 @@ def _templates(ask: Ask) -> list[Route]:
     )
     return [
         Route("GET", all_, read, page, "List templates (?state, ?search)", None, TemplatePage),
-        Route("POST", all_, write, create, "Draft a template", NewTemplate, Template, 201),
+        Route("POST", all_, write, create, "Draft a template", NewTemplate, TemplateView, 201),
         Route("GET", one, read, versions, "List the versions of a template, newest first", None, TemplatePage),
-        Route("POST", f"{one}:nextVersion", write, next_version, "Draft its next version", None, Template, 201),
-        Route("POST", f"{one}:copy", write, copy, "Draft another from it", CopyTemplate, Template, 201),
+        Route("POST", f"{one}:nextVersion", write, next_version, "Draft its next version", None, TemplateView, 201),
+        Route("POST", f"{one}:copy", write, copy, "Draft another from it", CopyTemplate, TemplateView, 201),
     ]
 
 
@@ -85,19 +109,19 @@ def _versions(ask: Ask) -> list[Route]:
     def version_of(call: Call) -> OneVersion:
         return OneVersion(call.path["name"], call.integer("version"))
 
-    async def show(call: Call) -> Template:
-        return await ask(call.subject, "template-show", version_of(call), Template)
+    async def show(call: Call) -> TemplateView:
+        return view_of(await ask(call.subject, "template-show", version_of(call), Template))
 
-    async def rewrite(call: Call) -> Template:
+    async def rewrite(call: Call) -> TemplateView:
         wish = WriteTemplate(call.path["name"], call.integer("version"), call.body)
-        return await ask(call.subject, "template-write", wish, Template)
+        return view_of(await ask(call.subject, "template-write", wish, Template))
 
     async def remove(call: Call) -> None:
         await ask(call.subject, "template-remove", version_of(call))
 
     def become(command: str) -> Handler:
-        async def answer(call: Call) -> Template:
-            return await ask(call.subject, command, version_of(call), Template)
+        async def answer(call: Call) -> TemplateView:
+            return view_of(await ask(call.subject, command, version_of(call), Template))
 
         return answer
 
@@ -107,11 +131,13 @@ def _versions(ask: Ask) -> list[Route]:
         "/identifiers/templates/{name}/versions/{version}",
     )
     return [
-        Route("GET", one, Action.READ, show, "Show a version of a template", None, Template),
-        Route("PUT", one, write, rewrite, "Replace what a draft says", TemplateText, Template),
+        Route("GET", one, Action.READ, show, "Show a version of a template", None, TemplateView),
+        Route("PUT", one, write, rewrite, "Replace what a draft says", TemplateText, TemplateView),
         Route("DELETE", one, write, remove, "Remove a draft", None, None, 204),
-        Route("POST", f"{one}:publish", review, become("template-publish"), "Publish a version", None, Template),
-        Route("POST", f"{one}:withdraw", review, become("template-withdraw"), "No new records of it", None, Template),
+        Route("POST", f"{one}:publish", review, become("template-publish"), "Publish a version", None, TemplateView),
+        Route(
+            "POST", f"{one}:withdraw", review, become("template-withdraw"), "No new records of it", None, TemplateView
+        ),
     ]
 
 

@@ -1,0 +1,299 @@
+"""The identifier service on a real node: set up, registered through the API, resolved by clients of each face."""
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gongfu.identify.handle.bodies import Resolution, decode_record, encode_resolution
+from gongfu.identify.handle.client import ask_tcp, ask_udp
+from gongfu.identify.handle.codes import OpCode, ResponseCode
+from gongfu.identify.handle.envelope import Header, Message
+from tests.fixtures.nats import free_port
+from tests.fixtures.node import Node
+from tests.fixtures.processes import wait_until
+
+CHINESE = "99.168.1/泵?#%/1"
+TEMPLATE = {
+    "name": "pump",
+    "title": {"zh": "泵", "en": "Pump"},
+    "attributes": [
+        {"name": "model", "index": 2000, "required": True},
+        {"name": "power", "index": 2001, "type": "decimal", "unit": "kW"},
+    ],
+}
+
+
+class IdentifierNode(Node):
+    """A node whose identifier service listens on free ports."""
+
+    ports: dict[str, int]
+
+    def configure(self) -> "IdentifierNode":
+        self.ports = {name: free_port() for name in ("handle_port", "http_port", "dns_port")}
+        file = self.data_dir.parent / "gongfu.toml"
+        file.write_text("[identifier]\n" + "".join(f"{name} = {port}\n" for name, port in self.ports.items()))
+        self.environment = {"GONGFU_CONFIG": str(file)}
+        return self
+
+    def client(self) -> httpx.Client:
+        headers = {"authorization": f"Bearer {self.token}"}
+        return httpx.Client(base_url=f"{self.url}/v1", headers=headers, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentifierNode]:
+    made = IdentifierNode(tmp_path_factory.mktemp("node") / "data").configure()
+    made.start()
+    made.cli("id", "init", "--prefix", "99.168")
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def api(node: IdentifierNode) -> Iterator[httpx.Client]:
+    with node.client() as client:
+        yield client
+
+
+def done(response: httpx.Response, status: int = 200) -> Any:
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+@pytest.fixture(scope="module")
+def pump(api: httpx.Client, node: IdentifierNode) -> str:
+    """The prefix 99.168.1 of an enterprise, and a published template."""
+    body = {"name": "99.168.1", "enterprise": "泵业有限公司", "industry": "C34", "region": "370000"}
+    done(api.post("/identifiers/prefixes", json=body), 201)
+    assert done(api.post("/identifiers/templates", json=TEMPLATE), 201)["state"] == "draft"
+    assert done(api.post("/identifiers/templates/pump/versions/1:publish"))["state"] == "published"
+    return "99.168.1"
+
+
+def resolution(handle: str) -> Message:
+    return Message(Header(OpCode.RESOLUTION, ResponseCode.RESERVED), encode_resolution(Resolution(handle)))
+
+
+def test_an_identifier_resolves_alike_by_handle_udp_tcp_http_and_the_command_line(
+    node: IdentifierNode, api: httpx.Client, pump: str
+) -> None:
+    node.cli(
+        "id", "create", CHINESE, "--template", "pump", "--set", "model=IS80", "--value", "1:URL=https://e.example/"
+    )
+    port = node.ports["handle_port"]
+
+    async def ask() -> list[dict[int, bytes]]:
+        answers = [
+            await ask_udp("127.0.0.1", port, resolution(CHINESE)),
+            await ask_tcp("127.0.0.1", port, resolution(CHINESE)),
+        ]
+        return [{value.index: value.data for value in decode_record(one.body).values} for one in answers]
+
+    wanted = {1: "https://e.example/", 2000: "IS80"}
+    assert asyncio.run(ask()) == [{index: text.encode() for index, text in wanted.items()}] * 2
+    http = httpx.get(f"http://127.0.0.1:{node.ports['http_port']}/api/handles/99.168.1/%E6%B3%B5%3F%23%25%2F1").json()
+    assert {value["index"]: value["data"]["value"] for value in http["values"]} == wanted
+    told = json.loads(node.cli("id", "resolve", "--trace", "--json", f"hdl:{CHINESE}"))
+    assert (told["handle"], told["record"]["template"]) == (CHINESE, "pump@1")
+    assert told["record"]["attributes"] == {"model": "IS80"}
+    assert [hop["code"] for hop in told["trace"]] == ["success"]
+    nothing = node.run_cli("id", "resolve", "99.168.1/none")
+    assert (nothing.returncode, nothing.stdout) == (5, "")
+    assert "there is no 99.168.1/none" in nothing.stderr
+
+
+def test_an_application_is_reviewed_by_another_and_grants_takes_and_revokes_a_prefix(
+    node: IdentifierNode, api: httpx.Client
+) -> None:
+    made = done(api.post("/users", json={"name": "li", "role": "engineer"}), 201)
+    session = {"username": "li", "password": made["password"]}
+    token = httpx.post(f"{node.url}/v1/session", json=session).cookies["gongfu_session"]
+    with httpx.Client(base_url=f"{node.url}/v1", headers={"authorization": f"Bearer {token}"}, timeout=60) as li:
+        done(li.post("/session:changePassword", json={"old": made["password"], "new": "correct horse battery"}))
+        body = {"name": "阀门厂", "credit_code": "91370000MA3C000000", "region": "370000", "industry": "C34"}
+        one = f"/identifiers/applications/{done(li.post('/identifiers/applications', json=body), 201)['id']}"
+        refused = li.post(f"{one}:submit")
+        assert (refused.status_code, refused.json()["code"]) == (409, "credit-code-wrong")
+        done(li.patch(one, json={"credit_code": credit_code("9137000073C000000")}))
+        assert li.post(f"{one}:submit").json()["code"] == "documents-missing"
+        handed = done(li.put(f"{one}/documents?kind=business-licence&name=执照.pdf", content=b"%PDF-1.7 licence"))
+        digest = handed["documents"][0]["digest"]
+        got = li.get(f"{one}/documents/{digest}")
+        assert (got.content, got.headers["content-disposition"][:10]) == (b"%PDF-1.7 licence", "attachment")
+        assert done(li.post(f"{one}:submit"))["state"] == "submitted"
+        assert li.post(f"{one}:approve", json={}).status_code == 403
+        assert api.post(f"{one}:return", json={}).json()["code"] == "words-missing"
+        assert done(api.post(f"{one}:return", json={"words": "unreadable"}))["state"] == "returned"
+        assert done(li.post(f"{one}:submit"))["state"] == "submitted"
+    approved = done(api.post(f"{one}:approve", json={"prefix": "99.168.21"}))
+    assert (approved["state"], approved["prefix"]) == ("approved", "99.168.21")
+    record = {"handle": "99.168.21/a", "values": [{"index": 1, "type": "URL", "data": "https://e.example/"}]}
+    done(api.post("/identifiers/record", json=record), 201)
+    done(api.post(f"{one}:suspend", json={"words": "fee"}))
+    assert (
+        api.post("/identifiers/record", json={**record, "handle": "99.168.21/b"}).json()["code"] == "prefix-suspended"
+    )
+    assert done(api.get("/identifiers/record", params={"handle": "99.168.21/a"}))["kind"] == "explicit"
+    done(api.post(f"{one}:resume", json={}))
+    done(api.post(f"{one}:revoke", json={"words": "closed"}))
+    assert api.get("/identifiers/record", params={"handle": "99.168.21/a"}).status_code == 404
+    steps = done(api.get(f"{one}/audit"))["items"]
+    assert [(step["step"], step["person"]) for step in steps][:3] == [
+        ("submit", "li"),
+        ("return", "admin"),
+        ("submit", "li"),
+    ]
+    assert [step["step"] for step in steps][3:] == ["approve", "suspend", "resume", "revoke"]
+
+
+def credit_code(head: str) -> str:
+    """Return a unified social credit code with its right check character."""
+    from gongfu.identify.onboarding.application import valid_credit_code
+
+    return next(code for last in "0123456789ABCDEFGHJKLMNPQRTUWXY" if valid_credit_code(code := head + last))
+
+
+def test_a_range_counts_exactly_with_holes_and_overrides(api: httpx.Client, pump: str) -> None:
+    body = {
+        "prefix": pump,
+        "range": "R{000001..100000}",
+        "template": "pump",
+        "attributes": {"model": "R-{number}", "power": "7.5"},
+    }
+    assert done(api.post("/identifiers/ranges", json=body))["new"] == 100_000
+    assert done(api.delete("/identifiers/record", params={"handle": f"{pump}/R000042"}))["code"] == "deleted"
+    override = {"handle": f"{pump}/R000043", "template": "pump", "attributes": {"model": "own", "power": 3}}
+    done(api.put("/identifiers/record", json=override))
+    [found] = [
+        one for one in done(api.get("/identifiers/ranges", params={"prefix": pump}))["items"] if one["first"][0] == "R"
+    ]
+    assert (found["registered"], found["holes"], found["overrides"]) == (99_999, 1, 1)
+    assert api.get("/identifiers/record", params={"handle": f"{pump}/R000042"}).status_code == 404
+    assert api.get("/identifiers/record", params={"handle": f"{pump}/R100001"}).status_code == 404
+    member = done(api.get("/identifiers/record", params={"handle": f"{pump}/R000044"}))
+    assert (member["kind"], member["attributes"]) == ("ranged", {"model": "R-000044", "power": "7.5"})
+    assert done(api.get("/identifiers/record", params={"handle": f"{pump}/R000043"}))["attributes"]["model"] == "own"
+
+
+def test_a_role_killed_in_a_batch_has_what_it_acknowledged_and_a_retry_counts_once(
+    node: IdentifierNode, api: httpx.Client, pump: str
+) -> None:
+    before = total(api, pump)
+    lines = [
+        json.dumps({"suffix": f"K{number:06d}", "attributes": {"model": f"M{number}", "power": number % 9}})
+        for number in range(30_000)
+    ]
+    lines[100] = '{"suffix": "bad", "attributes": {"model": "x", "power": "many"}}'
+    lines[200] = "not JSON"
+    lines[300] = lines[299]
+    body = "\n".join(lines).encode()
+    victim = node.pid_of("identifier")
+    seen = threading.Event()
+    results: list[dict[str, Any]] = []
+
+    def send() -> None:
+        headers = {"content-type": "application/x-ndjson", "idempotency-key": "kill"}
+        url = f"/identifiers:batch?template=pump&prefix={pump}"
+        with api.stream("POST", url, content=body, headers=headers) as response:
+            assert response.status_code == 200
+            for line in response.iter_lines():
+                results.append(json.loads(line))
+                if len(results) == 4000:
+                    seen.set()
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    assert seen.wait(60), results[-1:]
+    os.kill(victim, signal.SIGKILL)
+    sending.join(120)
+    assert not sending.is_alive()
+    summary = results[-1]["summary"]
+    assert (summary["items"], summary["created"], summary["failed"]) == (30_000, 29_997, 3)
+    assert summary["by_code"] == {"already-exists": 1, "invalid": 2}
+    assert [one["line"] for one in results[:-1] if one["code"] != "created"] == [101, 201, 301]
+    assert node.pid_of("identifier") != victim
+    assert total(api, pump) - before == 29_997
+    again = {"content-type": "application/x-ndjson", "idempotency-key": "kill"}
+    url = f"/identifiers:batch?template=pump&prefix={pump}&results=failed"
+    retried = [json.loads(line) for line in api.post(url, content=body, headers=again).text.splitlines()]
+    assert (retried[-1], len(retried)) == (results[-1], 4)
+    assert total(api, pump) - before == 29_997
+
+
+def total(api: httpx.Client, prefix: str) -> int:
+    return int(done(api.get(f"/identifiers/prefixes/{prefix}"))["total"])
+
+
+def test_figures_are_those_of_a_recount(api: httpx.Client, pump: str) -> None:
+    by = {
+        name: done(api.get("/identifiers/statistics", params={"by": name}))
+        for name in ("enterprise", "region", "industry")
+    }
+    overview = done(api.get("/identifiers"))
+    wanted = total(api, pump)
+    assert {
+        name: {one["key"]: one["total"] for one in view["items"]}.get(key)
+        for (name, view), key in zip(by.items(), ("泵业有限公司", "370000", "C34"), strict=True)
+    } == {
+        "enterprise": wanted,
+        "region": wanted,
+        "industry": wanted,
+    }
+    assert overview["today"]["registered"] == overview["registered"]["total"]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "status"),
+    [
+        ("text/csv", b"model,power\n1,2\n", 400),
+        ("text/csv", b"suffix,model\n\xff\xfe,1\n", 400),
+        ("application/vnd.apache.parquet", b"PAR1 is not enough", 400),
+        ("application/json", b"[]", 415),
+    ],
+)
+def test_a_body_that_is_no_batch_is_a_problem(
+    api: httpx.Client, pump: str, media_type: str, body: bytes, status: int
+) -> None:
+    answer = api.post("/identifiers:batch", content=body, headers={"content-type": media_type})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_csv_and_parquet_register_like_lines(api: httpx.Client, pump: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = tmp_path / "pumps.parquet"
+    pq.write_table(
+        pa.table({"handle": [f"{pump}/P{n}" for n in range(5)], "model": ["a"] * 5, "power": [1.5] * 5}), file
+    )
+    for media_type, body, items in (
+        ("application/vnd.apache.parquet", file.read_bytes(), 5),
+        ("text/csv", b'handle,model\n99.168.1/V1,"a,b"\n99.168.1/V2,\n', 2),
+    ):
+        answer = api.post("/identifiers:batch?template=pump", content=body, headers={"content-type": media_type})
+        assert json.loads(answer.text.splitlines()[-1])["summary"]["items"] == items, answer.text
+    assert done(api.get("/identifiers/record", params={"handle": f"{pump}/P4"}))["attributes"] == {
+        "model": "a",
+        "power": "1.5",
+    }
+    assert api.get("/identifiers/record", params={"handle": f"{pump}/V2"}).status_code == 404
+
+
+def test_it_is_drained_and_starts_again_with_what_it_had(node: IdentifierNode, api: httpx.Client, pump: str) -> None:
+    before = total(api, pump)
+    pid = node.pid_of("identifier")
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: node.pid_of("identifier") not in (0, pid), "the role is started again", 60)
+    deadline = time.monotonic() + 60
+    while (answer := api.get(f"/identifiers/prefixes/{pump}")).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert done(answer)["total"] == before
