@@ -4,6 +4,8 @@
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
+        # Reading bar codes in pictures is WebAssembly.
+        "script-src 'self' 'wasm-unsafe-eval'",
         "img-src 'self' data: blob:",
         "font-src 'self' data:",
         "style-src 'self'",

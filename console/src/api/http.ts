@@ -46,21 +46,29 @@ export interface CallOptions {
   accept?: string
   /** A 401 is an answer here (wrong password), not the end of the session. */
   keepSession?: boolean
+  /** A body that goes as it is, in the place of JSON. */
+  raw?: Blob
+  /** Its type; else the blob's own. */
+  type?: string
+  headers?: Record<string, string>
+  /** Milliseconds until the answer begins. */
+  timeout?: number
 }
 
 /** Send a request to `/v1<path>` and return the response; throws `ProblemError`. */
 export async function send(method: string, path: string, body?: unknown, options: CallOptions = {}): Promise<Response> {
   const stop = new AbortController()
-  const timer = setTimeout(() => stop.abort('timeout'), TIMEOUT_MS)
+  const timer = setTimeout(() => stop.abort('timeout'), options.timeout ?? TIMEOUT_MS)
   options.signal?.addEventListener('abort', () => stop.abort('cancelled'))
-  const headers: Record<string, string> = { Accept: options.accept ?? 'application/json' }
+  const headers: Record<string, string> = { Accept: options.accept ?? 'application/json', ...options.headers }
   if (body !== undefined) headers['Content-Type'] = 'application/json'
+  else if (options.raw) headers['Content-Type'] = options.type ?? (options.raw.type || 'application/octet-stream')
   let response: Response
   try {
     response = await fetch(`/v1${path}`, {
       method,
       headers,
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? (options.raw ?? null) : JSON.stringify(body),
       credentials: 'same-origin',
       signal: stop.signal,
     })

@@ -17,19 +17,21 @@ export type Action =
   | 'order.write'
   | 'order.approve'
   | 'report.write'
+  | 'identifier.write'
+  | 'identifier.review'
 
 const operator: Action[] = ['alarm.acknowledge', 'order.answer', 'data.sql']
-const engineer: Action[] = [...operator, 'device.send', 'device.write', 'asset.write', 'point.write', 'rule.write', 'order.write', 'order.approve', 'report.write']
+const engineer: Action[] = [...operator, 'device.send', 'device.write', 'asset.write', 'point.write', 'rule.write', 'order.write', 'order.approve', 'report.write', 'identifier.write']
 const grants: Record<Role, ReadonlySet<Action>> = {
   viewer: new Set(),
   operator: new Set(operator),
   engineer: new Set(engineer),
-  admin: new Set<Action>([...engineer, 'user.write', 'tenant.write', 'tree.write']),
+  admin: new Set<Action>([...engineer, 'user.write', 'tenant.write', 'tree.write', 'identifier.review']),
 }
 
 const NODE_TENANT = 1
 // The place of a node in the tree is the node's own matter, whatever tenants it has.
-const nodeOnly = new Set<Action>(['tenant.write', 'tree.write', 'order.answer', 'order.write', 'order.approve', 'report.write'])
+const nodeOnly = new Set<Action>(['tenant.write', 'tree.write', 'order.answer', 'order.write', 'order.approve', 'report.write', 'identifier.write', 'identifier.review'])
 
 export function allowed(role: Role, action: Action, tenant = NODE_TENANT): boolean {
   return grants[role].has(action) && (tenant === NODE_TENANT || !nodeOnly.has(action))

@@ -10,6 +10,7 @@ export const LATER = {
   tree: () => import('./tree/messages'),
   orders: () => import('./orders/messages'),
   reports: () => import('./reports/messages'),
+  identifiers: () => import('./identifiers/messages'),
 } satisfies Record<string, () => Promise<{ default: Words }>>
 
 async function fetchWords(page: keyof typeof LATER): Promise<void> {
