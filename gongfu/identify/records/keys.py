@@ -1,7 +1,6 @@
 """The keys of a shard and what is stored under them, but for records and ranges. Pure."""
 
 import struct
-from collections.abc import Sequence
 
 import msgspec
 
@@ -73,7 +72,7 @@ class Answered(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         at: UTC seconds.
         digest: of what it wished.
-        codes: one byte a write.
+        codes: one byte a write; 255 stands for one that another shard has.
         details: by place in the batch, where there are any.
     """
 
@@ -99,8 +98,3 @@ def encode_answered(answered: Answered) -> bytes:
 def decode_answered(data: bytes) -> Answered:
     """Return what ``encode_answered`` wrote."""
     return _decode_answered(data)
-
-
-def details_of(details: Sequence[str]) -> dict[int, str]:
-    """Return what there is of details, by place."""
-    return {place: detail for place, detail in enumerate(details) if detail}

@@ -14,6 +14,8 @@ from rocksdict import (
 )
 
 _DICTIONARY = 16 * 1024
+# Of each file; ten times as much makes records 0.5 % smaller and files of 100,000 records cost half as much again.
+_TRAINING = 10 * _DICTIONARY
 _LEVEL = 3
 _BLOOM_BITS = 10
 _ZSTD_WINDOW = -14
@@ -35,7 +37,7 @@ def options(cache_bytes: int, block_bytes: int) -> Options:
     made.set_compression_per_level([DBCompressionType.none(), DBCompressionType.none(), DBCompressionType.lz4()])
     made.set_bottommost_compression_type(DBCompressionType.zstd())
     made.set_bottommost_compression_options(_ZSTD_WINDOW, _LEVEL, 0, _DICTIONARY, True)
-    made.set_bottommost_zstd_max_train_bytes(100 * _DICTIONARY, True)
+    made.set_bottommost_zstd_max_train_bytes(_TRAINING, True)
     table = BlockBasedOptions()
     table.set_block_size(block_bytes)
     table.set_block_cache(Cache(cache_bytes))
