@@ -34,6 +34,7 @@ from gongfu.identify.digital_link.resolution import (
 from gongfu.identify.digital_link.scanning import printed
 from gongfu.identify.digital_link.uri import DigitalLink, parse_target, path_of
 from gongfu.identify.digital_link.vocabulary import PREFIX, VOCABULARY, link_type
+from gongfu.identify.handle.codes import ResponseCode
 from gongfu.identify.handle.resolution import Lookup
 from gongfu.identify.http.types import Request, Response
 from gongfu.kernel.counters import Counters
@@ -99,7 +100,9 @@ class DigitalLinkFace:
         except GS1Error as error:
             self._counters.add(f"gs1_requests_refused.{error.reason}")
             if error.reason is Reason.NOT_A_LINK:
-                return self._refusal(request, Problem(404, "not-found", "Not found", error.detail))
+                # Clients of the Handle System's HTTP interface read nothing but this number of any answer.
+                extra = {"responseCode": int(ResponseCode.SERVER_NOT_RESPONDING)}
+                return self._refusal(request, Problem(404, "not-found", "Not found", error.detail, extra))
             problem = Problem(
                 400, "invalid-digital-link", "Not a valid GS1 Digital Link", error.detail, {"reason": str(error.reason)}
             )

@@ -23,6 +23,7 @@ MAX_LENGTH = 8192
 _URI = re.compile(r"(?P<root>https?://[^/?#]+)(?P<path>/[^?#]*)(\?(?P<query>[^#]*))?(#.*)?\Z", re.IGNORECASE)
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PAIRS = re.compile(r"[&;]")
+_IN_SEGMENTS = "%:@!$&'()*+,;=~"
 SHORT_NAMES = {
     "cpid": "8010",
     "cpsn": "8011",
@@ -136,7 +137,8 @@ def parse_target(path: str, query: str = "", *, short_names: bool = False) -> Di
     attributes = _attributes(query)
     _check_places(key, qualifiers, attributes)
     check_combination((key, *qualifiers, *attributes), granted={item.ai for item in qualifiers})
-    stem = "".join(f"/{segment}" for segment in segments[:start])
+    # It comes back in addresses of the same resolver, where only what an address may have can stand.
+    stem = "".join(f"/{quote(segment, safe=_IN_SEGMENTS)}" for segment in segments[:start])
     return DigitalLink(key, qualifiers, attributes, stem)
 
 

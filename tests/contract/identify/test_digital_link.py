@@ -1,5 +1,6 @@
 """GS1-Conformant Resolver, statement by statement, over HTTP; numbered as in docs/conformance/digital-link.md."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +19,9 @@ from gongfu.identify.digital_link.linkset import CONTEXT, problems
 from gongfu.identify.digital_link.registration import DigitalLinks
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.http.server import HttpServer
+from gongfu.identify.namespace.types import ClassRecord
 from gongfu.identify.service.writes import Operation, WriteCode
+from gongfu.identify.templates.types import Attribute, Template, TemplateState
 from gongfu.kernel.counters import Counters
 from tests.fixtures.identifiers import PREFIX, IdentifierNode, identifiers
 
@@ -515,6 +518,92 @@ async def test_links_are_replaced_and_taken_away(resolver: Resolver) -> None:
     assert resolver.node.values(handle) == {1: "a@b.example"}
     assert (await resolver.ask("/8004/9506000CHANGE")).status_code == 404
     assert (await resolver.links.put(thing, [])).code is WriteCode.UNCHANGED
+
+
+async def test_ten_million_serial_numbers_by_one_range(resolver: Resolver) -> None:
+    template = Template(
+        name="gs1-item",
+        attributes=(
+            Attribute(name="gs1_description", index=2000),
+            Attribute(name="gs1_link", index=2001),
+            Attribute(name="gs1_link_2", index=2002),
+        ),
+        state=TemplateState.PUBLISHED,
+    )
+    product = link("pip", "items/{number:6}?s={suffix}", default=True, title="泵 {number}")
+    texts = ("泵 {number}", json.dumps(product), json.dumps(link("dpp", "passports/{number}")))
+    core = resolver.node.identifiers
+    await core.set_template(2, template)
+    await core.set_class(ClassRecord(number=7, template=2, attributes=tuple(enumerate(texts))))
+    await core.define_range(PREFIX, "gs1/01/09506000134383/21/{00000000..09999999}", 7)
+    item = "/01/09506000134383/21/00000042"
+    assert await resolver.where(item) == f"items/000042?s=gs1{item}"
+    assert await resolver.where(f"{item}?linkType=gs1:dpp") == "passports/00000042?linkType=gs1:dpp"
+    found = await resolver.linkset("/01/09506000134383/10/L7/21/00000042")
+    assert [level["itemDescription"] for level in found["linkset"]] == ["泵 00000042"]
+    for outside in ("/01/09506000134383/21/10000000", "/01/09506000134383/21/42", "/01/09506000134383"):
+        assert (await resolver.ask(outside)).status_code == 404
+    # One of them gets links of its own, another is taken out.
+    assert (await resolver.links.put("(01)09506000134383(21)00000042", [link("pip", "own", default=True)])).done
+    assert await resolver.where(item) == "own"
+    assert (await resolver.ask(f"{item}?linkType=gs1:dpp")).status_code == 404
+    await resolver.node.write(Operation.DELETE, f"{PREFIX}/gs1/01/09506000134383/21/00000043")
+    assert (await resolver.ask("/01/09506000134383/21/00000043")).status_code == 404
+    assert await resolver.where("/01/09506000134383/21/00000044") == "items/000044?s=gs1/01/09506000134383/21/00000044"
+
+
+async def test_each_link_of_a_linkset_is_where_its_own_attributes_lead(resolver: Resolver) -> None:
+    """As GS1's test suite walks through a linkset: what is asked for with all that a link says is answered with it, or
+    with a choice where another says the same."""
+    asked = 0
+    for start in (ITEM, f"{ITEM}/10/L1/21/S1"):
+        seen: set[str] = set()
+        for level in (await resolver.linkset(start))["linkset"]:
+            here = level.keys() - seen - {"anchor", "itemDescription"}
+            # The default of an item goes before those of its product, whatever the language.
+            defaults = {f"{VOC}defaultLink", f"{VOC}defaultLinkMulti"}
+            seen |= here | (defaults if here & defaults else set())
+            for kind in sorted(here):
+                found = level[kind]
+                for one in found:
+                    query = {} if "defaultLink" in kind else {"linkType": kind}
+                    query |= {"mediaType": one["type"]} if "type" in one else {}
+                    query |= {"lang": one["hreflang"][0]} if "hreflang" in one else {}
+                    query |= {"context": one["context"][0]} if "context" in one else {}
+                    said = {name: value for name, value in one.items() if name not in ("href", "title")}
+                    alike = [o for o in found if {n: v for n, v in o.items() if n not in ("href", "title")} == said]
+                    answer = await resolver.ask(f"{start}?{httpx.QueryParams(query)}")
+                    assert answer.status_code == (307 if len(alike) == 1 else 300), (kind, one)
+                    if len(alike) == 1:
+                        target = httpx.URL(one["href"])
+                        location = httpx.URL(answer.headers["location"])
+                        assert (location.host, location.path) == (target.host, target.path)
+                    asked += 1
+    assert asked > len(PRODUCT)
+
+
+async def test_signs_in_a_stem_do_not_reach_headers(resolver: Resolver) -> None:
+    raw = f'GET /a"b>;c/x{ITEM} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'.encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", resolver.client.base_url.port or 0)
+    writer.write(raw)
+    answer = await asyncio.wait_for(reader.read(), 60)
+    writer.close()
+    assert answer.startswith((b"HTTP/1.1 307", b"HTTP/1.1 400"))
+    assert b'"b>' not in answer
+
+
+async def test_bytes_that_are_not_ascii_in_a_request(resolver: Resolver) -> None:
+    for target in (
+        f"{ITEM}?q=水泵".encode(),
+        b"/01/" + b"\xff" * 14,
+        f"/水泵{ITEM}".encode(),
+        ITEM.encode() + b"?x=\xff\xfe",
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", resolver.client.base_url.port or 0)
+        writer.write(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 60)
+        writer.close()
+        assert answer[9:12] in (b"307", b"400"), answer[:200]
 
 
 async def test_the_workbench_is_told_what_a_text_means(resolver: Resolver) -> None:
