@@ -1,13 +1,17 @@
 """The sections of the tree put together: what this node tells and takes besides who is in the tree."""
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import gongfu
+from gongfu.identify.api.asking import open_ask
+from gongfu.identify.statistics.documents import DayCell, DayCells, DayWish
 from gongfu.kernel.counters import Counters
+from gongfu.node.data_directory import DataDirectory
 from gongfu.node.drivers.builtin import builtin_kinds, drivers, probes
-from gongfu.node.drivers.context import DriverContext
+from gongfu.node.drivers.context import DriverContext, acting_for
 from gongfu.node.live_figures import NodeFigures
 from gongfu.tree.host.section import Section
 from gongfu.tree.nodes.section import NodesSection
@@ -16,6 +20,7 @@ from gongfu.tree.orders.plugins import Driver, Probe
 from gongfu.tree.orders.section import OrdersSection
 from gongfu.tree.peers.handlers import Echo, NodeSummary
 from gongfu.tree.peers.section import PeersSection
+from gongfu.tree.reports.identifier_days import AskDay, IdentifierDays
 from gongfu.tree.reports.section import ReportsSection
 from gongfu.tree.rollouts.section import RolloutsSection
 
@@ -44,7 +49,21 @@ def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counter
     nodes.live = reports.live
     summary = NodeSummary(nodes.directory, lambda: {"version": gongfu.__version__})
     peers = PeersSection(nodes.directory, {"echo": Echo(), "node-summary": summary}, counters)
-    return [nodes, orders, rollouts, reports, peers]
+    days = IdentifierDays(reports, nodes.directory.node, _identifier_days(context))
+    return [nodes, orders, rollouts, reports, days, peers]
+
+
+def _identifier_days(context: DriverContext) -> AskDay:
+    present = DataDirectory(Path(context.runtime.data_dir)).identifiers.is_dir
+    ask = open_ask(context.bus, context.subjects, present)
+
+    async def of_day(day: str) -> Sequence[DayCell] | None:
+        if not present():
+            return None
+        answer = await ask(acting_for("identifiers-daily"), "day-cells", DayWish(day), DayCells)
+        return answer.cells
+
+    return of_day
 
 
 def plugins(context: DriverContext) -> tuple[list[OrderKind], dict[str, Driver], dict[str, Probe]]:

@@ -226,9 +226,7 @@ class Daily:
                 cell[0].add(prefix.enterprise)
             for place, more in enumerate((1, total, total - began.get(prefix.key, 0), *asked), 1):
                 cell[place] += more
-        return DayCells(
-            day_text(number), [DayCell(*key, len(cell[0]), *cell[1:]) for key, cell in sorted(cells.items())]
-        )
+        return DayCells(day_text(number), [_day_cell(*key, *cell) for key, cell in sorted(cells.items())])
 
     def _prefixes(self) -> list[Prefix]:
         return list(self._identifiers.namespace.prefixes.values())
@@ -239,6 +237,28 @@ class Daily:
                 return rows.sums(connection)
 
         return {row.prefix: Asked(int(row.real), int(row.replayed)) for row in await asyncio.to_thread(read)}
+
+
+def _day_cell(
+    region: str,
+    industry: str,
+    enterprises: set[str],
+    prefixes: int,
+    registered: int,
+    added: int,
+    real: int,
+    replayed: int,
+) -> DayCell:
+    return DayCell(
+        region=region,
+        industry=industry,
+        registered=registered,
+        added=added,
+        real=real,
+        replayed=replayed,
+        enterprises=tuple(sorted(enterprises)),
+        prefixes=prefixes,
+    )
 
 
 def _row(key: str, count: Count, asked: Asked) -> dict[str, Any]:

@@ -41,17 +41,28 @@ class DayWish(msgspec.Struct, frozen=True):
     day: str
 
 
-class DayCell(msgspec.Struct, frozen=True):
-    """Figures of a day of all prefixes of one region and industry."""
+class DayCell(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the own prefixes of one region and industry.
 
-    region: str
-    industry: str
-    enterprises: int
-    prefixes: int
-    registered: int
-    added: int
-    real: int
-    replayed: int
+    Attributes:
+        region: GB/T 2260, "" where it is not known.
+        industry: GB/T 4754, "" where it is not known.
+        registered: identifiers at the end of the day, or now.
+        added: how many more than at its beginning; negative where more were deleted.
+        real: resolutions but the replayed ones.
+        replayed: the same client asked for the same identifier again, see ``resolutions``.
+        enterprises: that have them, by credit code or name; each is in one cell of a node.
+        prefixes: how many.
+    """
+
+    region: str = ""
+    industry: str = ""
+    registered: int = 0
+    added: int = 0
+    real: int = 0
+    replayed: int = 0
+    enterprises: tuple[str, ...] = ()
+    prefixes: int = 0
 
 
 class DayCells(msgspec.Struct, frozen=True):

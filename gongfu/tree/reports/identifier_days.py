@@ -5,10 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from gongfu.bus.commands import Command
+from gongfu.identify.statistics.documents import DayCell
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.times import format_rfc3339
 from gongfu.tree.host.section import Host, Refusal, Turn
-from gongfu.tree.reports.identifier_report import IDENTIFIERS_DAILY, DayCell, day_cells
+from gongfu.tree.reports.identifier_report import IDENTIFIERS_DAILY, day_cells
 from gongfu.tree.reports.pace import SECOND, ended, waited
 from gongfu.tree.reports.section import ReportsSection
 

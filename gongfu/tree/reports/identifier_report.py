@@ -6,8 +6,7 @@ repeated or restored in between; real and replayed resolutions (刷量) are told
 
 from collections.abc import Sequence
 
-import msgspec
-
+from gongfu.identify.statistics.documents import DayCell
 from gongfu.tree.reports.cells import Cell, Cells, columns_of, contributor
 from gongfu.tree.reports.kinds import ANY_TIER, DAY_SECONDS, Form, Leaving, Measure, ReportKind
 
@@ -27,30 +26,6 @@ IDENTIFIERS_DAILY = ReportKind(
     measures=_MEASURES,
     leaving=(Leaving(tier=ANY_TIER, keys=_KEYS, measures=tuple(measure.name for measure in _MEASURES)),),
 )
-
-
-class DayCell(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of the own prefixes of one region and industry.
-
-    Attributes:
-        region: GB/T 2260, "" where it is not known.
-        industry: GB/T 4754, "" where it is not known.
-        registered: identifiers at the end of the day, or now.
-        added: how many more than at its beginning; negative where more were deleted.
-        real: resolutions but the replayed ones.
-        replayed: the same client asked for the same identifier again, see docs/identifiers.
-        enterprises: that have them, by credit code or name; each is in one cell of a node.
-        prefixes: how many.
-    """
-
-    region: str = ""
-    industry: str = ""
-    registered: int = 0
-    added: int = 0
-    real: int = 0
-    replayed: int = 0
-    enterprises: tuple[str, ...] = ()
-    prefixes: int = 0
 
 
 def day_cells(period: int, cells: Sequence[DayCell], node: str) -> Cells:

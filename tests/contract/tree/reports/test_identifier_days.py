@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from gongfu.identify.statistics.documents import DayCell
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.times import SECOND, format_rfc3339
 from gongfu.tree.reports.identifier_days import IdentifierDays
-from gongfu.tree.reports.identifier_report import IDENTIFIERS_DAILY, DayCell
+from gongfu.tree.reports.identifier_report import IDENTIFIERS_DAILY
 from gongfu.tree.reports.requests import StateCells
 from tests.contract.tree.reports.report_tree import ReportTree
 from tests.fixtures.tree import TreeNode, TreeOfHosts, until
