@@ -7,6 +7,7 @@ from email.utils import formatdate
 from types import MappingProxyType
 
 from gongfu.identify.handle.answer_cache import AnswerCache
+from gongfu.identify.handle.codes import ResponseCode
 from gongfu.identify.http.connection import Connection
 from gongfu.identify.http.responses import status_line
 from gongfu.identify.http.types import Face, Request, Response
@@ -21,7 +22,10 @@ _BACKLOG = 1024
 
 
 def _nothing(request: Request) -> Response:
-    raise not_found(request.path[:200])
+    problem = not_found(request.path[:200])
+    # Clients of the Handle System's HTTP interface read nothing else of any answer.
+    problem.extra["responseCode"] = int(ResponseCode.SERVER_NOT_RESPONDING)
+    raise problem
 
 
 class HttpServer:
