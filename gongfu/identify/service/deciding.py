@@ -12,6 +12,7 @@ from gongfu.identify.handle.codes import TtlType
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.namespace.lookup import attribute_value
 from gongfu.identify.records.form import StoredRecord
+from gongfu.identify.service.encoding import Encoder
 from gongfu.identify.service.writes import Operation, Write, WriteCode
 from gongfu.identify.templates.types import Template
 from gongfu.identify.templates.validation import Checker, Wrong
@@ -34,10 +35,11 @@ class Refused(Exception):
 
 
 class Form(msgspec.Struct, frozen=True):
-    """A template's version that records are of: its number at this node, and its checker."""
+    """A template's version that records are of: its number at this node, its checker, and its encoder."""
 
     number: int
     checker: Checker
+    encoder: Encoder
 
     @property
     def template(self) -> Template:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from gongfu.identify.service.deciding import Form, Refused, names_of
+from gongfu.identify.service.encoding import Encoder
 from gongfu.identify.service.writes import WriteCode
 from gongfu.identify.templates.types import Template, TemplateState
 from gongfu.identify.templates.validation import Checker
@@ -35,7 +36,8 @@ class Forms:
             template = self._templates.get(number)
             if template is None:
                 raise Refused(WriteCode.INVALID, f"template number {number} is lost")
-            form = self._made[number] = Form(number, Checker(template))
+            checker = Checker(template)
+            form = self._made[number] = Form(number, checker, Encoder(number, checker))
         return form
 
     def published(self, name: str) -> Form | None:

@@ -3,11 +3,9 @@
 Later writes see what earlier ones of the group have done; lookups see it when it is on the disk.
 """
 
-import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
 from pyroaring import BitMap
 
 from gongfu.identify.handle.names import MAX_BYTES, NAMING_AUTHORITY, HandleName, folded
@@ -17,36 +15,53 @@ from gongfu.identify.ranges.chunks import BITS, LOW
 from gongfu.identify.ranges.pattern import Span
 from gongfu.identify.ranges.series import Member, Registered
 from gongfu.identify.records.form import StoredRecord, decode_record, encode_record
-from gongfu.identify.records.keys import (
-    BATCHES,
-    Answered,
-    Count,
-    batch_key,
-    count_key,
-    decode_answered,
-    encode_answered,
-    record_key,
-)
+from gongfu.identify.records.keys import Count, count_key, record_key
+from gongfu.identify.service.answers import Answers, digest_of
 from gongfu.identify.service.contents import NAMING_AUTHORITY_NUMBER, Contents
 from gongfu.identify.service.deciding import MAX_RECORD_BYTES, Refused, changed, fresh, same
 from gongfu.identify.service.members import Members
-from gongfu.identify.service.writes import Allowed, BatchError, Operation, Outcome, Write, WriteCode, WriteReason
+from gongfu.identify.service.writes import Allowed, Operation, Outcome, Write, WriteCode
 
 # Patterns of a prefix, each of which may meet any other.
 MAX_PATTERNS = 100_000
 # Records that are looked through for those that a new range has.
 MAX_VISITED = 2_000_000
-# Answers of batches that are deleted by one write.
-MAX_FORGOTTEN = 10_000
 
-_CODES = tuple(WriteCode)
-_PLACES = {code: place for place, code in enumerate(_CODES)}
-# Instead of a code: the write is answered by another shard.
-_NOT_HERE = 0xFF
-_PLAIN = {code: Outcome(code) for code in _CODES}
+_PLAIN = {code: Outcome(code) for code in WriteCode}
+_CREATED = _PLAIN[WriteCode.CREATED]
+# Writes whose records are read together.
+_READ_AHEAD = 500
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
-_encode_writes = msgspec.msgpack.Encoder().encode
 _REPLACING = (Operation.CREATE, Operation.PUT)
+
+
+class _Below:
+    """A prefix as writes need it."""
+
+    __slots__ = ("changes", "counted", "head", "plain", "prefix", "start")
+
+    def __init__(
+        self,
+        prefix: Prefix,
+        head: str,
+        start: bytes,
+        changes: dict[bytes, bytes | None],
+        counted: list[int],
+        plain: bool,
+    ) -> None:
+        self.prefix = prefix
+        # What stands before the suffix in the key of a handle, and in that of a record.
+        self.head = head
+        self.start = start
+        # Of its shard, and of its own.
+        self.changes = changes
+        self.counted = counted
+        # Without ranges and quota.
+        self.plain = plain
+
+
+_Name = tuple[_Below, str, bytes]
+"""Prefix, suffix, key of the record."""
 
 
 class Group:
@@ -61,12 +76,11 @@ class Group:
         """
         self._contents = contents
         self._now = now
-        self._prefixes: dict[str, Prefix | Refused] = {}
-        # Of the group: by key of the store. Records that are looked for are read for a whole batch before.
-        self._records: dict[bytes, bytes | None] = {}
-        self._answers: dict[tuple[int, bytes], Answered] = {}
+        self._prefixes: dict[str, _Below | Refused] = {}
+        self._answers = Answers(contents.shards.all, now)
         self._members = Members(contents.ranges)
         self._counted: dict[int, list[int]] = {}
+        # What will be written, by shard and key.
         self._shards: dict[int, dict[bytes, bytes | None]] = {}
         self.handles: set[str] = set()
         self.prefixes: set[str] = set()
@@ -80,130 +94,136 @@ class Group:
         return self._once(writes, key, allowed) if key else self._decide_all(writes, allowed)
 
     def _once(self, writes: Sequence[Write], key: bytes, allowed: Allowed | None) -> list[Outcome]:
-        """Decide what is new of a batch with a key. Each shard keeps the answers to what it has of it."""
-        digest = hashlib.blake2b(_encode_writes(writes), digest_size=16).digest()
-        outcomes: list[Outcome | None] = [None] * len(writes)
-        shards = self._contents.shards
-        for shard in range(len(shards.all)):
-            if (seen := self._seen(shard, key)) is None:
-                continue
-            if seen.digest != digest or len(seen.codes) != len(writes):
-                raise BatchError(WriteReason.KEY_REUSED, "the key was used for other writes")
-            for place, code in enumerate(seen.codes):
-                if code != _NOT_HERE:
-                    outcomes[place] = Outcome(_CODES[code], seen.details.get(place, ""))
+        """Decide what was not answered yet of a batch with a key."""
+        digest = digest_of(writes)
+        found = self._answers.find(key, digest, len(writes))
         parts: dict[int, list[int]] = {}
-        for place, (write, outcome) in enumerate(zip(writes, outcomes, strict=True)):
+        for place, outcome in enumerate(found):
             if outcome is None:
-                parts.setdefault(self._shard_of(write.handle), []).append(place)
+                parts.setdefault(self._shard_of(writes[place].handle), []).append(place)
         for places in parts.values():
-            found = self._decide_all([writes[place] for place in places], allowed)
-            for place, outcome in zip(places, found, strict=True):
-                outcomes[place] = outcome
+            for place, outcome in zip(
+                places, self._decide_all([writes[place] for place in places], allowed), strict=True
+            ):
+                found[place] = outcome
+        outcomes = [outcome for outcome in found if outcome is not None]
         for shard, places in parts.items():
-            self._keep(shard, key, digest, outcomes, places)
-        return [outcome for outcome in outcomes if outcome is not None]
-
-    def _keep(
-        self, shard: int, key: bytes, digest: bytes, outcomes: Sequence[Outcome | None], places: Iterable[int]
-    ) -> None:
-        """Keep what a shard has answered."""
-        codes = bytearray([_NOT_HERE]) * len(outcomes)
-        details: dict[int, str] = {}
-        seen = self._seen(shard, key)
-        if seen is not None:
-            codes, details = bytearray(seen.codes), dict(seen.details)
-        for place in places:
-            outcome = outcomes[place]
-            assert outcome is not None
-            codes[place] = _PLACES[outcome.code]
-            if outcome.detail:
-                details[place] = outcome.detail
-        answered = self._answers[shard, key] = Answered(self._now, digest, bytes(codes), details)
-        self._shards.setdefault(shard, {})[batch_key(key)] = encode_answered(answered)
-
-    def _seen(self, shard: int, key: bytes) -> Answered | None:
-        answered = self._answers.get((shard, key))
-        if answered is not None:
-            return answered
-        stored = self._contents.shards.all[shard].read(batch_key(key))
-        return None if stored is None else decode_answered(stored)
+            at, data = self._answers.keep(shard, key, digest, outcomes, places)
+            self._shards.setdefault(shard, {})[at] = data
+        return outcomes
 
     def _shard_of(self, handle: str) -> int:
-        prefix = self._prefix(handle.partition("/")[0])
-        return 0 if isinstance(prefix, Refused) else self._contents.shards.place(prefix.number)
+        below = self._below(handle.partition("/")[0])
+        return 0 if isinstance(below, Refused) else self._contents.shards.place(below.prefix.number)
 
-    def _prefix(self, text: str) -> Prefix | Refused:
-        """Return the prefix that is written so, or why there is nothing to be written below it."""
+    def _below(self, text: str) -> "_Below | Refused":
+        """Return what there is of the prefix that is written so, or why nothing is written below it."""
         known = self._prefixes.get(text)
         if known is None:
             known = self._prefixes[text] = self._find_prefix(text)
         return known
 
-    def _find_prefix(self, text: str) -> Prefix | Refused:
+    def _find_prefix(self, text: str) -> "_Below | Refused":
         key = folded(text)
         if key == NAMING_AUTHORITY:
-            return Prefix(number=NAMING_AUTHORITY_NUMBER, name=NAMING_AUTHORITY)
-        prefix = self._contents.space.prefixes.get(key)
-        if prefix is None or prefix.state is PrefixState.REVOKED:
-            detail = "it is revoked" if prefix is not None else ""
-            return Refused(WriteCode.PREFIX_UNKNOWN, detail)
-        if prefix.state is PrefixState.SUSPENDED:
-            return Refused(WriteCode.PREFIX_SUSPENDED)
-        return prefix
+            prefix = Prefix(number=NAMING_AUTHORITY_NUMBER, name=NAMING_AUTHORITY)
+        else:
+            known = self._contents.space.prefixes.get(key)
+            if known is None or known.state is PrefixState.REVOKED:
+                return Refused(WriteCode.PREFIX_UNKNOWN, "it is revoked" if known is not None else "")
+            if known.state is PrefixState.SUSPENDED:
+                return Refused(WriteCode.PREFIX_SUSPENDED)
+            prefix = known
+        number = prefix.number
+        changes = self._shards.setdefault(self._contents.shards.place(number), {})
+        counted = self._counted.setdefault(number, [0, 0, 0])
+        plain = bool(number) and not prefix.quota and not self._members.any(number)
+        return _Below(prefix, f"{prefix.key}/", record_key(number, b""), changes, counted, plain)
 
     def _decide_all(self, writes: Sequence[Write], allowed: Allowed | None) -> list[Outcome]:
-        self._read_ahead(writes)
         outcomes: list[Outcome] = []
-        for write in writes:
-            try:
-                outcomes.append(self._decide(write, allowed))
-            except Refused as refused:
-                outcomes.append(Outcome(refused.code, refused.detail))
+        for start in range(0, len(writes), _READ_AHEAD):
+            part = writes[start : start + _READ_AHEAD]
+            names = [self._named(write) for write in part]
+            stored = self._read_ahead(names)
+            for write, name in zip(part, names, strict=True):
+                try:
+                    if isinstance(name, Refused):
+                        raise name
+                    done = self._create(write, name, stored) if allowed is None else None
+                    outcomes.append(done or self._decide(write, name, stored, allowed))
+                except Refused as refused:
+                    outcomes.append(Outcome(refused.code, refused.detail))
         return outcomes
 
-    def _read_ahead(self, writes: Iterable[Write]) -> None:
-        """Read the records that are written, all at once."""
-        wanted: dict[int, list[bytes]] = {}
-        for write in writes:
-            text, slash, suffix = write.handle.partition("/")
-            prefix = self._prefix(text)
-            if slash and not isinstance(prefix, Refused):
-                if not prefix.number:
-                    suffix = folded(suffix)
-                key = record_key(prefix.number, suffix.encode(errors="replace"))
-                if key not in self._records:
-                    wanted.setdefault(self._contents.shards.place(prefix.number), []).append(key)
-        for shard, keys in wanted.items():
-            found = self._contents.shards.all[shard].read_many(keys)
-            for key in keys:
-                self._records[key] = found.get(key)
-
-    def _decide(self, write: Write, allowed: Allowed | None) -> Outcome:
+    def _named(self, write: Write) -> "_Name | Refused":
+        """Return prefix, suffix and key of the record that a write is of."""
         text, slash, suffix = write.handle.partition("/")
-        prefix = self._prefix(text)
+        below = self._prefixes.get(text) or self._below(text)
         if not slash:
-            raise Refused(WriteCode.INVALID, "a handle is prefix/suffix")
-        if isinstance(prefix, Refused):
-            raise prefix
-        number = prefix.number
-        if not number:
+            return Refused(WriteCode.INVALID, "a handle is prefix/suffix")
+        if isinstance(below, Refused):
+            return below
+        try:
+            data = suffix.encode()
+        except UnicodeEncodeError:
+            return Refused(WriteCode.INVALID, "a handle is Unicode text")
+        if not suffix:
+            return Refused(WriteCode.INVALID, "the suffix is empty")
+        if len(data) + len(text.encode()) >= MAX_BYTES:
+            return Refused(WriteCode.INVALID, f"a handle has at most {MAX_BYTES} bytes")
+        if not suffix.isprintable() and _CONTROL.search(suffix):
+            return Refused(WriteCode.INVALID, "a suffix has no control characters")
+        if not below.prefix.number:
             suffix = folded(suffix)
+            data = suffix.encode()
+        return below, suffix, below.start + data
+
+    def _read_ahead(self, names: Iterable["_Name | Refused"]) -> dict[bytes, bytes]:
+        """Return the records of these names that are on the disk."""
+        wanted: dict[int, list[bytes]] = {}
+        place = self._contents.shards.place
+        for name in names:
+            if not isinstance(name, Refused):
+                wanted.setdefault(place(name[0].prefix.number), []).append(name[2])
+        found: dict[bytes, bytes] = {}
+        for shard, keys in wanted.items():
+            found |= self._contents.shards.all[shard].read_many(keys)
+        return found
+
+    def _create(self, write: Write, name: "_Name", stored: Mapping[bytes, bytes]) -> Outcome | None:
+        """Create what is not there, of a template and nothing else; None where it takes more than that."""
+        below, suffix, key = name
+        if not below.plain or not write.template or write.values or write.indexes:
+            return None
+        if write.operation not in _REPLACING or below.changes.get(key, stored.get(key)) is not None:
+            return None
+        form = self._contents.forms.published(write.template)
+        data = None if form is None else form.encoder.encode(write.attributes, self._now)
+        if data is None:
+            return None
+        below.changes[key] = data
+        below.counted[0] += 1
+        self.handles.add(below.head + suffix)
+        return _CREATED
+
+    def _decide(self, write: Write, name: "_Name", on_disk: Mapping[bytes, bytes], allowed: Allowed | None) -> Outcome:
+        below, suffix, key = name
+        number = below.prefix.number
+        if not number:
             self._check_naming(write, suffix)
-        name = _suffix_bytes(write.handle, suffix)
-        key = record_key(number, name)
-        stored = self._records[key]
+        stored = below.changes[key] if key in below.changes else on_disk.get(key)
         member = self._members.find(number, suffix) if self._members.any(number) else None
-        present = self._present(number, suffix, stored, member)
+        operation = write.operation
+        present = self._present(number, suffix, stored, member, operation)
         if allowed is not None:
             values = None if present is None else self._contents.space.values(present)
-            if not allowed(HandleName(text, suffix), values, write):
+            if not allowed(HandleName(below.prefix.name, suffix), values, write):
                 raise Refused(WriteCode.DENIED)
-        operation = write.operation
         if operation is Operation.DELETE:
             if present is None:
                 raise Refused(WriteCode.NOT_FOUND)
-            self._store(prefix, key, suffix, stored, None, member)
+            self._store(name, stored, None, member)
             return _PLAIN[WriteCode.DELETED]
         if operation is Operation.CREATE and present is not None and not write.overwrite:
             raise Refused(WriteCode.ALREADY_EXISTS)
@@ -218,15 +238,20 @@ class Group:
         data = encode_record(record)
         if len(data) > MAX_RECORD_BYTES:
             raise Refused(WriteCode.INVALID, f"a record has at most {MAX_RECORD_BYTES:,} bytes")
-        self._store(prefix, key, suffix, stored, data, member)
+        self._store(name, stored, data, member)
         return _PLAIN[WriteCode.CREATED if present is None else WriteCode.REPLACED]
 
-    def _present(self, number: int, suffix: str, stored: bytes | None, member: Member | None) -> StoredRecord | None:
+    def _present(
+        self, number: int, suffix: str, stored: bytes | None, member: Member | None, operation: Operation
+    ) -> StoredRecord | None:
         if stored is not None:
             try:
                 return self._contents.space.whole(decode_record(stored), suffix)
             except (MalformedError, LookupError) as error:
-                raise Refused(WriteCode.INVALID, f"what is stored cannot be read: {error}") from None
+                if operation not in _REPLACING and operation is not Operation.DELETE:
+                    raise Refused(WriteCode.INVALID, f"what is stored cannot be read: {error}") from None
+                # It can be replaced and deleted.
+                return StoredRecord()
         if not number:
             # A prefix exists before it has values.
             return StoredRecord()
@@ -242,25 +267,23 @@ class Group:
         if write.template:
             raise Refused(WriteCode.INVALID, "a prefix has no template")
 
-    def _store(
-        self, prefix: Prefix, key: bytes, suffix: str, stored: bytes | None, data: bytes | None, member: Member | None
-    ) -> None:
-        number = prefix.number
+    def _store(self, name: "_Name", stored: bytes | None, data: bytes | None, member: Member | None) -> None:
+        below, suffix, key = name
+        number = below.prefix.number
         explicit = (data is not None) - (stored is not None)
         members = overridden = 0
         if member is not None:
             members = -1 if data is None else 0
             overridden = (data is not None) - member.overridden
-        if prefix.quota and explicit + members > overridden:
-            self._check_quota(prefix, 1)
+        if explicit + members > overridden:
+            self._check_quota(below.prefix)
         if member is not None:
             if data is None:
                 self._members.punch(number, member)
             else:
                 self._members.override(number, member, True)
-        self._records[key] = data
-        self._put(number, key, data)
-        self.handles.add(f"{prefix.key}/{suffix}")
+        below.changes[key] = data
+        self.handles.add(below.head + suffix)
         if number:
             self._count(number, explicit, members, overridden)
         else:
@@ -278,8 +301,8 @@ class Group:
     def _present_count(self, prefix: int) -> Count:
         return self._contents.counts.get(prefix, Count()).plus(*self._counted.get(prefix, (0, 0, 0)))
 
-    def _check_quota(self, prefix: Prefix, more: int) -> None:
-        if prefix.quota and self._present_count(prefix.number).total + more > prefix.quota:
+    def _check_quota(self, prefix: Prefix) -> None:
+        if prefix.quota and self._present_count(prefix.number).total >= prefix.quota:
             raise Refused(WriteCode.QUOTA, f"{prefix.name} has {prefix.quota:,} identifiers at most")
 
     def define(self, prefix: Prefix, span: Span, of: int, *, move: bool) -> Registered:
@@ -324,16 +347,6 @@ class Group:
                 found.setdefault(number >> BITS, BitMap()).add(number & LOW)
         return found
 
-    def forget(self, before: int) -> int:
-        """Forget what batches were answered before a time (UTC seconds), and return how many answers that were."""
-        gone = 0
-        for shard in self._contents.shards.all:
-            old = [key for key, value in shard.items(BATCHES) if decode_answered(value).at < before]
-            gone += len(old)
-            for start in range(0, len(old), MAX_FORGOTTEN):
-                shard.write(dict.fromkeys(old[start : start + MAX_FORGOTTEN]))
-        return gone
-
     def commit(self) -> None:
         """Put all of it on the disk, then into what is looked up.
 
@@ -350,18 +363,3 @@ class Group:
         self._contents.counts |= counts
         self._members.apply()
         self._contents.revalue(self.prefixes)
-
-
-def _suffix_bytes(handle: str, suffix: str) -> bytes:
-    try:
-        size = len(handle.encode())
-        data = suffix.encode()
-    except UnicodeEncodeError:
-        raise Refused(WriteCode.INVALID, "a handle is Unicode text") from None
-    if size > MAX_BYTES:
-        raise Refused(WriteCode.INVALID, f"a handle has at most {MAX_BYTES} bytes")
-    if not suffix:
-        raise Refused(WriteCode.INVALID, "the suffix is empty")
-    if _CONTROL.search(suffix):
-        raise Refused(WriteCode.INVALID, "a suffix has no control characters")
-    return data

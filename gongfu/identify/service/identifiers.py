@@ -13,10 +13,10 @@ from gongfu.identify.namespace.types import ClassRecord, Delegation, Prefix
 from gongfu.identify.ranges.series import Registered
 from gongfu.identify.records.form import StoredRecord, decode_record
 from gongfu.identify.records.keys import Count
+from gongfu.identify.service.answers import forget
 from gongfu.identify.service.backup import back_up
 from gongfu.identify.service.contents import Contents, Directory, Shards
 from gongfu.identify.service.figures import By, Figures, RangeFigures, figures, range_figures
-from gongfu.identify.service.group import Group
 from gongfu.identify.service.layout import read_layout
 from gongfu.identify.service.range_changes import RangeWish, definer, remover
 from gongfu.identify.service.recount import Recount, recount
@@ -272,7 +272,7 @@ class Identifiers:
         Raises:
             BatchError: BUSY, CLOSED, FAILED.
         """
-        return await self.exclusively(lambda contents: (Group(contents, 0).forget(before), _NOBODY, _NOBODY))
+        return await self.exclusively(lambda contents: (forget(contents.shards.all, before), _NOBODY, _NOBODY))
 
     async def backup(self, path: Path) -> None:
         """Write a copy that can be opened; files are linked where the file system can.
