@@ -1,9 +1,10 @@
 """The faces of the identifier service on this node: Handle protocol, HTTP and DNS over one store."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gongfu.identify.administration.handle_service import HandleService
+from gongfu.identify.administration.operations import values_here
 from gongfu.identify.digital_link.elements import Element
 from gongfu.identify.digital_link.errors import GS1Error
 from gongfu.identify.digital_link.face import DigitalLinkFace
@@ -15,13 +16,24 @@ from gongfu.identify.dns.zones import DnsSettings, Zones
 from gongfu.identify.handle.names import HandleName
 from gongfu.identify.handle.predefined import Site
 from gongfu.identify.handle.server import HandleServer
+from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.http import handles, reverse_lookup
 from gongfu.identify.http.handles import HandlesFace
 from gongfu.identify.http.reverse_lookup import ReverseLookupFace
 from gongfu.identify.http.server import HttpServer
+from gongfu.identify.management.templates import Templates
+from gongfu.identify.resolver.recursion import elsewhere_of, recursion
+from gongfu.identify.resolver.resolver import Resolver
 from gongfu.identify.service.identifiers import Identifiers
+from gongfu.identify.snms.face import BODY_BYTES as SNMS_BYTES
+from gongfu.identify.snms.face import PATHS as SNMS_PATHS
+from gongfu.identify.snms.face import SnmsFace
 from gongfu.kernel.counters import Counters
 from gongfu.node.runtime import IdentifierSettings
+
+
+def _seconds() -> int:
+    return int(time.time())
 
 
 def oids_of(settings: IdentifierSettings) -> dict[str, str]:
@@ -45,7 +57,16 @@ class IdentifierFaces:
             name: of the node, for people.
         """
         self._settings = settings
-        self.handle = HandleService(identifiers, counters, site=lambda: site)
+        # Where those begin who ask of what is not below this node's prefixes; told by the tree.
+        self.roots: tuple[HandleValue, ...] = ()
+        self.resolver = Resolver(identifiers.lookup, lambda: self.roots, counters)
+        self.handle = HandleService(
+            identifiers,
+            counters,
+            site=lambda: site,
+            recurse=recursion(self.resolver),
+            elsewhere=lambda name: self.resolver.values(str(name)),
+        )
         self._handle_server = HandleServer(self.handle.answering)
         self.http = HttpServer(counters)
         self._mount(identifiers, counters, name)
@@ -54,13 +75,23 @@ class IdentifierFaces:
             serial=int(time.time()),
             key_handles=self._key_handles if settings.gs1_prefix else None,
         )
-        self.dns = DnsAnswering(zones, identifiers.lookup, counters, now=lambda: int(time.time()))
+        self.dns = DnsAnswering(zones, identifiers.lookup, counters, now=_seconds, resolve=self.resolver.found)
         self._dns_server = DnsServer(self.dns, counters)
-        identifiers.watch(self._changed)
+        for watcher in (self.handle.changed, self.http.changed, self.dns.changed, self.resolver.forget):
+            identifiers.watch(watcher)
+
+    async def _values_elsewhere(self, name: HandleName) -> Sequence[HandleValue] | None:
+        return await self.resolver.values(str(name))
 
     def _mount(self, identifiers: Identifiers, counters: Counters, name: str) -> None:
         settings, handle = self._settings, self.handle
-        records = HandlesFace(identifiers, handle.authenticator, handle.authorization, now=lambda: int(time.time()))
+        records = HandlesFace(
+            identifiers,
+            handle.authenticator,
+            handle.authorization,
+            now=_seconds,
+            elsewhere=elsewhere_of(self.resolver),
+        )
         self.http.mount(handles.PATH, records)
 
         def prefixes() -> list[str]:
@@ -79,10 +110,11 @@ class IdentifierFaces:
         except GS1Error:
             return ()
 
-    def _changed(self, names: frozenset[str], prefixes: frozenset[str]) -> None:
-        self.handle.changed(names, prefixes)
-        self.http.changed(names, prefixes)
-        self.dns.forget(names, tuple(prefixes))
+    def mount_templates(self, identifiers: Identifiers, templates: Templates, counters: Counters) -> None:
+        """Mount the second-level node's API, which works with the node's templates."""
+        snms = SnmsFace(identifiers, templates, values_here(identifiers), now=_seconds, counters=counters)
+        for path in SNMS_PATHS:
+            self.http.mount(path, snms, body_bytes=SNMS_BYTES)
 
     async def start(self) -> None:
         """Listen.

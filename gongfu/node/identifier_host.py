@@ -15,6 +15,7 @@ from gongfu.identify.handle.codes import AdminPermission
 from gongfu.identify.handle.predefined import HS_ADMIN, HS_SITE, Administrator, Site, encode_administrator, encode_site
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.management import commands as management
+from gongfu.identify.management import gs1_links
 from gongfu.identify.management.applications import Applications
 from gongfu.identify.management.batches import Batches
 from gongfu.identify.management.classes import Classes
@@ -37,6 +38,7 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
 from gongfu.node.configuration import is_every_address
 from gongfu.node.data_directory import DataDirectory
+from gongfu.node.identifier_events import BODY_BYTES, PATH, EventService
 from gongfu.node.identifier_faces import IdentifierFaces, oids_of
 from gongfu.node.runtime import IdentifierSettings, Runtime
 from gongfu.store.records.engine import reading
@@ -87,16 +89,25 @@ class IdentifierHost:
             store=directory.store,
             faces=self._faces.listening,
         )
+        templates = Templates(engine, clock, identifiers)
+        self._faces.mount_templates(identifiers, templates, counters)
+        self._events = EventService(directory.events, engine, clock, self._faces.handle)
+        self._faces.http.mount(PATH, self._events.face, body_bytes=BODY_BYTES)
         cases = UseCases(
             applications,
             self._prefixes,
-            Templates(engine, clock, identifiers),
+            templates,
             classes,
             registrations,
             resolving,
             Ranges(identifiers, classes),
         )
-        self._commands = [*management.commands(cases), *statistics.commands(self._daily, operations)]
+        self._commands = [
+            *management.commands(cases),
+            *gs1_links.commands(identifiers, settings.gs1_prefix),
+            *statistics.commands(self._daily, operations),
+            *self._events.commands(),
+        ]
         self._batches = Batches(identifiers, clock)
 
     @classmethod
@@ -126,6 +137,7 @@ class IdentifierHost:
         """
         await self._prefixes.make_root()
         await self._daily.start()
+        self._events.start()
         await self._faces.start()
         for command in self._commands:
             await serve_command(bus, subjects.service(f"identify.{command.name}"), command, at_once=AT_ONCE)
@@ -135,6 +147,7 @@ class IdentifierHost:
         """Answer what was taken, and close the store."""
         await self._batches.stop()
         await self._faces.stop()
+        await self._events.close()
         await self._daily.stop()
         await self._identifiers.close()
 
