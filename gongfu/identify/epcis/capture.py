@@ -29,6 +29,7 @@ from gongfu.identify.epcis.jobs import (
 )
 from gongfu.identify.epcis.master_data import vocabulary_rows
 from gongfu.identify.epcis.store import EventStore, NewEvent
+from gongfu.identify.epcis.uris import Namespaces
 from gongfu.kernel.times import MILLISECOND, Clock, SystemClock, format_rfc3339
 
 _EVENT_BYTES = 1 << 20
@@ -316,7 +317,7 @@ class Capture:
         )
         others = [job_row(done)]
         if not rolled_back and document.vocabularies:
-            others += vocabulary_rows(document.vocabularies)
+            others += vocabulary_rows(document.vocabularies, Namespaces().within(document.context))
         self.store.append(new, record_time, others)
         return done
 

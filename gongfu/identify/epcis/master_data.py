@@ -10,18 +10,21 @@ from gongfu.identify.epcis import rows
 from gongfu.identify.epcis.query import MasterData
 from gongfu.identify.epcis.store import EventStore
 from gongfu.identify.epcis.things import canonical
+from gongfu.identify.epcis.uris import Namespaces
 
 # A hierarchy of locations is followed so far; one that is a loop ends there.
 _MAX_BELOW = 10_000
 
 
-def vocabulary_rows(vocabularies: list[Any]) -> Iterator[tuple[bytes, bytes]]:
+def vocabulary_rows(vocabularies: list[Any], namespaces: Namespaces) -> Iterator[tuple[bytes, bytes]]:
     """Yield the rows of the elements of checked vocabularies; a later one takes an earlier one's place."""
     for vocabulary in vocabularies:
         for element in vocabulary.get("vocabularyElementList", ()):
             row = {
                 "type": vocabulary["type"],
-                "attributes": {item["id"]: item.get("attribute") for item in element.get("attributes", ())},
+                "attributes": {
+                    namespaces.expanded(item["id"]): item.get("attribute") for item in element.get("attributes", ())
+                },
                 "children": element.get("children", []),
             }
             yield rows.VOCABULARY + canonical(element["id"]).encode(), orjson.dumps(row)

@@ -155,7 +155,10 @@ def _candidates(
     """
     indexed = _indexed(store, query, low, high)
     earliest, latest = _times(query)
-    if query.order_by == "eventTime" or (indexed is None and (earliest, latest) != (None, None)):
+    bounded = indexed is None and (earliest, latest) != (None, None)
+    if bounded and query.order_by == "recordTime":
+        indexed = _happened(store, (earliest, latest), low, high)
+    if query.order_by == "eventTime" or (bounded and query.order_by == ""):
         descending = query.descending and query.order_by == "eventTime"
         if indexed is not None and len(indexed) <= LOOKED_AT:
             yield from _few_by_time(store, indexed, after, descending)
@@ -240,6 +243,19 @@ def _times(query: Query) -> tuple[int | None, int | None]:
             else:
                 latest = criterion.wanted[0]
     return earliest, latest
+
+
+def _happened(store: EventStore, times: tuple[int | None, int | None], low: int, high: int) -> BitMap | None:
+    """Return the numbers of the events of a span of event times; None where they are too many."""
+    found = BitMap()
+    for key in store.keys_from(rows.TIME, rows.time_key(times[0]) if times[0] is not None else b""):
+        time, number = rows.time_of(key)
+        if times[1] is not None and time >= times[1]:
+            break
+        found.add(number)
+        if len(found) > _INDEX_KEYS:
+            return None
+    return found & BitMap(range(low, high + 1))
 
 
 def _indexed(store: EventStore, query: Query, low: int, high: int) -> BitMap | None:
