@@ -10,6 +10,7 @@ A value is of type ``GS1_LINK``, or ``GS1_LINK_…`` where a template needs seve
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -36,6 +37,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}\Z")
 _MEDIA = re.compile(
     r"(application|audio|font|haptics|image|message|model|multipart|text|video)/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\Z"
 )
+_PUBLIC = int(Permission.PUBLIC_READ)
 _HOST = re.compile(r"[A-Za-z0-9.:_-]+\Z")
 
 
@@ -181,22 +183,31 @@ def read_links(values: Iterable[HandleValue]) -> Described:
     unreadable = 0
     for value in values:
         kind = value.type.upper()
-        if not value.permissions & Permission.PUBLIC_READ:
+        if not value.permissions & _PUBLIC:
             continue
         if kind in _DESCRIPTIONS:
             texts.setdefault(kind, value.data.decode(errors="replace")[:MAX_TEXT])
         elif kind == "URL":
             addresses += _address(value)
         elif is_link(value):
-            try:
-                link = check_link(msgspec.json.decode(value.data, type=Link))
-            except (msgspec.DecodeError, RecursionError, UnicodeError, GS1Error):
+            link = _kept(value.data)
+            if link is None:
                 unreadable += 1
                 continue
             taken = link.default and any(other.default for other in found)
             found.append(msgspec.structs.replace(link, default=False) if taken else link)
     description = next((texts[kind] for kind in _DESCRIPTIONS if texts.get(kind)), "")
     return Described(tuple(found or addresses[:MAX_LINKS]), description, unreadable)
+
+
+# Links of a few products are most of what is asked for, and templates make many alike.
+@lru_cache(maxsize=4096)
+def _kept(data: bytes) -> Link | None:
+    """Return the link that a value keeps, None where it keeps none."""
+    try:
+        return check_link(msgspec.json.decode(data, type=Link))
+    except (msgspec.DecodeError, RecursionError, UnicodeError, GS1Error):
+        return None
 
 
 def _address(value: HandleValue) -> list[Link]:

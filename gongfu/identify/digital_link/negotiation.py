@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -10,6 +11,7 @@ from gongfu.identify.digital_link.links import Link
 
 _WEIGHT = re.compile(r"\s*;\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*\Z", re.IGNORECASE)
 _MOST_RANGES = 50
+_LONGEST_KEPT = 300
 _NOTHING = -1.0
 # Beside what was asked for: less than any match, more than a mismatch.
 _NEUTRAL = 0.0
@@ -32,6 +34,12 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
 def weighted(header: str) -> tuple[tuple[str, float], ...]:
     """Return the ranges of an ``Accept`` or ``Accept-Language`` header with their weights, in lower case; what cannot
     be read is left out."""
+    return _weighted(header) if len(header) <= _LONGEST_KEPT else _weighted.__wrapped__(header)
+
+
+# Browsers of one kind all send the same.
+@lru_cache(maxsize=1024)
+def _weighted(header: str) -> tuple[tuple[str, float], ...]:
     found: list[tuple[str, float]] = []
     for part in header.split(",")[:_MOST_RANGES]:
         name, semicolon, rest = part.partition(";")
