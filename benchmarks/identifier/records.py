@@ -5,6 +5,7 @@ and link go with the model. Names are invented; numbers of records count up.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -73,24 +74,34 @@ def random_hexadecimal(generator: np.random.Generator, count: int) -> pa.Array:
 def table(first: int, count: int, seed: int = 1, *, suffixes: pa.Array | None = None) -> pa.Table:
     """Return records ``first`` to ``first + count``: the column ``suffix`` and the attributes."""
     generator = np.random.default_rng((seed, first))
+    batches = numbers(first // 500, count // 500 + 1, 6).take(pa.array(np.arange(count) // 500))
+    return pa.table(
+        {
+            "suffix": _joined("P", numbers(first, count, 9)) if suffixes is None else suffixes,
+            "serial": random_hexadecimal(generator, count),
+            "batch": _joined("B2026", batches),
+            **_varied(count),
+        }
+    )
+
+
+@lru_cache(maxsize=4)
+def _varied(count: int) -> dict[str, pa.Array]:
+    """Return the columns that have few different values; drawn once for tables of a size."""
+    generator = np.random.default_rng(count)
     models = generator.integers(0, _MODELS, count)
     model_names = [f"QLP-{model:04d}-{'ABCDEFGH'[model % 8]}" for model in range(_MODELS)]
     makers = [f"Example Pump Works No. {maker:02d} Co., Ltd." for maker in range(_MAKERS)]
     days = [f"2026-{day // 28 + 1:02d}-{day % 28 + 1:02d}" for day in range(_DAYS)]
     powers = [f"{75 + model % 5 * 15}.{model % 10}" for model in range(_MODELS)]
     links = [f"https://example.com/products/pumps/qlp-{model:04d}" for model in range(_MODELS)]
-    return pa.table(
-        {
-            "suffix": _joined("P", numbers(first, count, 9)) if suffixes is None else suffixes,
-            "model": _taken(model_names, models),
-            "maker": _taken(makers, models % _MAKERS),
-            "serial": random_hexadecimal(generator, count),
-            "made": _taken(days, generator.integers(0, _DAYS, count)),
-            "batch": _joined("B2026", numbers(first // 500, count // 500 + 1, 6).take(pa.array(np.arange(count) // 500))),
-            "power": _taken(powers, models),
-            "link": _taken(links, models),
-        }
-    )
+    return {
+        "model": _taken(model_names, models),
+        "maker": _taken(makers, models % _MAKERS),
+        "made": _taken(days, generator.integers(0, _DAYS, count)),
+        "power": _taken(powers, models),
+        "link": _taken(links, models),
+    }
 
 
 def tables(first: int, count: int, size: int) -> Iterator[pa.Table]:

@@ -136,10 +136,18 @@ class Taking:
         if not special:
             return set()
         found: set[int] = set()
+        heads = {
+            number: tuple(pattern.head.encode() for pattern in contents.ranges[number])
+            for number in special
+            if number in contents.ranges
+        }
         for position in positions[np.isin(made.numbers[positions], list(special))].tolist():
             number = int(made.numbers[position])
-            suffix = made.keys[position][_PREFIX_BYTES:].decode()
-            if number not in contents.ranges or contents.space.find(number, suffix) is not None:
+            key = made.keys[position]
+            known = heads.get(number)
+            if known is not None and not key.startswith(known, _PREFIX_BYTES):
+                continue
+            if known is None or contents.space.find(number, key[_PREFIX_BYTES:].decode()) is not None:
                 found.add(int(made.places[position]))
         return found
 

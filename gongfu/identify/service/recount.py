@@ -29,6 +29,8 @@ def recount(shard: Reading) -> Recount:
     explicit: dict[int, int] = {}
     overridden: dict[int, int] = {}
     wrong: list[str] = []
+    # Most records are of no pattern: the beginning of their suffix says so.
+    heads = {number: tuple(pattern.head.encode() for pattern in patterns) for number, patterns in ranges.items()}
     for key, _ in shard.items(b""):
         number = int.from_bytes(key[:4], "big")
         if number >= MAX_PREFIX:
@@ -36,7 +38,7 @@ def recount(shard: Reading) -> Recount:
         if not number:
             continue
         explicit[number] = explicit.get(number, 0) + 1
-        if number in ranges:
+        if number in ranges and key.startswith(heads[number], 4):
             # A suffix that is not UTF-8 is no member.
             suffix = key[4:].decode(errors="replace")
             places = _places(ranges, number, suffix)
