@@ -117,7 +117,7 @@ class SnmsFace:
         login = _body(request, _Login)
         if len(login.username) > MAX_USER or len(login.password) > MAX_PASSWORD:
             raise SnmsError("用户名或密码过长")
-        return {"token": self._tokens.login(login.username, login.password, hashed=hashed)}
+        return {"token": self._tokens.login(login.username, login.password, hashed=hashed, peer=request.peer)}
 
     async def _show_template(self, _: Asker, request: Request) -> Any:
         query = _query(request)

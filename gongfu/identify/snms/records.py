@@ -17,7 +17,15 @@ from gongfu.identify.handle.resolution import Found
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.handle.wire import MalformedError
 from gongfu.identify.service.identifiers import Identifiers
-from gongfu.identify.service.writes import BatchError, Operation, Outcome, Write, WriteCode, WriteReason
+from gongfu.identify.service.writes import (
+    Allowed,
+    BatchError,
+    Operation,
+    Outcome,
+    Write,
+    WriteCode,
+    WriteReason,
+)
 from gongfu.identify.snms.answers import BUSY, NOT_FOUND, SnmsError, Status, message_of, status_of
 from gongfu.identify.snms.template_documents import StoredItem, StoredTemplate
 from gongfu.identify.snms.templates import SnmsTemplates
@@ -61,6 +69,29 @@ class Handles(msgspec.Struct):
 
 
 _Prepared = Write | SnmsError
+
+
+class _Form:
+    """A template made ready to check many registrations.
+
+    Attributes:
+        items: in use, by index.
+        attributes: indexes of those that are attributes of the node's template.
+        required: indexes that each registration has.
+        template: the node's; "" for none.
+        mark: the value that names the template.
+    """
+
+    def __init__(self, template: StoredTemplate) -> None:
+        self.items = template.by_index()
+        self.template = template.template
+        used = self.items.items() if template.template else ()
+        self.attributes = frozenset(index for index, item in used if item.is_attribute)
+        self.required = frozenset(index for index, item in self.items.items() if item.required)
+        self.mark = HandleValue(TEMPLATE_INDEX, TEMPLATE_TYPE, template.version.encode())
+
+
+_Known = dict[tuple[str, str], _Form]
 _many = msgspec.json.Decoder(list[Registration])
 _raw = msgspec.json.Decoder(list[msgspec.Raw])
 _one = msgspec.json.Decoder(Registration)
@@ -180,11 +211,11 @@ class SnmsRecords:
         self,
         asker: Asker,
         body: bytes,
-        prepare: Callable[[Registration, dict[tuple[str, str], StoredTemplate]], Write],
+        prepare: Callable[[Registration, _Known], Write],
         key: bytes,
     ) -> list[dict[str, Any]]:
         def read() -> list[tuple[str, _Prepared]]:
-            known: dict[tuple[str, str], StoredTemplate] = {}
+            known: _Known = {}
             items = _decoded_many(body)
             self._check_size(len(items))
             prepared: list[tuple[str, _Prepared]] = []
@@ -222,40 +253,33 @@ class SnmsRecords:
 
     async def _written(self, asker: Asker, writes: Sequence[Write], key: bytes) -> list[Outcome]:
         try:
-            return await self._identifiers.write(writes, key=key, allowed=self._authorization.allowed(asker))
+            return await self._identifiers.write(writes, key=key, allowed=self._allowed(asker))
         except BatchError as error:
             if error.reason in (WriteReason.KEY_REUSED, WriteReason.KEY_TOO_LONG, WriteReason.TOO_MANY):
                 raise SnmsError(f"请求被拒绝：{error}") from None
             raise SnmsError(BUSY, Status.INTERNAL) from None
 
-    def _registered(self, item: Registration, known: dict[tuple[str, str], StoredTemplate]) -> Write:
-        name, template, given = self._checked(item, known)
-        missing = [one.kind for index, one in template.by_index().items() if one.required and index not in given]
-        if missing:
+    def _registered(self, item: Registration, known: _Known) -> Write:
+        name, form, given = self._checked(item, known)
+        if not form.required <= given.keys():
+            missing = [form.items[index].kind for index in sorted(form.required - given.keys())]
             raise SnmsError(f"缺少必填属性：{'、'.join(missing)}")
-        items = template.by_index()
-        attributes = {
-            items[index].kind: value.data.value
-            for index, value in given.items()
-            if template.template and items[index].is_attribute
-        }
-        free = [_value(value) for index, value in given.items() if items[index].kind not in attributes]
+        attributes = {value.type: value.data.value for index, value in given.items() if index in form.attributes}
+        free = [_value(value) for index, value in given.items() if index not in form.attributes]
         return Write(
             operation=Operation.CREATE,
             handle=str(name),
-            template=template.template,
+            template=form.template,
             attributes=attributes,
-            values=(_mark(item.template_version), *free),
+            values=(form.mark, *free),
         )
 
-    def _changed(self, item: Registration, known: dict[tuple[str, str], StoredTemplate]) -> Write:
-        name, _, given = self._checked(item, known)
-        values = (_mark(item.template_version), *map(_value, given.values()))
+    def _changed(self, item: Registration, known: _Known) -> Write:
+        name, form, given = self._checked(item, known)
+        values = (form.mark, *map(_value, given.values()))
         return Write(operation=Operation.ADD_VALUES, handle=str(name), values=values, overwrite=True)
 
-    def _checked(
-        self, item: Registration, known: dict[tuple[str, str], StoredTemplate]
-    ) -> tuple[HandleName, StoredTemplate, dict[int, Value]]:
+    def _checked(self, item: Registration, known: _Known) -> tuple[HandleName, _Form, dict[int, Value]]:
         """Return the parts of a registration after checking its values against its template.
 
         Raises:
@@ -263,22 +287,36 @@ class SnmsRecords:
         """
         name = _name(item.handle)
         key = name.prefix, item.template_version
-        template = known.get(key)
-        if template is None:
-            template = known[key] = self._templates.get(*key)
-        items = template.by_index()
+        form = known.get(key)
+        if form is None:
+            form = known[key] = _Form(self._templates.get(*key))
         given: dict[int, Value] = {}
         for value in item.value:
-            if value.index == TEMPLATE_INDEX:
-                raise SnmsError(f"索引{TEMPLATE_INDEX}为预留索引，不可使用")
-            one = items.get(value.index)
+            one = form.items.get(value.index)
             if one is None:
+                if value.index == TEMPLATE_INDEX:
+                    raise SnmsError(f"索引{TEMPLATE_INDEX}为预留索引，不可使用")
                 raise SnmsError(f"非法操作，索引{value.index}在模板中不存在")
             if value.index in given:
                 raise SnmsError(f"索引{value.index}重复")
             _check_value(one, value)
             given[value.index] = value
-        return name, template, given
+        return name, form, given
+
+    def _allowed(self, asker: Asker) -> Allowed:
+        """Return what the core asks before each write of a batch: the right to create is asked once a prefix."""
+        whole = self._authorization.allowed(asker)
+        known: dict[str, bool] = {}
+
+        def may(name: HandleName, current: Sequence[HandleValue] | None, write: Write) -> bool:
+            if write.operation is not Operation.CREATE:
+                return whole(name, current, write)
+            found = known.get(name.prefix)
+            if found is None:
+                found = known[name.prefix] = whole(name, None, write)
+            return found
+
+        return may
 
 
 def _check_value(item: StoredItem, value: Value) -> None:
@@ -293,10 +331,6 @@ def _check_value(item: StoredItem, value: Value) -> None:
 
 def _value(value: Value) -> HandleValue:
     return HandleValue(value.index, value.type, value.data.value.encode())
-
-
-def _mark(version: str) -> HandleValue:
-    return HandleValue(TEMPLATE_INDEX, TEMPLATE_TYPE, version.encode())
 
 
 def _name(handle: str) -> HandleName:

@@ -76,15 +76,16 @@ class Tokens:
         self._key = secrets.token_bytes(32)
         self._failures: OrderedDict[str, list[int]] = OrderedDict()
 
-    def login(self, user: str, password: str, *, hashed: bool) -> str:
-        """Return a token.
+    def login(self, user: str, password: str, *, hashed: bool, peer: str = "") -> str:
+        """Return a token. Who fails too often from an address has to wait; the user from elsewhere has not.
 
         Raises:
             SnmsError: ``FAILED``: user or password are wrong, or were too often.
         """
         now = self._now()
         name, index = _identity(user)
-        if self._is_blocked(user, now):
+        who = f"{peer} {user}"
+        if self._is_blocked(who, now):
             self._counters.add("snms_logins_failed.too-often")
             raise SnmsError("登录失败次数过多，请稍后再试")
         found = None
@@ -92,13 +93,13 @@ class Tokens:
             if _is_password(value.data, password, hashed, now) and value is not _NONE:
                 found = value
         if found is None or name is None:
-            self._failures.setdefault(user, []).append(now)
-            self._failures.move_to_end(user)
+            self._failures.setdefault(who, []).append(now)
+            self._failures.move_to_end(who)
             if len(self._failures) > _REMEMBERED:
                 self._failures.popitem(last=False)
             self._counters.add("snms_logins_failed.password")
             raise SnmsError(WRONG_LOGIN)
-        self._failures.pop(user, None)
+        self._failures.pop(who, None)
         self._counters.add("snms_logins")
         return self._sealed(_Claims(str(name), found.index, now + LIFETIME), found.data)
 
@@ -134,10 +135,10 @@ class Tokens:
         keys = [v for v in values or () if v.type.upper() == HS_SECKEY and index in (0, v.index) and v.data]
         return keys[:_MOST_KEYS]
 
-    def _is_blocked(self, user: str, now: int) -> bool:
-        recent = [at for at in self._failures.get(user, ()) if at > now - _FAILURES_PER]
-        if user in self._failures:
-            self._failures[user] = recent
+    def _is_blocked(self, who: str, now: int) -> bool:
+        recent = [at for at in self._failures.get(who, ()) if at > now - _FAILURES_PER]
+        if who in self._failures:
+            self._failures[who] = recent
         return len(recent) >= _MOST_FAILURES
 
 
