@@ -121,12 +121,13 @@ class Contents:
                 map(bindings.of_class, directory.classes),
             )
         )
-        self._settle({**new, **self._unseeded([*directory.prefixes, *directory.delegations], now)})
         self.counts: dict[int, Count] = {
             prefix_of_count(key): decode_count(value) for key, value in shards.items(COUNTS)
         }
         self.ranges: Ranges = read_ranges(shards.items(RANGES))
         self._check_lost(directory)
+        # Nothing is written before all was found to fit.
+        self._settle({**new, **self._unseeded([*directory.prefixes, *directory.delegations], now)})
         self.forms = Forms(directory.templates)
         self.space = Namespace(
             shards,
