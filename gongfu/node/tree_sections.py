@@ -23,6 +23,7 @@ from gongfu.tree.peers.section import PeersSection
 from gongfu.tree.reports.identifier_days import AskDay, IdentifierDays
 from gongfu.tree.reports.section import ReportsSection
 from gongfu.tree.rollouts.section import RolloutsSection
+from gongfu.tree.services.section import ServicesSection
 
 T = TypeVar("T")
 
@@ -50,7 +51,10 @@ def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counter
     summary = NodeSummary(nodes.directory, lambda: {"version": gongfu.__version__})
     peers = PeersSection(nodes.directory, {"echo": Echo(), "node-summary": summary}, counters)
     days = IdentifierDays(reports, nodes.directory.node, _identifier_days(context))
-    return [nodes, orders, rollouts, reports, days, peers]
+    services = ServicesSection(
+        nodes.directory, lambda change: context.publish("identifier-change", change), counters=counters
+    )
+    return [nodes, services, orders, rollouts, reports, days, peers]
 
 
 def _identifier_days(context: DriverContext) -> AskDay:
