@@ -191,7 +191,7 @@ export interface Operations {
   latency_ms: { p50: number | null; p99: number | null }
   answers: Record<string, Record<string, number>>
   cache: { hits: number; misses: number; negative: number; hit_ratio: number | null; entries: number }
-  store: { records: number; bytes: number; shards: number; ranges: number; batches: number }
+  store: { records: number; bytes: number; files: number; ranges: number }
   writes: { queued: number; written: number; per_second: number }
   reporting: { state: 'up' | 'behind' | 'none'; lag_seconds: number | null; waiting: number }
   dropped: Record<string, number>
