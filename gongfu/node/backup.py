@@ -7,7 +7,8 @@ in a part that is copied later, or is read again from the block log.
 2. files: positions, checkpoint of twins and rules, MQTT sessions, secrets (a position is never ahead of its data),
 3. history,
 4. block log: every block after the positions of 2, so what 3 has missed is written again at the next start,
-5. records: every series that a block of 4 uses.
+5. identifiers: as of one moment, by the role that writes them,
+6. records: every series that a block of 4 uses, every prefix and template that an identifier of 5 is of.
 """
 
 import asyncio
@@ -30,6 +31,8 @@ from gongfu.bus.snapshot import save_stream, snapshot_file
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import format_rfc3339
 from gongfu.node.data_directory import DataDirectory, lock_holder
+from gongfu.node.identifier_backup import save_identifiers
+from gongfu.node.plan import has_identifiers
 from gongfu.node.runtime import Runtime
 from gongfu.store.history.backup import export_history
 from gongfu.store.history.client import ClickHouseHistory
@@ -39,8 +42,9 @@ FORMAT = 1
 HISTORY_WAIT_S = 60.0
 MANIFEST = "manifest.json"
 FILES, HISTORY, BLOCK_LOG, RECORDS = "files", "history", "block-log", "records/records.sqlite"
+IDENTIFIERS = "identifiers"
 # Copied by their own steps, or of the running node only.
-_NOT_COPIED = frozenset({"run", "log", "nats", "history", "records"})
+_NOT_COPIED = frozenset({"run", "log", "nats", "history", "records", IDENTIFIERS})
 _SQLITE_HEAD = b"SQLite format 3\0"
 _SQLITE_COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -133,6 +137,10 @@ def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest
         (target / BLOCK_LOG).mkdir()
         counts["block_log"] = asyncio.run(_save_block_log(runtime, target / BLOCK_LOG))
         included.append("block log")
+    if has_identifiers(runtime.identifier, directory):
+        copied = save_identifiers(runtime, directory, target / IDENTIFIERS)
+        counts[IDENTIFIERS] = copied.counts()
+        included.append(IDENTIFIERS)
     if "records" in runtime.embedded:
         file = target / RECORDS
         file.parent.mkdir()

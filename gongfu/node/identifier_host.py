@@ -9,7 +9,7 @@ from pathlib import Path
 from nats.aio.client import Client
 from sqlalchemy import Engine
 
-from gongfu.bus.commands import serve_command
+from gongfu.bus.commands import Command, serve_command
 from gongfu.identify.administration.handle_service import one_server_site
 from gongfu.identify.handle.codes import AdminPermission
 from gongfu.identify.handle.predefined import HS_ADMIN, HS_SITE, Administrator, Site, encode_administrator, encode_site
@@ -26,18 +26,24 @@ from gongfu.identify.management.ranges import Ranges
 from gongfu.identify.management.registrations import Registrations
 from gongfu.identify.management.resolving import Resolving, find_here
 from gongfu.identify.management.templates import Templates
+from gongfu.identify.management.write_problems import batch_problem
+from gongfu.identify.service.backup import BackupError
 from gongfu.identify.service.contents import Directory
 from gongfu.identify.service.identifiers import Identifiers
+from gongfu.identify.service.writes import BatchError
 from gongfu.identify.service_directory import ServiceDirectory
 from gongfu.identify.statistics import commands as statistics
 from gongfu.identify.statistics.daily import Daily
 from gongfu.identify.statistics.operations import Operations
 from gongfu.identify.statistics.resolutions import Resolutions
 from gongfu.kernel.counters import Counters
+from gongfu.kernel.errors import unavailable
+from gongfu.kernel.permissions import Subject
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
 from gongfu.node.configuration import is_every_address
 from gongfu.node.data_directory import DataDirectory
+from gongfu.node.identifier_backup import COMMAND, EVENTS, STORE, Copied, CopyWish, count_copy
 from gongfu.node.identifier_events import BODY_BYTES, PATH, EventService
 from gongfu.node.identifier_faces import IdentifierFaces, oids_of
 from gongfu.node.runtime import IdentifierSettings, Runtime
@@ -107,6 +113,7 @@ class IdentifierHost:
             *gs1_links.commands(identifiers, settings.gs1_prefix),
             *statistics.commands(self._daily, operations),
             *self._events.commands(),
+            Command(COMMAND, CopyWish, self._copy),
         ]
         self._batches = Batches(identifiers, clock)
 
@@ -150,6 +157,18 @@ class IdentifierHost:
         await self._events.close()
         await self._daily.stop()
         await self._identifiers.close()
+
+    async def _copy(self, _: Subject, wish: CopyWish) -> Copied:
+        """Write copies of the stores. Not offered by the API: the path is the node's own backup's."""
+        target = Path(wish.path)
+        try:
+            await self._identifiers.backup(target / STORE)
+            await asyncio.to_thread(self._events.store.checkpoint, target / EVENTS)
+            return await asyncio.to_thread(lambda: count_copy(target, anew=False))
+        except (OSError, BackupError) as error:
+            raise unavailable(str(error)) from None
+        except BatchError as error:
+            raise batch_problem(error) from None
 
     def gauges(self) -> Mapping[str, float]:
         """Return what is measured now."""

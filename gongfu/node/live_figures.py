@@ -69,6 +69,8 @@ class NodeFigures:
         )
         self._alarms = _Count(count_open, _ALARMS_S)
         self._identifiers = _Count(identifiers.count, _IDENTIFIERS_S)
+        # Exact, as the identifier role tells it; a restart of that role takes none away. None while it never did.
+        self._registered: int | None = None
         self._apps = sum(module.ispkg for module in pkgutil.iter_modules(gongfu.apps.__path__))
         # Whether devices were added since they were read, or others changed.
         self._added = self._changed = False
@@ -98,6 +100,9 @@ class NodeFigures:
         """Return the figures, of all tenants of the node."""
         if not self._counted or self._presence.counts(0) is None:
             return None
+        told = self._state.gauge("identifiers", -1.0)
+        if told >= 0:
+            self._registered = int(told)
         mine = self._directory.tenant != 0
         away = [device for device in elsewhere if device < len(mine)]
         if away:
@@ -109,7 +114,7 @@ class NodeFigures:
             points_per_second=self._state.rate("points_accepted"),
             alarms=self._alarms.number,
             apps=self._apps,
-            identifiers=self._identifiers.number,
+            identifiers=self._identifiers.number if self._registered is None else self._registered,
         )
 
     async def _registry_changed(self, message: Msg) -> None:

@@ -17,6 +17,7 @@ from gongfu.node.backup import (
     FILES,
     FORMAT,
     HISTORY,
+    IDENTIFIERS,
     MANIFEST,
     RECORDS,
     BackupError,
@@ -25,6 +26,7 @@ from gongfu.node.backup import (
     sqlite_counts,
 )
 from gongfu.node.data_directory import DataDirectory, DirectoryLock, secret_of, write_private
+from gongfu.node.identifier_backup import count_copy
 from gongfu.node.plan import HISTORY_USER
 from gongfu.node.ports import bind_probe
 from gongfu.store.history.backup import BackupError as HistoryBackupError
@@ -111,6 +113,10 @@ def _restore(source: Path, manifest: Manifest, directory: DataDirectory) -> dict
         counts["history"] = _load_history(source / HISTORY, directory)
     if "block_log" in manifest.counts:
         counts["block_log"] = _load_block_log(source / BLOCK_LOG, list(manifest.counts["block_log"]), directory)
+    if IDENTIFIERS in manifest.counts:
+        shutil.copytree(source / IDENTIFIERS, directory.identifiers)
+        _close_to_others(directory.identifiers)
+        counts[IDENTIFIERS] = count_copy(directory.identifiers, anew=True).counts()
     if "records" in manifest.counts:
         shutil.copyfile(source / RECORDS, directory.records)
         directory.records.chmod(0o600)

@@ -17,6 +17,7 @@ from gongfu.identify.handle.bodies import Resolution, decode_record, encode_reso
 from gongfu.identify.handle.client import ask_tcp, ask_udp
 from gongfu.identify.handle.codes import OpCode, ResponseCode
 from gongfu.identify.handle.envelope import Header, Message
+from gongfu.node.identifier_backup import count_copy
 from tests.fixtures.nats import free_port
 from tests.fixtures.node import Node
 from tests.fixtures.processes import wait_until
@@ -297,3 +298,16 @@ def test_it_is_drained_and_starts_again_with_what_it_had(node: IdentifierNode, a
     while (answer := api.get(f"/identifiers/prefixes/{pump}")).status_code == 503 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert done(answer)["total"] == before
+
+
+def test_a_backup_is_restored_with_all_identifiers(
+    node: IdentifierNode, api: httpx.Client, pump: str, tmp_path: Path
+) -> None:
+    manifest = json.loads(node.cli("backup", str(tmp_path / "backup"), "--json"))
+    registered = done(api.get("/identifiers"))["registered"]
+    counted = manifest["counts"]["identifiers"]
+    assert (counted["explicit"], counted["overridden"]) == (registered["explicit"], registered["overrides"])
+    assert counted["explicit"] + counted["members"] - counted["overridden"] == registered["total"]
+    node.cli("restore", str(tmp_path / "backup"), "--data-dir", str(tmp_path / "other"))
+    restored = count_copy(tmp_path / "other" / "identifiers", anew=True)
+    assert restored.counts() == counted
