@@ -1,7 +1,7 @@
 """The faces of the identifier service on this node: Handle protocol, HTTP and DNS over one store."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gongfu.identify.administration.handle_service import HandleService
 from gongfu.identify.administration.operations import values_here
@@ -58,8 +58,8 @@ class IdentifierFaces:
         """
         self._settings = settings
         # Where those begin who ask of what is not below this node's prefixes; told by the tree.
-        self.roots: tuple[HandleValue, ...] = ()
-        self.resolver = Resolver(identifiers.lookup, lambda: self.roots, counters)
+        self.roots: Callable[[], Sequence[HandleValue]] = tuple
+        self.resolver = Resolver(identifiers.lookup, lambda: self.roots(), counters)
         self.handle = HandleService(
             identifiers,
             counters,
@@ -79,9 +79,6 @@ class IdentifierFaces:
         self._dns_server = DnsServer(self.dns, counters)
         for watcher in (self.handle.changed, self.http.changed, self.dns.changed, self.resolver.forget):
             identifiers.watch(watcher)
-
-    async def _values_elsewhere(self, name: HandleName) -> Sequence[HandleValue] | None:
-        return await self.resolver.values(str(name))
 
     def _mount(self, identifiers: Identifiers, counters: Counters, name: str) -> None:
         settings, handle = self._settings, self.handle

@@ -21,10 +21,11 @@ from gongfu.identify.management.batches import Batches
 from gongfu.identify.management.classes import Classes
 from gongfu.identify.management.commands import UseCases
 from gongfu.identify.management.directory import load_directory
+from gongfu.identify.management.finding import find_through
 from gongfu.identify.management.prefixes import Prefixes
 from gongfu.identify.management.ranges import Ranges
 from gongfu.identify.management.registrations import Registrations
-from gongfu.identify.management.resolving import Resolving, find_here
+from gongfu.identify.management.resolving import Resolving
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.management.write_problems import batch_problem
 from gongfu.identify.service.backup import BackupError
@@ -44,6 +45,7 @@ from gongfu.kernel.times import Clock
 from gongfu.node.configuration import is_every_address
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.identifier_backup import COMMAND, EVENTS, STORE, Copied, CopyWish, count_copy
+from gongfu.node.identifier_delegations import IdentifierDelegations
 from gongfu.node.identifier_events import BODY_BYTES, PATH, EventService
 from gongfu.node.identifier_faces import IdentifierFaces, oids_of
 from gongfu.node.runtime import IdentifierSettings, Runtime
@@ -79,7 +81,7 @@ class IdentifierHost:
         resolving = Resolving(
             identifiers,
             registrations,
-            find_here(identifiers),
+            find_through(identifiers, self._faces.resolver),
             gs1_prefix=settings.gs1_prefix,
             gs1_root=settings.gs1_root,
             oids=oids_of(settings),
@@ -116,6 +118,9 @@ class IdentifierHost:
             Command(COMMAND, CopyWish, self._copy),
         ]
         self._batches = Batches(identifiers, clock)
+        site = () if self._site is None else (HandleValue(SITE_INDEX, HS_SITE, encode_site(self._site)),)
+        self._delegations = IdentifierDelegations(engine, identifiers, self._faces.resolver, site, counters)
+        self._faces.roots = lambda: self._delegations.roots
 
     @classmethod
     async def open(cls, runtime: Runtime, engine: Engine, clock: Clock, counters: Counters) -> "IdentifierHost":
@@ -145,6 +150,8 @@ class IdentifierHost:
         await self._prefixes.make_root()
         await self._daily.start()
         self._events.start()
+        # Before anybody is answered: what was delegated below would seem not to be there.
+        await self._delegations.start(bus, subjects)
         await self._faces.start()
         for command in self._commands:
             await serve_command(bus, subjects.service(f"identify.{command.name}"), command, at_once=AT_ONCE)
@@ -154,6 +161,7 @@ class IdentifierHost:
         """Answer what was taken, and close the store."""
         await self._batches.stop()
         await self._faces.stop()
+        await self._delegations.stop()
         await self._events.close()
         await self._daily.stop()
         await self._identifiers.close()
@@ -177,6 +185,7 @@ class IdentifierHost:
             "identifiers": float(sum(count.total for count in counts)),
             "identifiers_explicit": float(sum(count.explicit for count in counts)),
             "identifier_writes_waiting": float(self._identifiers.waiting),
+            **{name: float(count) for name, count in self._faces.resolver.figures().items()},
         }
 
     def listening(self) -> str:

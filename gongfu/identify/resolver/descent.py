@@ -8,7 +8,7 @@ import msgspec
 from gongfu.identify.handle.bodies import Record, Resolution, decode_record
 from gongfu.identify.handle.codes import ResponseCode
 from gongfu.identify.handle.envelope import Message
-from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName, folded, parse_handle
+from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName, folded, parents, parse_handle
 from gongfu.identify.handle.predefined import HS_SITE
 from gongfu.identify.handle.resolution import Elsewhere, Lookup
 from gongfu.identify.handle.values import HandleValue
@@ -81,6 +81,12 @@ class Descent:
         if nearest is not None and _depth(nearest.prefix) > _depth(base.prefix):
             return nearest, False
         return base, True
+
+    def forget_way(self, name: HandleName) -> None:
+        """Forget where the services on the way to a handle are."""
+        prefix = prefix_asked(name)
+        for known in (prefix, *parents(prefix)):
+            self.delegations.forget(known)
 
     async def walk(self, flight: Flight, at: KeptDelegation, fresh: bool, recursions: int) -> Arrival:
         """Ask from one service to the next.

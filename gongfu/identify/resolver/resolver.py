@@ -95,7 +95,13 @@ class Resolver:
     # Resolving.
 
     async def resolve(
-        self, name: HandleName, indexes: tuple[int, ...] = (), types: tuple[str, ...] = (), *, recursions: int = 0
+        self,
+        name: HandleName,
+        indexes: tuple[int, ...] = (),
+        types: tuple[str, ...] = (),
+        *,
+        recursions: int = 0,
+        fresh: bool = False,
     ) -> Resolved:
         """Return what there is of a handle, of what the public may read.
 
@@ -104,12 +110,16 @@ class Resolver:
             indexes: of the values that are wished; with ``types`` empty too, all are.
             types: of the values that are wished.
             recursions: how often the question was passed on before it came here.
+            fresh: pass by all caches, and keep the answer.
         """
         here = self._lookup(name)
         if not isinstance(here, Elsewhere):
             return self._local(name, here, indexes, types)
         if recursions >= self.limits.recursions:
             return Resolved(code=ResponseCode.RECURSION_LIMIT_EXCEEDED, handle=str(name))
+        if fresh:
+            self.forget([name.key])
+            self._descent.forget_way(name)
         kept = self._records.get(name, self._now())
         if kept is not None:
             resolved = self._from_cache(name, kept)
