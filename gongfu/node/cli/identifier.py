@@ -218,6 +218,46 @@ def list_(prefix: str, start: str, limit: int, as_json: bool, **node: Any) -> No
             print(text_of(one["handle"]))
 
 
+@command.command("count")
+@click.option(
+    "--by", type=click.Choice(["enterprise", "industry", "region", "prefix", "day"]), default="enterprise",
+    show_default=True, help="Of what.",
+)  # fmt: skip
+@click.option("--days", type=click.IntRange(1, 3660), default=30, show_default=True, help="With --by day.")
+@click.option("--prefix", help="With --by day: of one prefix.")
+@node_options
+def count(by: str, days: int, prefix: str | None, as_json: bool, **node: Any) -> None:
+    """Count identifiers, exactly, and how often they were resolved (real, and replayed by the same client)."""
+    found = connect(**node).get("/identifiers/statistics", by=by, days=days, prefix=prefix)
+    if as_json:
+        print_json(found)
+        return
+    names = ("explicit", "ranged", "total", "added" if by == "day" else "prefixes", "real", "replayed")
+    rows = [(one["key"] or "-", *(one[name] for name in names)) for one in found["items"]]
+    rows.append(("sum" if by != "day" else "now", *(found["total"][name] for name in names)))
+    print_table((by, *names), rows)
+
+
+@command.command("status")
+@node_options
+def status(as_json: bool, **node: Any) -> None:
+    """Show the service at a glance: what is registered, where it listens."""
+    found = connect(**node).get("/identifiers")
+    if as_json:
+        print_json(found)
+        return
+    registered, today = found["registered"], found["today"]
+    rows = [
+        ("root", found["root"]),
+        *((name, found[name]) for name in ("prefixes", "delegations", "templates", "classes", "ranges")),
+        *((f"registered {name}", f"{value:,}") for name, value in registered.items()),
+        *((f"today {name}", value) for name, value in today.items() if name != "day"),
+        *((f"applications {name}", value) for name, value in found["applications"].items() if value),
+        *((f"face {name}", where or "off") for name, where in found["faces"].items()),
+    ]
+    print_table(("field", "value"), rows)
+
+
 @command.command("resolve")
 @click.argument("text")
 @click.option("--trace", is_flag=True, help="Show each step of the way.")

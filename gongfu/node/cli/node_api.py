@@ -3,11 +3,12 @@ HTTP package would triple the start of every command."""
 
 import http.client
 import json
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from gongfu.node.cli.failures import FAILED, NOT_FOUND, NOT_PERMITTED, UNREACHABLE, Failure
@@ -17,6 +18,7 @@ from gongfu.node.data_directory import DataDirectory, lock_holder
 TIMEOUT_S = 60.0
 STREAM_TIMEOUT_S = 30.0
 DOWNLOAD_TIMEOUT_S = 120.0
+UPLOAD_TIMEOUT_S = 600.0
 DOWNLOAD_PIECE = 1 << 18
 PAGE = 500
 
@@ -95,6 +97,31 @@ class NodeApi:
         finally:
             connection.close()
 
+    def upload(
+        self,
+        path: str,
+        body: IO[bytes],
+        headers: Mapping[str, str],
+        query: Mapping[str, Any] | None = None,
+        *,
+        method: str = "POST",
+    ) -> Iterator[bytes]:
+        """Send a file, and yield the lines of the answer.
+
+        Raises:
+            Failure: as ``call``.
+        """
+        connection, response = self._request(method, path, body, query, UPLOAD_TIMEOUT_S, headers)
+        try:
+            if response.status >= 400:
+                raise _problem(response.status, response.read(), path)
+            while line := response.readline():
+                yield line
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            connection.close()
+
     def events(self, path: str, **query: Any) -> Iterator[tuple[str, Any]]:
         """Yield (event, data) of a server-sent event stream until it ends.
 
@@ -122,7 +149,13 @@ class NodeApi:
             connection.close()
 
     def _request(
-        self, method: str, path: str, body: object, query: Mapping[str, Any] | None, timeout: float
+        self,
+        method: str,
+        path: str,
+        body: object,
+        query: Mapping[str, Any] | None,
+        timeout: float,
+        further: Mapping[str, str] | None = None,
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         parts = urlsplit(self.url)
         host, port = parts.hostname or "", parts.port
@@ -133,8 +166,11 @@ class NodeApi:
         given = {k: v for k, v in (query or {}).items() if v is not None}
         target = f"{parts.path.rstrip('/')}/v1{path}" + (f"?{urlencode(given)}" if given else "")
         headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {self.token}"}
-        content = None
-        if body is not None:
+        content: bytes | IO[bytes] | None = None
+        if further is not None:
+            content = cast(IO[bytes], body)
+            headers |= {**further, "Content-Length": str(os.fstat(content.fileno()).st_size)}
+        elif body is not None:
             lines = isinstance(body, bytes)
             content = body if lines else json.dumps(body, ensure_ascii=False).encode()
             headers["Content-Type"] = "application/x-ndjson" if lines else "application/json"
