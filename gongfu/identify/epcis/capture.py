@@ -237,6 +237,7 @@ class Capture:
         self._waiting = 0
         self._jobs = 0
         self._running: dict[str, asyncio.Task[Job]] = {}
+        self._begun: dict[str, Job] = {}
         end_interrupted(store, self._clock.now_ns())
 
     async def submit(self, body: bytes, behaviour: str = ROLLBACK, owner: str = "") -> Job:
@@ -266,8 +267,13 @@ class Capture:
         except BaseException:
             self._waiting -= len(body)
             raise
+        self._begun[name] = job
         self._running[name] = asyncio.create_task(self._run(job, document, len(body)))
         return job
+
+    def as_seen(self, job: Job) -> Job:
+        """Return a stored job as others may see it: done only when what it has stored can be read."""
+        return self._begun.get(job.capture_id, job)
 
     async def finished(self, capture_id: str) -> Job | None:
         """Wait until a job is done and return it; None for one that is not there."""
@@ -281,6 +287,7 @@ class Capture:
         finally:
             self._waiting -= size
             self._running.pop(job.capture_id, None)
+            self._begun.pop(job.capture_id, None)
             if self._on_stored is not None and self.store.head != before:
                 self._on_stored(self.store.head)
 

@@ -64,7 +64,11 @@ class Capturing:
             raise EpcisProblem(Kind.PARAMETER, 400, f"no parameter {next(iter(given))!r} here")
         found = await self._reading(self._jobs, before, size + 1)
         token = found[size - 1].capture_id if len(found) > size else ""
-        return answer(call, [_shown(job) for job in found[:size]], self._reading.next_link(call, size, token))
+        return answer(
+            call,
+            [_shown(self._capture.as_seen(job)) for job in found[:size]],
+            self._reading.next_link(call, size, token),
+        )
 
     def _jobs(self, before: str, count: int) -> list[Job]:
         jobs = jobs_before(self._reading.store, before)
@@ -75,7 +79,7 @@ class Capturing:
         job = await self._reading(find_job, self._reading.store, call.parts[1])
         if job is None:
             raise no_resource("no capture job has this ID, or it is long past")
-        return answer(call, _shown(job))
+        return answer(call, _shown(self._capture.as_seen(job)))
 
     def _refusal(self, error: DocumentError | TooMuchError | BusyError) -> EpcisProblem:
         if isinstance(error, DocumentError):

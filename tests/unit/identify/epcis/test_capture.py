@@ -54,7 +54,9 @@ def test_an_id_of_another_event_is_refused(tmp_path: Path) -> None:
 
 
 def test_rollback_stores_nothing_and_proceed_what_is_right(tmp_path: Path) -> None:
-    body = document(observed(1, item(1)), observed(2, item(2), bizStep="transforming"), {"type": "ObjectEvent"}, 5)
+    body = document(
+        observed(1, item(1)), observed(2, item(2), bizStep="transforming"), {"type": "ObjectEvent"}, {"type": 5}
+    )
     with opened(tmp_path / "store") as it:
         rolled_back = it.take(body)
         assert (rolled_back.success, rolled_back.captured_count, rolled_back.error_count) == (False, 0, 3)
@@ -62,7 +64,7 @@ def test_rollback_stores_nothing_and_proceed_what_is_right(tmp_path: Path) -> No
         assert [error.instance for error in rolled_back.errors] == [
             "/epcisBody/eventList/1/bizStep",
             "/epcisBody/eventList/2",
-            "/epcisBody/eventList/3",
+            "/epcisBody/eventList/3/type",
         ]
         proceeded = it.take(body, PROCEED)
         assert (proceeded.success, proceeded.captured_count, proceeded.error_count) == (False, 1, 3)

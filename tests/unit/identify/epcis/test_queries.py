@@ -245,7 +245,7 @@ def test_master_data_and_hierarchies(tmp_path: Path) -> None:
         assert found(it, WD_bizLocation=[shelf]) == [1]
         assert found(it, HASATTR_bizLocation=["cbvmda:city"]) == [2]
         assert found(it, HASATTR_bizLocation=["urn:epcglobal:cbv:mda:street"]) == []
-        assert found(it, **{"EQATTR_bizLocation_cbvmda:city": ["Köln"]}) == [2]
+        assert found(it, 1000, **{"EQATTR_bizLocation_cbvmda:city": ["Köln"]}) == [2]
 
 
 def found(it: Opened, per_page: int = 1000, **parameters: Any) -> list[int]:
