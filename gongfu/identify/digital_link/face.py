@@ -17,6 +17,7 @@ import msgspec
 
 from gongfu.identify.digital_link.application_identifiers import primary_keys
 from gongfu.identify.digital_link.errors import GS1Error, Reason
+from gongfu.identify.digital_link.handles import handles_of
 from gongfu.identify.digital_link.links import Link
 from gongfu.identify.digital_link.linkset import CONTEXT, linkset, member
 from gongfu.identify.digital_link.linkset import MEDIA_TYPE as LINKSET
@@ -162,7 +163,10 @@ class DigitalLinkFace:
         if form is None:
             detail = f"a linkset is {LINKSET}, {_JSON}, {_JSON_LD} or {_HTML}"
             return self._refusal(request, Problem(406, "not-acceptable", "Not acceptable", detail))
-        return self._rendered(200, self._members(request, link, levels), form, printed(link))
+        answer = self._rendered(200, self._members(request, link, levels), form, printed(link))
+        # Of all levels, those too that have no record yet.
+        depends = tuple(name.key for name in handles_of(link, self._prefix))
+        return msgspec.structs.replace(answer, depends=depends)
 
     def _choices(self, request: Request, link: DigitalLink, choices: Choices) -> Response:
         some = msgspec.structs.replace(choices.level.described, links=_plain(choices.links))

@@ -582,6 +582,22 @@ async def test_each_link_of_a_linkset_is_where_its_own_attributes_lead(resolver:
     assert asked > len(PRODUCT)
 
 
+async def test_a_linkset_that_is_kept_is_forgotten_when_a_level_changes(resolver: Resolver) -> None:
+    async def anchors() -> list[str]:
+        found = await resolver.linkset("/01/09506000134406/10/L/21/S")
+        return [level["anchor"].removeprefix(ROOT) for level in found["linkset"]]
+
+    product = "/01/09506000134406"
+    await resolver.links.put("(01)09506000134406", [link("pip", "p")])
+    assert await anchors() == await anchors() == [product]
+    await resolver.links.put("(01)09506000134406(21)S", [link("pip", "s")])
+    assert await anchors() == [f"{product}/21/S", product]
+    await resolver.links.put("(01)09506000134406(10)L", [link("pip", "l")])
+    assert await anchors() == [f"{product}/21/S", f"{product}/10/L", product]
+    await resolver.links.put("(01)09506000134406(21)S", [])
+    assert await anchors() == [f"{product}/10/L", product]
+
+
 async def test_signs_in_a_stem_do_not_reach_headers(resolver: Resolver) -> None:
     raw = f'GET /a"b>;c/x{ITEM} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'.encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", resolver.client.base_url.port or 0)
@@ -618,7 +634,7 @@ async def test_what_is_done_is_counted(resolver: Resolver) -> None:
     before = resolver.counters.snapshot()
     await resolver.ask(ITEM)
     await resolver.ask(f"{ITEM}/foo")
-    await resolver.ask(f"{ITEM}?linkType=linkset")
+    await resolver.ask(f"{ITEM}?linkType=linkset&not=kept")
     after = resolver.counters.snapshot()
     for name in ("gs1_redirects", "gs1_requests_refused.no-primary-key", "gs1_linksets_answered"):
         assert after[name] == before.get(name, 0) + 1
