@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from gongfu.identify.http.server import HttpServer
 from gongfu.identify.resolver.recursion import elsewhere_of, recursion
 from gongfu.identify.resolver.resolver import Resolver
 from gongfu.kernel.counters import Counters
-from tests.fixtures.identifiers import IdentifierNode, identifiers
+from tests.fixtures.identifiers import PREFIX, IdentifierNode, identifiers
 from tests.fixtures.resolution import PATIENCE
 
 ZONE = "id.internal"
@@ -31,10 +31,12 @@ class Node:
 
     def __init__(self, core: IdentifierNode, oids: Mapping[str, str]) -> None:
         self.core = core
+        self.prefix = PREFIX
         self.roots: tuple[HandleValue, ...] = ()
+        self.find_roots: Callable[[], Sequence[HandleValue]] = lambda: self.roots
         self.counters = Counters()
         lookup = core.identifiers.lookup
-        self.resolver = Resolver(lookup, lambda: self.roots, self.counters, patience=PATIENCE)
+        self.resolver = Resolver(lookup, lambda: self.find_roots(), self.counters, patience=PATIENCE)
         self.handle = HandleService(core.identifiers, self.counters, recurse=recursion(self.resolver))
         self._handle_server = HandleServer(self.handle.answering)
         self._http = HttpServer(self.counters)
