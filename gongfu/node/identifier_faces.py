@@ -11,6 +11,7 @@ from gongfu.identify.digital_link.face import DigitalLinkFace
 from gongfu.identify.digital_link.handles import handles_of
 from gongfu.identify.digital_link.uri import link_of
 from gongfu.identify.dns.answering import DnsAnswering
+from gongfu.identify.dns.below import names_below
 from gongfu.identify.dns.server import DnsServer
 from gongfu.identify.dns.zones import DnsSettings, Zones
 from gongfu.identify.handle.names import HandleName
@@ -21,6 +22,7 @@ from gongfu.identify.http import handles, reverse_lookup
 from gongfu.identify.http.handles import HandlesFace
 from gongfu.identify.http.reverse_lookup import ReverseLookupFace
 from gongfu.identify.http.server import HttpServer
+from gongfu.identify.management.grants import Grants
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.resolver.recursion import elsewhere_of, recursion
 from gongfu.identify.resolver.resolver import Resolver
@@ -45,7 +47,13 @@ class IdentifierFaces:
     """All that listens."""
 
     def __init__(
-        self, settings: IdentifierSettings, identifiers: Identifiers, counters: Counters, site: Site | None, name: str
+        self,
+        settings: IdentifierSettings,
+        identifiers: Identifiers,
+        counters: Counters,
+        site: Site | None,
+        name: str,
+        grants: Grants,
     ) -> None:
         """Make them.
 
@@ -55,6 +63,7 @@ class IdentifierFaces:
             counters: of the process.
             site: where this service is.
             name: of the node, for people.
+            grants: who may read and change values besides administrators.
         """
         self._settings = settings
         # Where those begin who ask of what is not below this node's prefixes; told by the tree.
@@ -64,6 +73,8 @@ class IdentifierFaces:
             identifiers,
             counters,
             site=lambda: site,
+            granted=grants.may_read,
+            granted_change=grants.may_write,
             recurse=recursion(self.resolver),
             elsewhere=lambda name: self.resolver.values(str(name)),
         )
@@ -75,7 +86,14 @@ class IdentifierFaces:
             serial=int(time.time()),
             key_handles=self._key_handles if settings.gs1_prefix else None,
         )
-        self.dns = DnsAnswering(zones, identifiers.lookup, counters, now=_seconds, resolve=self.resolver.found)
+        self.dns = DnsAnswering(
+            zones,
+            identifiers.lookup,
+            counters,
+            now=_seconds,
+            resolve=self.resolver.found,
+            below=names_below(identifiers),
+        )
         self._dns_server = DnsServer(self.dns, counters)
         for watcher in (self.handle.changed, self.http.changed, self.dns.changed, self.resolver.forget):
             identifiers.watch(watcher)

@@ -18,10 +18,11 @@ from gongfu.identify.dns.message import (
 )
 from gongfu.identify.dns.rdata import HINFO_DATA
 from gongfu.identify.dns.values import (
-    handle_service,
+    Link,
+    handle_links,
     naptr_records,
-    ons_service,
-    ors_service,
+    ons_links,
+    ors_links,
     public,
     txt_records,
     uri_records,
@@ -40,7 +41,7 @@ _TRANSFERS = frozenset({Type.AXFR, Type.IXFR})
 # Of queries that are not answered from the zone.
 _ANY_TTL = 3600
 _CACHED = 65_536
-_SERVICES = {Family.HANDLE: handle_service, Family.OID: ors_service, Family.KEY: ons_service}
+_LINKS = {Family.HANDLE: handle_links, Family.OID: ors_links, Family.KEY: ons_links}
 
 
 class DnsAnswering:
@@ -161,7 +162,8 @@ class DnsAnswering:
             if self._resolve is None:
                 return Answer(Rcode.REFUSED, authoritative=False), None
             return self._elsewhere(query, zone, meant, elsewhere, self._resolve), None
-        return self._missing(zone, meant), names
+        # Whether the name of an OID is there depends on those below it, too.
+        return self._missing(zone, meant), None if meant.family is Family.OID else names
 
     def _missing(self, zone: Zone, meant: Meant) -> Answer:
         name = meant.handles[0]
@@ -181,16 +183,17 @@ class DnsAnswering:
         now = self._now()
         if query.type == Type.TXT:
             return _some(zone, txt_records(values, now))
-        service = _SERVICES[meant.family]
+        links = _LINKS[meant.family]
         if query.type == Type.URI:
-            return _some(zone, uri_records(values, now, service))
+            return _some(zone, uri_records(values, now, links))
         if query.type != Type.NAPTR:
             return _nothing(zone)
         if meant.family is Family.KEY:
-            return _some(zone, naptr_records(values, now, service, order=0, flags=b"U"))
+            return _some(zone, naptr_records(values, now, links, order=0, flags=b"U"))
         # The canonical form of an OID is the OID itself (X.672 Annex B).
-        more = [(b"ORS+COID", b"/" + meant.oid.replace(".", "/").encode())] if meant.family is Family.OID else []
-        return _some(zone, naptr_records(values, now, service, more=more))
+        canonical = Link(b"ORS+COID", b"/" + meant.oid.replace(".", "/").encode())
+        more = (canonical,) if meant.family is Family.OID else ()
+        return _some(zone, naptr_records(values, now, links, more=more))
 
 
 def _nothing(zone: Zone, code: Rcode = Rcode.NOERROR) -> Answer:

@@ -10,6 +10,7 @@ labels of it but the leftmost end in ``_``, which tells that there is something 
 without regard to the case of ASCII letters anyway, so its capitals are written small.
 """
 
+import re
 from collections.abc import Sequence
 
 from gongfu.identify.dns.message import MAX_LABEL_BYTES, MAX_NAME_BYTES
@@ -20,6 +21,8 @@ SLASH = b"_"
 _ESCAPE = 0x5F
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 _ESCAPED = tuple(bytes([byte]) if byte in _PLAIN else b"_%02x" % byte for byte in range(256))
+# What stands for itself throughout.
+_UNESCAPED = re.compile(rb"[a-z0-9\x80-\xff-]*").fullmatch
 _HEX = frozenset(b"0123456789abcdef")
 
 
@@ -116,9 +119,7 @@ def _unescape(label: bytes) -> bytes:
     Raises:
         ValueError: an escape is not whole, or something stands for itself that must not.
     """
-    if _ESCAPE not in label:
-        if any(byte < 0x80 and byte not in _PLAIN for byte in label):
-            raise ValueError("not escaped")
+    if _UNESCAPED(label) is not None:
         return label
     found, at = bytearray(), 0
     while at < len(label):

@@ -4,11 +4,15 @@
 - URI and NAPTR: the values that are links, in the order of their index. A link too long for a NAPTR's expression is
   left out of it; URI records have no such limit.
 
-Only what the public may read is there, as in all faces. The TTL of a set of records is the shortest of its values'.
+Only what the public may read is there, as in all faces. The TTL of records is the shortest of the
+values' that the public may read.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
+from gongfu.identify.digital_link.links import read_links
 from gongfu.identify.dns.message import Record, Type
 from gongfu.identify.dns.rdata import naptr_data, txt_data, uri, uri_data
 from gongfu.identify.handle.codes import Permission, TtlType
@@ -20,39 +24,49 @@ _STRING_BYTES = 255
 _LINKS = frozenset({"URL", "URI"})
 _ORS = "ORS."
 _LEVEL = 65_535
-
-Service = Callable[[HandleValue], bytes | None]
-"""The NAPTR service of a value; None for one that is no link."""
+_PUBLIC_READ = int(Permission.PUBLIC_READ)
 
 
-def handle_service(value: HandleValue) -> bytes | None:
-    """Return the service of a link of a handle."""
-    kind = value.type.upper()
-    return b"HDL+" + kind.encode() if kind in _LINKS else None
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """A link: what is there (the service of a NAPTR), and where."""
+
+    service: bytes
+    target: bytes
 
 
-def ors_service(value: HandleValue) -> bytes | None:
-    """Return the service of a link of an OID: ``URL`` values are UINF, ``ORS.CINF`` and the like what they say."""
-    kind = value.type.upper()
-    if kind in _LINKS:
-        return b"ORS+UINF"
-    service = kind.removeprefix(_ORS)
-    return b"ORS+" + service.encode() if kind.startswith(_ORS) and service.isascii() and service.isalnum() else None
+Links = Callable[[Sequence[HandleValue]], Iterable[Link]]
+"""The links among values."""
 
 
-def ons_service(value: HandleValue) -> bytes | None:
-    """Return the service of a link of a GS1 key: a URI (ONS 2.0.1 §7)."""
-    kind = value.type.upper()
-    if kind in _LINKS:
-        return b"http://www.gs1.org/ons/html"
-    if kind == "EPCIS":
-        return b"http://www.gs1.org/ons/epcis"
-    return None
+def handle_links(values: Sequence[HandleValue]) -> Iterable[Link]:
+    """Return the links of a handle."""
+    for value in values:
+        kind = value.type.upper()
+        if kind in _LINKS and value.data:
+            yield Link(b"HDL+" + kind.encode(), uri(value.data))
+
+
+def ors_links(values: Sequence[HandleValue]) -> Iterable[Link]:
+    """Return the links of an OID: ``URL`` values are of service UINF, ``ORS.CINF`` and the like of what they say."""
+    for value in values:
+        kind = value.type.upper()
+        service = "UINF" if kind in _LINKS else kind.removeprefix(_ORS) if kind.startswith(_ORS) else ""
+        if value.data and service.isascii() and service.isalnum():
+            yield Link(b"ORS+" + service.encode(), uri(value.data))
+
+
+def ons_links(values: Sequence[HandleValue]) -> Iterable[Link]:
+    """Return the links of a GS1 key, as GS1 Digital Link has them; a service is a URI (ONS 2.0.1 §7)."""
+    for value in values:
+        if value.type.upper() == "EPCIS" and value.data:
+            yield Link(b"http://www.gs1.org/ons/epcis", uri(value.data))
+    for link in read_links(values).links:
+        yield Link(uri(link.link_type.encode()), uri(link.target().encode()))
 
 
 def public(values: Iterable[HandleValue]) -> list[HandleValue]:
     """Return the values that anybody may read."""
-    return [v for v in values if v.permissions & Permission.PUBLIC_READ and v.type.upper() != HS_SECKEY]
+    return [v for v in values if v.permissions & _PUBLIC_READ and v.type.upper() != HS_SECKEY]
 
 
 def ttl_of(values: Iterable[HandleValue], now: int) -> int:
@@ -76,11 +90,10 @@ def txt_records(values: Sequence[HandleValue], now: int) -> tuple[Record, ...]:
     return tuple(records)
 
 
-def uri_records(values: Sequence[HandleValue], now: int, service: Service) -> tuple[Record, ...]:
+def uri_records(values: Sequence[HandleValue], now: int, links: Links) -> tuple[Record, ...]:
     """Return URI records of the links among public values."""
-    links = [value for value in values if service(value) is not None and value.data]
-    ttl = ttl_of(links, now)
-    targets = dict.fromkeys(uri(value.data) for value in links)
+    ttl = ttl_of(values, now)
+    targets = dict.fromkeys(link.target for link in links(values))
     pairs = enumerate((target for target in targets if len(target) < _LEVEL - 4), 1)
     return tuple(Record(Type.URI, ttl, uri_data(min(10 * at, _LEVEL), 1, target)) for at, target in pairs)
 
@@ -88,30 +101,25 @@ def uri_records(values: Sequence[HandleValue], now: int, service: Service) -> tu
 def naptr_records(
     values: Sequence[HandleValue],
     now: int,
-    service: Service,
+    links: Links,
     *,
     order: int = 100,
     flags: bytes = b"u",
-    more: Sequence[tuple[bytes, bytes]] = (),
+    more: Sequence[Link] = (),
 ) -> tuple[Record, ...]:
     """Return NAPTR records of the links among public values.
 
     Args:
         values: those that are public.
         now: UTC seconds.
-        service: of a value.
+        links: among them.
         order: of all of them; the preference tells the order of the values.
         flags: as the standard of the names has it, ``u`` or ``U``: the result is a URI.
-        more: services and targets that stand before them.
+        more: links that stand before them.
     """
-    links = [(of, uri(value.data), value) for value in values if value.data and (of := service(value)) is not None]
-    ttl = ttl_of((link[2] for link in links), now)
-    records, seen = list[Record](), set[tuple[bytes, bytes]]()
-    for of, target in (*more, *((of, target) for of, target, _ in links)):
-        if (of, target) in seen:
-            continue
-        seen.add((of, target))
-        data = naptr_data(order, min(10 * len(seen), _LEVEL), flags, of, target)
+    ttl, records = ttl_of(values, now), list[Record]()
+    for at, link in enumerate(dict.fromkeys((*more, *links(values))), 1):
+        data = naptr_data(order, min(10 * at, _LEVEL), flags, link.service, link.target)
         if data is not None:
             records.append(Record(Type.NAPTR, ttl, data))
     return tuple(records)

@@ -189,6 +189,11 @@ class Identifiers:
         known = self.namespace.find_prefix(prefix)
         return range_figures(self._contents.ranges.get(known.number, {})) if known is not None else []
 
+    def has_ranges(self, prefix: str) -> bool:
+        """Return whether a prefix has members of ranges; its name in any case."""
+        known = self.namespace.find_prefix(prefix)
+        return known is not None and bool(self._contents.ranges.get(known.number))
+
     def count(self, prefix: Prefix) -> Count:
         """Return how many identifiers a prefix has."""
         return self._contents.counts.get(prefix.number, Count())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gongfu.identify.administration.handle_service import HandleService, one_server_site
 from gongfu.identify.dns.answering import DnsAnswering
+from gongfu.identify.dns.below import names_below
 from gongfu.identify.dns.server import DnsServer
 from gongfu.identify.dns.zones import DnsSettings, Zones
 from gongfu.identify.handle.names import HandleName
@@ -49,7 +50,14 @@ class Node:
         )
         self._http.mount(PATH, face)
         zones = Zones(DnsSettings(zone=ZONE, oid_prefixes=oids), serial=1)
-        self.dns = DnsAnswering(zones, lookup, self.counters, now=lambda: int(time.time()), resolve=self.resolver.found)
+        self.dns = DnsAnswering(
+            zones,
+            lookup,
+            self.counters,
+            now=lambda: int(time.time()),
+            resolve=self.resolver.found,
+            below=names_below(core.identifiers),
+        )
         self._dns_server = DnsServer(self.dns, self.counters)
         for watcher in (self.handle.changed, self._http.changed, self.dns.changed, self.resolver.forget):
             core.identifiers.watch(watcher)

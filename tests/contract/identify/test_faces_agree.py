@@ -134,6 +134,23 @@ async def test_kdig_reads_every_kind_of_answer(here: Node):
     assert "ext-rcode: NOERROR" in await kdig(port, name, "TXT", "+bufsize=1232", "+cookie", "+dnssec", "+padding=128")
 
 
+async def test_a_name_is_there_as_soon_as_something_is_below_it(here: Node):
+    async def status(name: str) -> str:
+        found = re.search(r"status: (\w+)", await kdig(here.dns_port, f"{name}.{ZONE}", "NAPTR"))
+        assert found
+        return found[1]
+
+    assert await status("7.999.2.oid") == "NXDOMAIN"
+    await here.core.create("99.1000.1/7.1", *values({1: "http://oid/"}))
+    assert await status("7.999.2.oid") == "NOERROR"
+    assert await status("77.999.2.oid") == "NXDOMAIN"
+    assert await status("99.hdl") == "NOERROR"
+    assert await status("98.hdl") == "NXDOMAIN"
+    assert await status("2.1000.99.hdl") == "NXDOMAIN"
+    await here.core.add_prefix("99.1000.2")
+    assert await status("2.1000.99.hdl") == "NOERROR"
+
+
 async def test_kdig_goes_on_over_tcp(here: Node):
     await here.core.create(
         "99.1000.1/big", *(HandleValue(n, "URL", b"http://%d/" % n + b"x" * 150) for n in range(1, 30))

@@ -39,7 +39,7 @@ RECORDS: dict[str, Sequence[HandleValue]] = {
     "99.1/big": tuple(HandleValue(n, "URL", b"http://a/%d" % n + b"x" * 200) for n in range(1, 40)),
     "99.1/7.1": (HandleValue(1, "URL", b"http://oid/"), HandleValue(2, "ORS.CINF", b"http://oid/c!|")),
     "0.NA/99.1": (HandleValue(1, "URL", b"http://org/"),),
-    "99.1/gs1/01/06901234000016": (HandleValue(1, "EPCIS", b"http://epcis/"), HandleValue(2, "URL", b"http://p/")),
+    "99.1/gs1/01/06901234000016": (HandleValue(1, "EPCIS", b"http://epcis/"), HandleValue(2, "URL", b"http://p.example/")),
 }
 SETTINGS = DnsSettings(
     zone="id.internal",
@@ -114,7 +114,7 @@ def test_links_as_uri_and_naptr(ask: Asking):
     encoded = "https://%E4%BE%8B%E5%AD%90.example/%E6%B3%B5?%E5%9E%8B=1#%E7%94%B2"
     answer = ask(name_of("99.1/泵/01"), "URI")
     assert data_of(answer) == [f'10 1 "{encoded}"']
-    assert answer.answer[0].ttl == 600
+    assert answer.answer[0].ttl == 300
     assert data_of(ask(name_of("99.1/泵/01"), "NAPTR")) == [f'100 10 "u" "HDL+URL" "!^.*$!{encoded}!" .']
 
 
@@ -142,7 +142,7 @@ def test_gs1_keys(ask: Asking):
         answer = ask("0." + name, "NAPTR")
         assert data_of(answer) == [
             '0 10 "U" "http://www.gs1.org/ons/epcis" "!^.*$!http://epcis/!" .',
-            '0 20 "U" "http://www.gs1.org/ons/html" "!^.*$!http://p/!" .',
+            '0 20 "U" "https://ref.gs1.org/voc/pip" "!^.*$!http://p.example/!" .',
         ]
         assert ask(name, "NAPTR").rcode() == dns.rcode.NOERROR
         assert ask("9." + name, "NAPTR").rcode() == dns.rcode.NXDOMAIN
