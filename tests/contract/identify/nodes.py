@@ -78,6 +78,10 @@ class Node:
     async def refer_above(self, upper: "Node") -> None:
         """Begin at another node for what is not below this one's prefixes."""
         self.roots = (upper.site(),)
+        await self.refer_to_roots()
+
+    async def refer_to_roots(self) -> None:
+        """Do so with the ``roots`` that are set."""
 
         def above(name: HandleName) -> Elsewhere | Nowhere:
             return Elsewhere("0.NA/0", self.roots, delegated=False)
