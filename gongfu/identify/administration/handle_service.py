@@ -8,7 +8,7 @@ from gongfu.identify.administration.challenging import Challenging
 from gongfu.identify.administration.credential import ServerKey
 from gongfu.identify.administration.operations import Operations, Recurse, Store, values_here
 from gongfu.identify.authentication.authenticator import Authenticator, Elsewhere
-from gongfu.identify.authentication.authorization import Authorization, Granted
+from gongfu.identify.authentication.authorization import Authorization, Granted, nobody
 from gongfu.identify.authentication.challenges import Challenges
 from gongfu.identify.handle.answer_cache import AnswerCache
 from gongfu.identify.handle.answering import NO_SITE, Answering
@@ -36,11 +36,13 @@ class HandleService:
         site: Callable[[], Site | None] = lambda: None,
         key: ServerKey | None = None,
         granted: Granted | None = None,
+        granted_change: Granted | None = None,
         recurse: Recurse | None = None,
         elsewhere: Elsewhere | None = None,
         now: Callable[[], int] = lambda: int(time.time()),
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[int], bytes] = secrets.token_bytes,
+        kept: AnswerCache | None = None,
     ) -> None:
         """Make it.
 
@@ -50,16 +52,18 @@ class HandleService:
             site: where this service is.
             key: signs answers.
             granted: who may read single values.
+            granted_change: who may change single values.
             recurse: asks other services.
             elsewhere: finds public keys at other services.
             now: UTC seconds.
             clock: seconds, never backwards.
             draw: so many random bytes.
+            kept: answers that are given again; of the usual size where there is none.
         """
         values = values_here(store)
-        self.authorization = Authorization(values) if granted is None else Authorization(values, granted)
+        self.authorization = Authorization(values, granted or nobody, granted_change or nobody)
         self.authenticator = Authenticator(values, counters, elsewhere=elsewhere)
-        self._kept = AnswerCache()
+        self._kept = AnswerCache() if kept is None else kept
         operations = Operations(store, self.authorization, site=site, recurse=recurse)
         challenges = Challenges(clock=clock, draw=draw)
 

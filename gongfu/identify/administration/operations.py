@@ -30,7 +30,7 @@ from gongfu.identify.service.writes import Allowed, BatchError, Operation, Outco
 # Handles of a prefix that a client may list; for more there is the node's own interface.
 MOST_LISTED = 10_000
 _MOST_RECURSIONS = 10
-_MINTED_BYTES = 2000
+_RECURSIVE = int(OpFlag.RECURSIVE)
 
 Answer = Message | Awaitable[Message] | None
 GuardedOperation = Callable[[Asked, Asker | None], Answer]
@@ -118,7 +118,7 @@ class Operations:
             return answer_found(request, wish, name, found.values, readable)
         if isinstance(found, Nowhere):
             return respond(request, ResponseCode.HANDLE_NOT_FOUND, encode_error(f"no handle {wish.handle}"))
-        if self._recurse is not None and request.header.flags & OpFlag.RECURSIVE:
+        if self._recurse is not None and request.header.flags & _RECURSIVE:
             if request.header.recursions >= _MOST_RECURSIONS:
                 return respond(request, ResponseCode.RECURSION_LIMIT_EXCEEDED, encode_error("passed on too often"))
             return self._recurse(asked, name, found)

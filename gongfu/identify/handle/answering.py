@@ -139,7 +139,7 @@ class Answering:
         if head.site_serial != NO_SITE and self._site_serial() != NO_SITE and head.site_serial < self._site_serial():
             words = encode_error(f"the site's information is of version {self._site_serial()}")
             return respond(request, ResponseCode.EXPIRED_SITE_INFO, words)
-        if head.flags & OpFlag.ENCRYPTION or asked.envelope.flags & MessageFlag.ENCRYPTED:
+        if head.flags & _ENCRYPTION or asked.envelope.flags & _ENCRYPTED:
             return respond(request, ResponseCode.SESSION_NOT_SUPPORTED, encode_error("no encrypted sessions here"))
         operation = self._operations.get(head.operation)
         if operation is None:
@@ -167,10 +167,10 @@ class Answering:
         header = message.header
         serial = self._site_serial()
         if serial != NO_SITE:
-            header = msgspec.structs.replace(header, site_serial=serial)
+            header = Header(header.operation, header.response, header.flags, serial, header.recursions, header.expires)
         depends = "" if request.header.expires else message.depends
         credential = message.credential
-        if request.header.flags & OpFlag.CERTIFIED and self._certify is not None and not credential:
+        if request.header.flags & _CERTIFIED and self._certify is not None and not credential:
             signed = self._certify(encode_signed(header, message.body))
             if signed is None:
                 header = msgspec.structs.replace(header, response=int(ResponseCode.SERVER_BUSY))
@@ -182,11 +182,12 @@ class Answering:
         return Reply(session, encode_message(Message(header, message.body, credential)), depends)
 
     def _count(self, code: int) -> None:
-        name = ResponseCode(code).name.lower().replace("_", "-") if code in _RESPONSES else str(code)
-        self.counters.add(f"handle_answers.{name}")
+        self.counters.add(_COUNTED.get(code) or f"handle_answers.{code}")
 
 
-_RESPONSES = frozenset(int(code) for code in ResponseCode)
+_COUNTED = {int(code): f"handle_answers.{code.name.lower().replace('_', '-')}" for code in ResponseCode}
+# Plain numbers: arithmetic with flags makes objects.
+_CERTIFIED, _ENCRYPTION, _ENCRYPTED = int(OpFlag.CERTIFIED), int(OpFlag.ENCRYPTION), int(MessageFlag.ENCRYPTED)
 _OPERATIONS = frozenset(int(code) for code in OpCode)
 _SESSIONS = frozenset(int(c) for c in (OpCode.SESSION_SETUP, OpCode.SESSION_TERMINATE, OpCode.SESSION_EXCHANGE_KEY))
 

@@ -13,6 +13,7 @@ administrators read and write, the public reads and writes.
 import base64
 import binascii
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -47,19 +48,25 @@ def to_json(value: HandleValue) -> dict[str, Any]:
     """Return a value as JSON; permissions and references only where they are not the usual ones."""
     ttl: Any = value.ttl
     if value.ttl_type == TtlType.ABSOLUTE:
-        ttl = format_rfc3339(value.ttl * _SECOND)
+        ttl = _time(value.ttl)
     document: dict[str, Any] = {
         "index": value.index,
         "type": value.type,
         "data": _data_to_json(value),
         "ttl": ttl,
-        "timestamp": format_rfc3339(value.timestamp * _SECOND),
+        "timestamp": _time(value.timestamp),
     }
     if value.permissions != DEFAULT_PERMISSIONS:
         document["permissions"] = f"{value.permissions:04b}"
     if value.references:
         document["references"] = [{"handle": item.handle, "index": item.index} for item in value.references]
     return document
+
+
+@lru_cache(maxsize=1024)
+def _time(seconds: int) -> str:
+    """Values of a handle, and handles of a batch, were written in the same second as a rule."""
+    return format_rfc3339(seconds * _SECOND)
 
 
 def _data_to_json(value: HandleValue) -> dict[str, Any]:

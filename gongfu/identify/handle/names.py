@@ -4,12 +4,15 @@ RFC 3651 §2: a handle is UTF-8 text; the prefix (naming authority) is what stan
 segments that are joined by ``.``; the suffix is anything. Handles below ``0.NA/`` are the prefixes themselves.
 """
 
+import re
 from dataclasses import dataclass
 
 from gongfu.identify.handle.wire import MalformedError
 
 MAX_BYTES = 2048
 NAMING_AUTHORITY = "0.NA"
+# What nearly all prefixes are.
+_PLAIN_PREFIX = re.compile(r"[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)*").fullmatch
 _ASCII_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -51,7 +54,9 @@ def parse_handle(name: str) -> HandleName:
     prefix, slash, suffix = name.partition("/")
     if not slash:
         raise MalformedError("value", "a handle is prefix/suffix")
-    if not all(prefix.split(".")) or any(character.isspace() or not character.isprintable() for character in prefix):
+    if _PLAIN_PREFIX(prefix) is None and (
+        not all(prefix.split(".")) or any(character.isspace() or not character.isprintable() for character in prefix)
+    ):
         raise MalformedError("value", "a prefix is segments joined by dots, none of them empty")
     try:
         size = len(name.encode())

@@ -26,7 +26,12 @@ from gongfu.identify.handle.values import HandleValue, wanted
 from gongfu.identify.handle.wire import MalformedError
 
 # What an answer takes over of the flags of its request.
-_KEPT = OpFlag.AUTHORITATIVE | OpFlag.CERTIFIED | OpFlag.KEEP_CONNECTION | OpFlag.PUBLIC_ONLY | OpFlag.REQUEST_DIGEST
+_KEPT = int(
+    OpFlag.AUTHORITATIVE | OpFlag.CERTIFIED | OpFlag.KEEP_CONNECTION | OpFlag.PUBLIC_ONLY | OpFlag.REQUEST_DIGEST
+)
+# Plain numbers: arithmetic with flags makes objects, which takes longer than all else here.
+_PUBLIC_READ, _ADMIN_READ = int(Permission.PUBLIC_READ), int(Permission.ADMIN_READ)
+_PUBLIC_ONLY, _REQUEST_DIGEST = int(OpFlag.PUBLIC_ONLY), int(OpFlag.REQUEST_DIGEST)
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -100,7 +105,7 @@ def answer_found(
     readable: Readable | None = None,
 ) -> Message | None:
     """Return the answer to a request for values of a handle that is there, None where it needs a challenge first."""
-    public_only = bool(request.header.flags & OpFlag.PUBLIC_ONLY)
+    public_only = bool(request.header.flags & _PUBLIC_ONLY)
     if readable is None or public_only:
         shown, asks = visible(values, wish.indexes, wish.types)
         if asks and not public_only:
@@ -111,8 +116,8 @@ def answer_found(
             return respond(request, ResponseCode.ACCESS_DENIED, encode_error("these values are for others to read"))
     if not shown:
         return respond(request, ResponseCode.VALUES_NOT_FOUND, encode_error(f"no such values of {wish.handle}"))
-    said = respond(request, ResponseCode.SUCCESS, encode_record(Record(wish.handle, tuple(shown))))
-    return said if readable is not None else msgspec.structs.replace(said, depends=name.key)
+    body = encode_record(Record(wish.handle, tuple(shown)))
+    return respond(request, ResponseCode.SUCCESS, body, depends=name.key if readable is None else "")
 
 
 def visible(
@@ -133,21 +138,29 @@ def visible(
     """
     shown: list[HandleValue] = []
     asks = False
+    named = bool(indexes or types)
     for value in values:
         # Secret keys never leave the node, whatever their permissions say.
-        if value.type.upper() == HS_SECKEY or not wanted(value, indexes, types):
+        if value.type.upper() == HS_SECKEY or (named and not wanted(value, indexes, types)):
             continue
-        if value.permissions & Permission.PUBLIC_READ or (readable is not None and readable(value)):
+        if value.permissions & _PUBLIC_READ or (readable is not None and readable(value)):
             shown.append(value)
-        elif value.permissions & Permission.ADMIN_READ:
+        elif value.permissions & _ADMIN_READ:
             asks = True
-    return shown, asks and bool(indexes or types)
+    return shown, asks and named
 
 
-def respond(request: Message, code: ResponseCode, body: bytes) -> Message:
-    """Return an answer; it begins with a digest of the request where that asks for one."""
+def respond(request: Message, code: ResponseCode, body: bytes, *, depends: str = "") -> Message:
+    """Return an answer; it begins with a digest of the request where that asks for one.
+
+    Args:
+        request: what is answered.
+        code: how.
+        body: what an answer of this kind has.
+        depends: see ``Message``.
+    """
     head = request.header
-    if head.flags & OpFlag.REQUEST_DIGEST:
+    if head.flags & _REQUEST_DIGEST:
         body = request_digest(DigestAlgorithm.SHA256, request.signed) + body
     header = Header(head.operation, code, head.flags & _KEPT, head.site_serial, head.recursions)
-    return Message(header, body)
+    return Message(header, body, depends=depends)

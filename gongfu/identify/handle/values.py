@@ -13,7 +13,8 @@ from gongfu.identify.handle.codes import Permission, TtlType
 from gongfu.identify.handle.wire import MalformedError, Reader
 
 DEFAULT_TTL = 86_400
-DEFAULT_PERMISSIONS = Permission.PUBLIC_READ | Permission.ADMIN_READ | Permission.ADMIN_WRITE
+DEFAULT_PERMISSIONS = int(Permission.PUBLIC_READ | Permission.ADMIN_READ | Permission.ADMIN_WRITE)
+_NO_REFERENCES = bytes(4)
 
 _HEAD = struct.Struct(">IIBIB")
 _LEAST_REFERENCE = 8
@@ -55,6 +56,8 @@ class HandleValue(msgspec.Struct, frozen=True, gc=False):
 def encode_value(value: HandleValue) -> bytes:
     """Return the bytes of a value."""
     head = _HEAD.pack(value.index, value.timestamp, value.ttl_type, value.ttl, value.permissions)
+    if not value.references:
+        return head + wire.text(value.type) + wire.string(value.data) + _NO_REFERENCES
     references = [wire.text(item.handle) + wire.integer(item.index) for item in value.references]
     return head + wire.text(value.type) + wire.string(value.data) + wire.many(references)
 
