@@ -57,6 +57,11 @@ class ServiceDirectory:
     root: Path
 
     @property
+    def trust(self) -> Path:
+        """Signed batches, and the keys that the operator trusts."""
+        return self.root / "trust"
+
+    @property
     def store(self) -> Path:
         """Records, ranges and counts."""
         return self.root / "store"

@@ -224,6 +224,9 @@ def _tree(given: dict[str, Any], where: Where) -> TreeSettings:
     return settings
 
 
+_SIGNING = ("RS256", "EdDSA", "SM2")
+
+
 def _identifier(given: dict[str, Any], where: Where) -> IdentifierSettings:
     oids = tuple(given.pop("oids", ()))
     for text in oids:
@@ -233,6 +236,9 @@ def _identifier(given: dict[str, Any], where: Where) -> IdentifierSettings:
     if settings.enabled not in ("auto", "off"):
         place = where("identifier", "enabled")
         raise ConfigurationError(f'{place}: must be "auto" or "off", not {settings.enabled!r}')
+    if settings.signing_algorithm not in _SIGNING:
+        place = where("identifier", "signing_algorithm")
+        raise ConfigurationError(f"{place}: must be one of {', '.join(_SIGNING)}, not {settings.signing_algorithm!r}")
     if not settings.host:
         raise ConfigurationError(f"{where('identifier', 'host')}: must not be empty; all addresses are 0.0.0.0")
     if settings.advertise and not _HOST.fullmatch(settings.advertise):

@@ -45,6 +45,9 @@ _CONCERNED = frozenset({"nodes", NUDGE})
 
 logger = logging.getLogger(__name__)
 
+Certify = Callable[[str, Sequence[HandleValue]], HandleValue | None]
+"""Returns the certificate that the values of a delegated prefix still need; None where they need none."""
+
 _State = tuple[PrefixState, tuple[HandleValue, ...]]
 
 
@@ -62,6 +65,7 @@ class IdentifierDelegations:
         resolver: Resolver,
         own: Sequence[HandleValue],
         counters: Counters,
+        certify: Certify | None = None,
     ) -> None:
         """Make it; see ``start``.
 
@@ -71,12 +75,14 @@ class IdentifierDelegations:
             resolver: of the node.
             own: what this service says of itself: where it is.
             counters: ``identifier_tree_failed.<what>``.
+            certify: makes the certificate that the values of a delegated prefix need.
         """
         self._engine = engine
         self._identifiers = identifiers
         self._resolver = resolver
         self._own = OwnService(encode_values(tuple(own)))
         self._counters = counters
+        self._certify = certify or (lambda prefix, values: None)
         self._from_tree: dict[str, Delegation] = {}
         self._known: dict[str, _State] = {}
         self._look_again = asyncio.Event()
@@ -116,6 +122,10 @@ class IdentifierDelegations:
         # What else its owner has registered of the prefix stays.
         there = {value.index: value for value in known.values}
         changed = tuple(v for v in delegation.values if not _same(v, there.get(v.index)))
+        stated = {value.index: value for value in delegation.values}
+        certificate = self._certify(delegation.name, [*({**there, **stated}.values())])
+        if certificate is not None:
+            changed = (*changed, certificate)
         if changed:
             handle = f"0.NA/{delegation.name}"
             operation = Operation.ADD_VALUES if known.values else Operation.PUT

@@ -15,13 +15,14 @@ from gongfu.identify.handle.codes import AdminPermission
 from gongfu.identify.handle.predefined import HS_ADMIN, HS_SITE, Administrator, Site, encode_administrator, encode_site
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.management import commands as management
-from gongfu.identify.management import gs1_links
+from gongfu.identify.management import gs1_links, signatures
 from gongfu.identify.management.applications import Applications
 from gongfu.identify.management.batches import Batches
 from gongfu.identify.management.classes import Classes
 from gongfu.identify.management.commands import UseCases
 from gongfu.identify.management.directory import load_directory
 from gongfu.identify.management.finding import find_through
+from gongfu.identify.management.grants import Grants
 from gongfu.identify.management.prefixes import Prefixes
 from gongfu.identify.management.ranges import Ranges
 from gongfu.identify.management.registrations import Registrations
@@ -37,6 +38,7 @@ from gongfu.identify.statistics import commands as statistics
 from gongfu.identify.statistics.daily import Daily
 from gongfu.identify.statistics.operations import Operations
 from gongfu.identify.statistics.resolutions import Resolutions
+from gongfu.identify.trust.keys import Algorithm, SigningKey
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.errors import unavailable
 from gongfu.kernel.permissions import Subject
@@ -48,11 +50,16 @@ from gongfu.node.identifier_backup import COMMAND, EVENTS, STORE, Copied, CopyWi
 from gongfu.node.identifier_delegations import IdentifierDelegations
 from gongfu.node.identifier_events import BODY_BYTES, PATH, EventService
 from gongfu.node.identifier_faces import IdentifierFaces, oids_of
+from gongfu.node.identifier_trust import KEY_FILE, IdentifierTrust, signing_key
 from gongfu.node.runtime import IdentifierSettings, Runtime
 from gongfu.store.records.engine import reading
 
 # Commands of a name that are answered at the same time.
 AT_ONCE = 32
+# How long a batch may be sent again with the same key and count once.
+BATCHES_KEPT_S = 7 * 86_400
+_LOOK_S = 1.0
+_DAY_S = 86_400.0
 SITE_INDEX, ADMINISTRATOR_INDEX, KEY_INDEX = 1, 100, 300
 _ALL_RIGHTS = 0x0FFF & ~(AdminPermission.ADD_NA | AdminPermission.DELETE_NA)
 
@@ -68,6 +75,7 @@ class IdentifierHost:
         engine: Engine,
         clock: Clock,
         counters: Counters,
+        key: SigningKey,
     ) -> None:
         """Put it together; see ``open``."""
         settings = runtime.identifier
@@ -75,13 +83,26 @@ class IdentifierHost:
         self._identifiers = identifiers
         self._site = own_site(settings)
         self._prefixes = Prefixes(engine, clock, identifiers, self.root, self._seed)
-        self._faces = IdentifierFaces(settings, identifiers, counters, self._site, runtime.node)
+        self._grants = Grants(engine, clock, identifiers)
+        self._faces = IdentifierFaces(settings, identifiers, counters, self._site, runtime.node, self._grants)
+        self._trust = IdentifierTrust(
+            key,
+            directory.trust,
+            self.root,
+            identifiers,
+            self._faces.resolver,
+            lambda: self._delegations.roots,
+            clock,
+            counters,
+        )
+        signing = self._trust.signing
         registrations, classes = Registrations(identifiers), Classes(engine, clock, identifiers)
         applications = Applications(engine, clock)
         resolving = Resolving(
             identifiers,
             registrations,
             find_through(identifiers, self._faces.resolver),
+            verify=signing.verify,
             gs1_prefix=settings.gs1_prefix,
             gs1_root=settings.gs1_root,
             oids=oids_of(settings),
@@ -115,11 +136,18 @@ class IdentifierHost:
             *gs1_links.commands(identifiers, settings.gs1_prefix),
             *statistics.commands(self._daily, operations),
             *self._events.commands(),
+            *signatures.commands(signing),
+            *self._grants.commands(),
             Command(COMMAND, CopyWish, self._copy),
         ]
         self._batches = Batches(identifiers, clock)
-        site = () if self._site is None else (HandleValue(SITE_INDEX, HS_SITE, encode_site(self._site)),)
-        self._delegations = IdentifierDelegations(engine, identifiers, self._faces.resolver, site, counters)
+        identifiers.watch(lambda names, _: counters.add("identifier_writes", len(names)))
+        own = [signing.key_value]
+        if self._site is not None:
+            own.append(HandleValue(SITE_INDEX, HS_SITE, encode_site(self._site)))
+        self._delegations = IdentifierDelegations(
+            engine, identifiers, self._faces.resolver, own, counters, certify=signing.certificate_for
+        )
         self._faces.roots = lambda: self._delegations.roots
 
     @classmethod
@@ -138,8 +166,10 @@ class IdentifierHost:
                 return load_directory(connection)
 
         known = await asyncio.to_thread(read)
+        secret = DataDirectory(Path(runtime.data_dir)).secrets / KEY_FILE
+        key = await asyncio.to_thread(signing_key, secret, Algorithm(runtime.identifier.signing_algorithm))
         identifiers = await Identifiers.open(directory.store, known, cache_bytes=runtime.identifier.cache_bytes)
-        return cls(runtime, directory, identifiers, engine, clock, counters)
+        return cls(runtime, directory, identifiers, engine, clock, counters, key)
 
     async def start(self, bus: Client, subjects: Subjects) -> None:
         """Listen, and answer commands.
@@ -148,6 +178,8 @@ class IdentifierHost:
             OSError: an address is taken.
         """
         await self._prefixes.make_root()
+        await self._trust.signing.begin()
+        await self._grants.load()
         await self._daily.start()
         self._events.start()
         # Before anybody is answered: what was delegated below would seem not to be there.
@@ -156,6 +188,17 @@ class IdentifierHost:
         for command in self._commands:
             await serve_command(bus, subjects.service(f"identify.{command.name}"), command, at_once=AT_ONCE)
         await self._batches.serve(bus, subjects.service("identify.batch"))
+
+    async def broken(self) -> str:
+        """Return when the store must be opened again, with the reason; forget answers of old batches meanwhile."""
+        loop = asyncio.get_running_loop()
+        forgotten = loop.time()
+        while not self._identifiers.failure:
+            await asyncio.sleep(_LOOK_S)
+            if loop.time() - forgotten > _DAY_S:
+                forgotten = loop.time()
+                await self._identifiers.forget_batches(int(time.time()) - BATCHES_KEPT_S)
+        return self._identifiers.failure
 
     async def stop(self) -> None:
         """Answer what was taken, and close the store."""

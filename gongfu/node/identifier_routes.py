@@ -7,7 +7,7 @@ import msgspec
 from nats.aio.client import Client
 from sqlalchemy import Engine
 
-from gongfu.identify.api import applications, figures, prefixes, records, resolve, templates, tracing
+from gongfu.identify.api import applications, figures, grants, prefixes, records, resolve, templates, tracing, trust
 from gongfu.identify.api.asking import open_ask, open_check
 from gongfu.identify.api.batch import BatchRoute
 from gongfu.identify.service_directory import ServiceDirectory, ServiceError, ServiceFacts
@@ -47,7 +47,7 @@ def identifier_routes(runtime: Runtime, bus: Client, subjects: Subjects, engine:
     directory = DataDirectory(Path(runtime.data_dir))
     service = ServiceDirectory(directory.identifiers)
     ask = open_ask(bus, subjects, service.exists)
-    nouns = (records, prefixes, applications, templates, figures, resolve, tracing)
+    nouns = (records, prefixes, applications, templates, figures, grants, resolve, tracing, trust)
     return [
         _set_up(service, engine, clock),
         _batch(bus, subjects, service, directory),

@@ -106,6 +106,8 @@ class IdentifierSettings(msgspec.Struct, frozen=True, kw_only=True):
     # Zone of the DNS face, and ``OID=prefix`` for each OID that a prefix stands for.
     dns_zone: str = "gongfu.internal"
     oids: tuple[str, ...] = ()
+    # Of the key that signs records, when it is made: RS256, EdDSA or SM2.
+    signing_algorithm: str = "RS256"
     # Of the record store's cache.
     cache_bytes: int = 64 << 20
 

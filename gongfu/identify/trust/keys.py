@@ -129,6 +129,17 @@ def parse_key(document: Any) -> VerifyingKey:
     raise KeyFormError(f"a key of kind {key.kty[:20]} {key.crv[:20]}")
 
 
+def to_cryptography(key: VerifyingKey) -> rsa.RSAPublicKey | ed25519.Ed25519PublicKey:
+    """Return a key of RSA or Ed25519 as the library has it.
+
+    Raises:
+        KeyFormError: it is of SM2.
+    """
+    if key.algorithm is Algorithm.SM2:
+        raise KeyFormError("the library has no SM2")
+    return _rsa(key) if key.algorithm is Algorithm.RS256 else _ed25519(key)
+
+
 @functools.lru_cache(maxsize=1000)
 def _rsa(key: VerifyingKey) -> rsa.RSAPublicKey:
     modulus = int.from_bytes(decode_base64url(key.n))

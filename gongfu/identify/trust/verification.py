@@ -46,7 +46,7 @@ class Trust(StrEnum):
 
 
 class Root(msgspec.Struct, frozen=True):
-    """A key that this node trusts, and the handle that has it."""
+    """A key that this node trusts, and the handle that has it; "" where only the key is known."""
 
     subject: str
     key: VerifyingKey
@@ -218,7 +218,10 @@ def _at_root(hops: list[Hop], jws: Jws, claims: Claims, roots: Sequence[Root]) -
     key = claims.public_key
     if key is None or not jws.verifies(key):
         return _ended(hops, jws, claims, "the key it certifies did not sign it")
-    if any(root.key == key and same_handle(handle_of(root.subject)[1], handle_of(claims.sub)[1]) for root in roots):
+    subject = handle_of(claims.sub)[1]
+    if any(
+        root.key == key and (not root.subject or same_handle(handle_of(root.subject)[1], subject)) for root in roots
+    ):
         hops.append(Hop(claims.iss, claims.sub, jws.algorithm))
         return Trust.TRUSTED, tuple(hops), ""
     hops.append(Hop(claims.iss, claims.sub, jws.algorithm, "this root is not trusted here"))
@@ -226,8 +229,11 @@ def _at_root(hops: list[Hop], jws: Jws, claims: Claims, roots: Sequence[Root]) -
 
 
 def _certificate(values: Sequence[HandleValue] | None, place: str, subject: str) -> tuple[Jws, Claims] | None:
-    """Return the latest certificate of a subject among the values at a place; its index, where named, must be it."""
-    found: list[tuple[int, Jws, Claims]] = []
+    """Return the certificate of a subject among the values at a place; its index, where named, must be it.
+
+    One by somebody above counts more than one by the subject itself, a later one more than an earlier.
+    """
+    found: list[tuple[bool, int, Jws, Claims]] = []
     index = handle_of(place)[0]
     for value in values or ():
         if value.type.upper() != HS_CERT or (index and value.index != index):
@@ -239,8 +245,8 @@ def _certificate(values: Sequence[HandleValue] | None, place: str, subject: str)
             continue
         (their, of), (mine, whose) = handle_of(claims.sub), handle_of(subject)
         if same_handle(of, whose) and their == mine:
-            found.append((claims.iat or 0, jws, claims))
+            found.append((not claims.self_issued, claims.iat or 0, jws, claims))
     if not found:
         return None
-    _, jws, claims = max(found, key=lambda one: one[0])
+    _, _, jws, claims = max(found, key=lambda one: one[:2])
     return jws, claims
