@@ -154,6 +154,7 @@ class IdentifierFaces:
             await self.http.stop()
         if settings.handle_port:
             await self._handle_server.stop()
+        await self.resolver.close()
 
     def listening(self) -> Mapping[str, str]:
         """Return where each face listens, "" where it does not."""

@@ -33,6 +33,10 @@ TEMPLATE = {
 }
 
 
+SNMS_INDUSTRY = {"Category": "C", "Specific": "34", "Trade": "344", "Subclass": "3441"}
+SNMS_DONE = {"message": "success", "status": 1, "data": True}
+
+
 class IdentifierNode(Node):
     """A node whose identifier service listens on free ports."""
 
@@ -41,7 +45,8 @@ class IdentifierNode(Node):
     def configure(self) -> "IdentifierNode":
         self.ports = {name: free_port() for name in ("handle_port", "http_port", "dns_port")}
         file = self.data_dir.parent / "gongfu.toml"
-        file.write_text("[identifier]\n" + "".join(f"{name} = {port}\n" for name, port in self.ports.items()))
+        lines = [f"{name} = {port}" for name, port in self.ports.items()]
+        file.write_text("\n".join(["[identifier]", 'gs1_prefix = "99.168.1"', *lines, ""]))
         self.environment = {"GONGFU_CONFIG": str(file)}
         return self
 
@@ -110,6 +115,44 @@ def test_an_identifier_resolves_alike_by_handle_udp_tcp_http_and_the_command_lin
     nothing = node.run_cli("id", "resolve", "99.168.1/none")
     assert (nothing.returncode, nothing.stdout) == (5, "")
     assert "there is no 99.168.1/none" in nothing.stderr
+
+
+def test_a_gs1_link_is_set_through_the_api_and_followed(node: IdentifierNode, api: httpx.Client, pump: str) -> None:
+    link = {"linkType": "gs1:pip", "href": "https://brand.example/水泵", "title": "水泵", "hreflang": ["zh"]}
+    set_links = {"text": "(01)09506000134352", "description": "水泵 P1", "links": [link]}
+    told = done(api.put("/identifiers/gs1", json=set_links))
+    assert told["handles"] == [f"{pump}/gs1/01/09506000134352"]
+    refused = api.put("/identifiers/gs1", json={"text": "09506000134353", "links": [link]})
+    assert (refused.status_code, refused.json()["code"]) == (400, "value")
+    base = f"http://127.0.0.1:{node.ports['http_port']}"
+    followed = httpx.get(f"{base}/01/9506000134352/21/7?a=1")
+    assert (followed.status_code, followed.headers["location"]) == (307, "https://brand.example/%E6%B0%B4%E6%B3%B5?a=1")
+    linkset = httpx.get(f"{base}/01/09506000134352?linkType=linkset").json()["linkset"]
+    assert [(item["anchor"], item["itemDescription"]) for item in linkset] == [(f"{base}/01/09506000134352", "水泵 P1")]
+    assert httpx.get(f"{base}/.well-known/gs1resolver").json()["resolverRoot"] == base
+
+
+def test_an_application_of_a_second_level_node_registers_here(
+    node: IdentifierNode, api: httpx.Client, pump: str
+) -> None:
+    app = f"{pump}/App_erp"
+    key = {"index": 300, "type": "HS_SECKEY", "data": "密钥-1"}
+    done(api.post("/identifiers/record", json={"handle": app, "values": [key]}), 201)
+    rights = {"format": "admin", "value": {"handle": app, "index": 300, "permissions": "111111111111"}}
+    admin = {"index": 101, "type": "HS_ADMIN", "data": rights}
+    done(api.patch("/identifiers/record", json={"handle": f"0.NA/{pump}", "add": [admin]}))
+    with httpx.Client(base_url=f"http://127.0.0.1:{node.ports['http_port']}", timeout=60) as snms:
+        login = done(snms.post("/identity/token", json={"username": app, "password": "密钥-1"}))
+        snms.headers["authorization"] = f"Bearer {login['data']['token']}"
+        item = {"name": "名称", "idType": "name", "idIndex": 2000, "metadata": {"minLength": 1, "maxLength": 9}}
+        industry = {f"industry{name}": code for name, code in SNMS_INDUSTRY.items()}
+        template = {"prefix": pump, "version": "1.0", "type": 2, "items": [item], **industry}
+        assert done(snms.post("/snms/api/v5/template", json=template)) == SNMS_DONE
+        value = {"index": 2000, "type": "name", "data": {"format": "string", "value": "水泵"}}
+        one = {"handle": f"{pump}/erp-1", "templateVersion": "1.0", "value": [value]}
+        assert done(snms.post("/identityv2/data", json=one)) == SNMS_DONE
+    shown = done(api.get("/identifiers/record", params={"handle": f"{pump}/erp-1"}))
+    assert shown["attributes"] == {"name": "水泵"}
 
 
 def test_an_application_is_reviewed_by_another_and_grants_takes_and_revokes_a_prefix(
@@ -311,3 +354,30 @@ def test_a_backup_is_restored_with_all_identifiers(
     node.cli("restore", str(tmp_path / "backup"), "--data-dir", str(tmp_path / "other"))
     restored = count_copy(tmp_path / "other" / "identifiers", anew=True)
     assert restored.counts() == counted
+
+
+def test_a_grant_lets_a_stranger_read_and_change_a_private_value(
+    node: IdentifierNode, api: httpx.Client, pump: str
+) -> None:
+    key = {"index": 300, "type": "HS_SECKEY", "data": "open sesame", "permissions": "1100"}
+    done(api.post("/identifiers/record", json={"handle": f"{pump}/reader", "values": [key]}), 201)
+    price = {"index": 5, "type": "price", "data": "12.50", "permissions": "1100"}
+    done(api.post("/identifiers/record", json={"handle": f"{pump}/priced", "values": [price]}), 201)
+    assert "price" in api.get("/identifiers/record", params={"handle": f"{pump}/priced"}).text
+    assert "open sesame" not in api.get("/identifiers/record", params={"handle": f"{pump}/reader"}).text
+    address = f"http://127.0.0.1:{node.ports['http_port']}/api/handles/{pump}/priced?index=5"
+    reader = (f"300%3A{pump}/reader", "open sesame")
+
+    def read() -> Any:
+        return httpx.get(address, auth=reader).json().get("values", [])
+
+    assert read() == []
+    grant = {"grantee": f"{pump}/reader", "scope": "handle", "target": f"{pump}/priced", "rights": ["read", "write"]}
+    assert api.post("/identifiers/grants", json={**grant, "scope": "class", "target": "99"}).status_code == 404
+    made = done(api.post("/identifiers/grants", json=grant), 201)
+    assert [value["data"]["value"] for value in read()] == ["12.50"]
+    changed = httpx.put(address, json={"values": [{**price, "data": "13.00"}]}, auth=reader)
+    assert (changed.status_code, [value["data"]["value"] for value in read()]) == (200, ["13.00"])
+    assert api.delete(f"/identifiers/grants/{made['id']}").status_code == 204
+    assert read() == []
+    assert httpx.put(address, json={"values": [{**price, "data": "14.00"}]}, auth=reader).status_code in (400, 401, 403)

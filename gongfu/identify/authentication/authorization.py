@@ -15,6 +15,7 @@ from gongfu.identify.handle.codes import AdminPermission, Permission
 from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName, folded, parse_handle
 from gongfu.identify.handle.predefined import (
     HS_ADMIN,
+    HS_PUBKEY,
     HS_SECKEY,
     HS_VLIST,
     decode_administrator,
@@ -35,7 +36,11 @@ _DEEPEST = 8
 _MOST_MEMBERS = 1000
 
 
-def _nobody(asker: Asker, name: HandleName, value: HandleValue) -> bool:
+_OF_KEYS = (HS_SECKEY, HS_PUBKEY, HS_VLIST)
+
+
+def nobody(asker: Asker, name: HandleName, value: HandleValue) -> bool:
+    """Grant nothing."""
     return False
 
 
@@ -46,10 +51,17 @@ def _is_admin(value: HandleValue) -> bool:
 class Authorization:
     """Answers who may do what."""
 
-    def __init__(self, values: Values, granted: Granted = _nobody) -> None:
-        """Make it."""
+    def __init__(self, values: Values, granted: Granted = nobody, granted_change: Granted = nobody) -> None:
+        """Make it.
+
+        Args:
+            values: of handles here.
+            granted: who may read single values.
+            granted_change: who may change single values; neither their type nor their permissions.
+        """
         self._values = values
         self._granted = granted
+        self._granted_change = granted_change
 
     def rights(self, asker: Asker, name: HandleName, current: Sequence[HandleValue]) -> int:
         """Return what somebody may do with a handle (``AdminPermission``) that has these values now."""
@@ -159,8 +171,15 @@ class Authorization:
             _may_add(value, rights)
             if adds and (value.index not in here or not replaces)
             else _may_modify(here.get(value.index), value, rights)
+            or self._was_granted(asker, name, here.get(value.index), value)
             for value in write.values
         )
+
+    def _was_granted(self, asker: Asker | None, name: HandleName, old: HandleValue | None, new: HandleValue) -> bool:
+        if asker is None or old is None or old.type.upper() in _OF_KEYS or _is_admin(old):
+            return False
+        same = old.type == new.type and old.permissions == new.permissions
+        return same and self._granted_change(asker, name, old)
 
     def allowed(self, asker: Asker | None) -> Allowed:
         """Return what the core asks before each write."""

@@ -38,8 +38,14 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
         metrics.start()
         report_ready()
         logger.info("identifiers below %s: %s", host.root, host.listening())
-        await stop.wait()
+        stopped, broken = asyncio.create_task(stop.wait()), asyncio.create_task(host.broken())
+        await asyncio.wait({stopped, broken}, return_when=asyncio.FIRST_COMPLETED)
+        failure = broken.result() if broken.done() else ""
+        for task in (stopped, broken):
+            task.cancel()
         logger.info("identifier stops")
+        if failure:
+            raise OSError(f"the store takes nothing any more: {failure}")
     finally:
         await host.stop()
         await metrics.stop()
