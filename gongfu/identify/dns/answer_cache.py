@@ -4,7 +4,7 @@ The key is the whole query but its number, in small letters: flags, name, type a
 letters, so a query in which any other byte is one is never kept: what is alike in small letters then asks the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Set
 
 from gongfu.identify.dns.message import HEADER_BYTES, Query
 
@@ -57,9 +57,11 @@ class AnswerCache:
                 if not keys:
                     del self._by_name[name]
 
-    def forget(self, names: Iterable[str]) -> None:
+    def forget(self, names: Set[str]) -> None:
         """Forget what depends on these handles."""
-        for name in names:
+        # A batch may have changed far more of them than are kept.
+        known = [name for name in self._by_name if name in names] if len(names) > len(self._by_name) else names
+        for name in known:
             for key in tuple(self._by_name.get(name, ())):
                 self._drop(key)
 

@@ -5,12 +5,13 @@ What is seldom changed (prefixes, delegations, templates, classes, ranges) is in
 
 import re
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Protocol
 
-from gongfu.identify.handle.codes import Permission
+from gongfu.identify.handle.codes import Permission, TtlType
 from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName, folded, parents
 from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere
-from gongfu.identify.handle.values import DEFAULT_PERMISSIONS, HandleValue
+from gongfu.identify.handle.values import DEFAULT_PERMISSIONS, DEFAULT_TTL, HandleValue
 from gongfu.identify.namespace.types import ClassRecord, Delegation, Prefix, PrefixState
 from gongfu.identify.ranges.pattern import Pattern, readings
 from gongfu.identify.ranges.series import Member, Series
@@ -26,15 +27,19 @@ class Records(Protocol):
         ...
 
 
+_index = attrgetter("index")
 Above = Callable[[HandleName], Elsewhere | Nowhere]
-_PRIVATE = DEFAULT_PERMISSIONS & ~Permission.PUBLIC_READ
+# Plain numbers: flags of an enumeration are slow.
+_PUBLIC = int(DEFAULT_PERMISSIONS)
+_PRIVATE = int(DEFAULT_PERMISSIONS & ~Permission.PUBLIC_READ)
+_RELATIVE = int(TtlType.RELATIVE)
 _PLACE = re.compile(r"\{(suffix|number(?::([0-9]{1,2}))?)\}")
 
 
 def attribute_value(attribute: Attribute, data: bytes, timestamp: int) -> HandleValue:
     """Return the value that an attribute of a record is."""
-    permissions = DEFAULT_PERMISSIONS if attribute.public else _PRIVATE
-    return HandleValue(attribute.index, attribute.name, data, timestamp=timestamp, permissions=permissions)
+    permissions = _PUBLIC if attribute.public else _PRIVATE
+    return HandleValue(attribute.index, attribute.name, data, _RELATIVE, DEFAULT_TTL, timestamp, permissions)
 
 
 def values_of(record: StoredRecord, template: Template | None) -> tuple[HandleValue, ...]:
@@ -44,12 +49,13 @@ def values_of(record: StoredRecord, template: Template | None) -> tuple[HandleVa
         LookupError: it is of a template that has not so many attributes, or there is none.
     """
     values = list(record.values)
+    timestamp = record.timestamp
     if record.attributes:
         if template is None:
             raise LookupError(f"template {record.template}")
         attributes = template.attributes
-        values += [attribute_value(attributes[ordinal], data, record.timestamp) for ordinal, data in record.attributes]
-    return tuple(sorted(values, key=lambda value: value.index))
+        values += [attribute_value(attributes[ordinal], data, timestamp) for ordinal, data in record.attributes]
+    return tuple(sorted(values, key=_index))
 
 
 def member_record(of: ClassRecord, suffix: str, number: str) -> StoredRecord:
@@ -125,12 +131,15 @@ class Namespace:
 
     def lookup(self, name: HandleName) -> Found | Elsewhere | Nowhere:
         """Return what there is of a handle. A revoked prefix has nothing."""
-        key = folded(name.prefix)
-        if key == NAMING_AUTHORITY:
-            return self._of_prefix(name)
-        prefix = self.prefixes.get(key)
+        # Written as it is compared, as a rule.
+        prefix = self.prefixes.get(name.prefix)
         if prefix is None:
-            return self._refer(key, name)
+            key = folded(name.prefix)
+            if key == NAMING_AUTHORITY:
+                return self._of_prefix(name)
+            prefix = self.prefixes.get(key)
+            if prefix is None:
+                return self._refer(key, name)
         if prefix.state is PrefixState.REVOKED:
             return Nowhere()
         try:

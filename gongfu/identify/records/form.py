@@ -43,13 +43,17 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(reader: Reader) -> int:
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number and where it ends."""
     value = shift = 0
     while True:
-        byte = reader.byte()
+        if at >= len(data):
+            raise MalformedError("short", f"a number wanted at {at}, the end is there")
+        byte = data[at]
+        at += 1
         value |= (byte & 0x7F) << shift
         if byte < _CONTINUES:
-            return value
+            return value, at
         shift += 7
         if shift > 63:
             raise MalformedError("value", "a number of more than 64 bits")
@@ -73,14 +77,33 @@ def decode_record(data: bytes) -> StoredRecord:
     Raises:
         MalformedError: they say none.
     """
+    size = len(data)
+    first, at = _read_varint(data, 0)
+    of = 0
+    if first & 1:
+        of, at = _read_varint(data, at)
+    timestamp, at = _read_varint(data, at)
+    count, at = _read_varint(data, at)
+    if count * 2 > size - at:
+        raise MalformedError("count", f"{count} attributes in {size - at} bytes")
+    attributes: list[tuple[int, bytes]] = []
+    for _ in range(count):
+        # Nearly all numbers are of one byte.
+        if at + 2 <= size and (ordinal := data[at]) < _CONTINUES and (length := data[at + 1]) < _CONTINUES:
+            at += 2
+        else:
+            ordinal, at = _read_varint(data, at)
+            length, at = _read_varint(data, at)
+        end = at + length
+        if end > size:
+            raise MalformedError("short", f"{length} bytes wanted at {at}, {size - at} there")
+        attributes.append((ordinal, data[at:end]))
+        at = end
+    if at == size:
+        return StoredRecord(first >> 1, timestamp, tuple(attributes), (), of)
     reader = Reader(data)
-    first = _read_varint(reader)
-    of = _read_varint(reader) if first & 1 else 0
-    timestamp, count = _read_varint(reader), _read_varint(reader)
-    if count * 2 > reader.left:
-        raise MalformedError("count", f"{count} attributes in {reader.left} bytes")
-    attributes = tuple((_read_varint(reader), reader.raw(_read_varint(reader))) for _ in range(count))
+    reader.raw(at)
     values: list[HandleValue] = []
     while reader.left:
         values.append(read_value(reader))
-    return StoredRecord(first >> 1, timestamp, attributes, tuple(values), of)
+    return StoredRecord(first >> 1, timestamp, tuple(attributes), tuple(values), of)

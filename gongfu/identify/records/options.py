@@ -27,7 +27,7 @@ def options(cache_bytes: int, block_bytes: int) -> Options:
     """Return the options of a shard.
 
     Args:
-        cache_bytes: of decompressed blocks, indexes and filters.
+        cache_bytes: half of it for decompressed blocks, indexes and filters, half for records.
         block_bytes: what is compressed together: more is smaller and slower.
     """
     made = Options(raw_mode=True)
@@ -40,7 +40,10 @@ def options(cache_bytes: int, block_bytes: int) -> Options:
     made.set_bottommost_zstd_max_train_bytes(_TRAINING, True)
     table = BlockBasedOptions()
     table.set_block_size(block_bytes)
-    table.set_block_cache(Cache(cache_bytes))
+    table.set_block_cache(Cache(cache_bytes // 2))
+    # Who is asked for again is seldom alone in a block: a record of its own takes a twentieth of the room, and 2 µs
+    # in place of 12.
+    made.set_row_cache(Cache(cache_bytes // 2))
     table.set_bloom_filter(_BLOOM_BITS, False)
     table.set_format_version(5)
     # Index and filters of 100 million records are 200 MB: what is asked for of them is in the cache, not all.
