@@ -12,6 +12,7 @@ from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.namespace.lookup import Above, Namespace
 from gongfu.identify.namespace.types import ClassRecord, Delegation, Prefix
 from gongfu.identify.ranges.chunks import decode_chunk
+from gongfu.identify.ranges.crossings import Crossings
 from gongfu.identify.ranges.keys import read_chunk_key
 from gongfu.identify.ranges.series import Series
 from gongfu.identify.records.form import StoredRecord, decode_record, encode_record
@@ -71,12 +72,13 @@ class Shards:
         """
         opened: list[Shard] = []
         with ExitStack() as undo:
-            for number in range(count):
+            # The first is made last: where it is, all are.
+            for number in reversed(range(count)):
                 shard = Shard(shard_path(path, number), cache_bytes=cache_bytes // count)
                 undo.callback(shard.close)
                 opened.append(shard)
             undo.pop_all()
-        return cls(opened)
+        return cls(opened[::-1])
 
     def of(self, prefix: int) -> Shard:
         """Return the shard of a prefix."""
@@ -125,6 +127,7 @@ class Contents:
             prefix_of_count(key): decode_count(value) for key, value in shards.items(COUNTS)
         }
         self.ranges: Ranges = read_ranges(shards.items(RANGES))
+        self.crossings: dict[int, Crossings] = {}
         self._check_lost(directory)
         # Nothing is written before all was found to fit.
         self._settle({**new, **self._unseeded([*directory.prefixes, *directory.delegations], now)})

@@ -11,7 +11,7 @@ from gongfu.identify.templates.types import Attribute, DataType
 from gongfu.identify.templates.validation import Checker
 
 # Texts that are remembered for an attribute, and the longest of them.
-_KNOWN = 4096
+_KNOWN = 512
 _LONGEST = 64
 # Most digits of a number that is looked at in short.
 _DIGITS = 15
@@ -92,7 +92,7 @@ def _piece(ordinal: int, attribute: Attribute, checker: Checker) -> _Piece:
             data = text.encode()
             length = len(data)
             # As many bytes have not more characters.
-            return heads[length] + data if length <= longest else None
+            return heads[length] + data if length <= longest else slow(text)
 
         return plain
     if attribute.type is DataType.INTEGER and attribute.minimum is None and attribute.maximum is None:

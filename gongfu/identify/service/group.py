@@ -22,8 +22,8 @@ from gongfu.identify.service.deciding import MAX_RECORD_BYTES, Refused, changed,
 from gongfu.identify.service.members import Members
 from gongfu.identify.service.writes import Allowed, Operation, Outcome, Write, WriteCode
 
-# Patterns of a prefix, each of which may meet any other.
-MAX_PATTERNS = 100_000
+# Of a prefix; each is in memory.
+MAX_PATTERNS = 1_000_000
 # Records that are looked through for those that a new range has.
 MAX_VISITED = 2_000_000
 
@@ -78,7 +78,7 @@ class Group:
         self._now = now
         self._prefixes: dict[str, _Below | Refused] = {}
         self._answers = Answers(contents.shards.all, now)
-        self._members = Members(contents.ranges)
+        self._members = Members(contents.ranges, contents.crossings)
         self._counted: dict[int, list[int]] = {}
         # What will be written, by shard and key.
         self._shards: dict[int, dict[bytes, bytes | None]] = {}
@@ -150,8 +150,8 @@ class Group:
                 try:
                     if isinstance(name, Refused):
                         raise name
-                    done = self._create(write, name, stored) if allowed is None else None
-                    outcomes.append(done or self._decide(write, name, stored, allowed))
+                    done = self._create(write, name, stored, allowed)
+                    outcomes.append(self._decide(write, name, stored, allowed) if done is None else done)
                 except Refused as refused:
                     outcomes.append(Outcome(refused.code, refused.detail))
         return outcomes
@@ -191,7 +191,9 @@ class Group:
             found |= self._contents.shards.all[shard].read_many(keys)
         return found
 
-    def _create(self, write: Write, name: "_Name", stored: Mapping[bytes, bytes]) -> Outcome | None:
+    def _create(
+        self, write: Write, name: "_Name", stored: Mapping[bytes, bytes], allowed: Allowed | None
+    ) -> Outcome | None:
         """Create what is not there, of a template and nothing else; None where it takes more than that."""
         below, suffix, key = name
         if not below.plain or not write.template or write.values or write.indexes:
@@ -202,6 +204,8 @@ class Group:
         data = None if form is None else form.encoder.encode(write.attributes, self._now)
         if data is None:
             return None
+        if allowed is not None and not allowed(HandleName(below.prefix.name, suffix), None, write):
+            raise Refused(WriteCode.DENIED)
         below.changes[key] = data
         below.counted[0] += 1
         self.handles.add(below.head + suffix)
@@ -312,7 +316,7 @@ class Group:
             Refused: QUOTA, INVALID.
         """
         number = prefix.number
-        if len(self._members.patterns(number)) >= MAX_PATTERNS:
+        if self._members.patterns(number) >= MAX_PATTERNS:
             raise Refused(WriteCode.INVALID, f"a prefix has at most {MAX_PATTERNS:,} patterns")
         explicit = self._explicit(number, span) if self._present_count(number).explicit else {}
         before = self._present_count(number).total

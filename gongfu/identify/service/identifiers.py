@@ -43,6 +43,7 @@ class Identifiers:
         self._contents = contents
         self._watchers: list[Watcher] = []
         self._now = now
+        self._closed = False
         self._writer = Writer(contents, now, self._watchers)
 
     @classmethod
@@ -80,9 +81,11 @@ class Identifiers:
         return cls(await asyncio.to_thread(read), now)
 
     async def close(self) -> None:
-        """Write what waits, and close."""
-        await self._writer.close()
-        self._contents.shards.close()
+        """Write what waits, and close. Again, it does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self._writer.close()
+            self._contents.shards.close()
 
     @property
     def namespace(self) -> Namespace:
@@ -141,7 +144,7 @@ class Identifiers:
             action: returns its answer, and what watchers are told: keys of handles and of prefixes.
 
         Raises:
-            BatchError: BUSY, CLOSED, FAILED; whatever the action raises. An OSError of it ends all writing.
+            BatchError: CLOSED, FAILED; whatever the action raises. An OSError of it ends all writing.
         """
         return await self._writer.turn(lambda: action(self._contents))
 
@@ -164,7 +167,7 @@ class Identifiers:
         Raises:
             RangeError: the range is malformed or too large.
             Refused: the prefix or class is not there, the quota does not allow it.
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED.
         """
         return (await self.define_ranges([RangeWish(prefix, text, of, move)]))[0]
 
@@ -193,6 +196,11 @@ class Identifiers:
         """Return whether a prefix has members of ranges; its name in any case."""
         known = self.namespace.find_prefix(prefix)
         return known is not None and bool(self._contents.ranges.get(known.number))
+
+    @property
+    def range_count(self) -> int:
+        """How many patterns have ranges."""
+        return sum(map(len, self._contents.ranges.values()))
 
     def count(self, prefix: Prefix) -> Count:
         """Return how many identifiers a prefix has."""
@@ -231,7 +239,7 @@ class Identifiers:
 
         Raises:
             BindingError: its number is another's.
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED.
         """
         await self._change(lambda contents: contents.set_prefix(prefix, self._now()), prefix.key)
 
@@ -239,7 +247,7 @@ class Identifiers:
         """Take a delegation that is new or has changed. Its values are taken only where it has none yet.
 
         Raises:
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED.
         """
         await self._change(lambda contents: contents.set_delegation(delegation, self._now()), delegation.key)
 
@@ -248,7 +256,7 @@ class Identifiers:
 
         Raises:
             BindingError: its number is another's, or its attributes have changed.
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED.
         """
         await self._change(lambda contents: contents.set_template(number, template))
 
@@ -258,7 +266,7 @@ class Identifiers:
         Raises:
             BindingError: its number is another's.
             ValueError: its template is not known, or has not these attributes.
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED.
         """
         # Members of any prefix may be of it.
         await self._change(lambda contents: contents.set_class(item), *self.namespace.prefixes)
@@ -267,7 +275,7 @@ class Identifiers:
         """Say whom to ask for what is neither registered here nor delegated below.
 
         Raises:
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED.
         """
         await self._change(lambda contents: contents.set_above(above))
 
@@ -275,7 +283,7 @@ class Identifiers:
         """Forget what batches were answered before a time (UTC seconds), and return how many that were.
 
         Raises:
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED.
         """
         return await self.exclusively(lambda contents: (forget(contents.shards.all, before), _NOBODY, _NOBODY))
 
@@ -287,7 +295,7 @@ class Identifiers:
 
         Raises:
             BackupError: it cannot be written.
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED.
         """
         await self.exclusively(lambda contents: (back_up(contents.shards, path), _NOBODY, _NOBODY))
 

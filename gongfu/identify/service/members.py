@@ -5,10 +5,16 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from pyroaring import BitMap
 
-from gongfu.identify.ranges.chunks import BITS, EMPTY, LOW, Chunk, encode_chunk, interval
+from gongfu.identify.ranges.chunks import BITS, EMPTY, LOW, SIZE, Chunk, encode_chunk, interval
+from gongfu.identify.ranges.crossings import Crossings
 from gongfu.identify.ranges.keys import chunk_key
-from gongfu.identify.ranges.pattern import Pattern, Span, meeting, readings
+from gongfu.identify.ranges.pattern import Pattern, Span, readings
 from gongfu.identify.ranges.series import Member, Registered, Series, member_in, pieces, register, remove
+from gongfu.identify.service.deciding import Refused
+from gongfu.identify.service.writes import WriteCode
+
+# Of one chunk: a look-up asks each.
+MAX_CLASSES = 256
 
 Ranges = dict[int, dict[Pattern, Series]]
 """By number of the prefix."""
@@ -24,9 +30,15 @@ class Changed(msgspec.Struct, frozen=True):
 class Members:
     """The members of all ranges, with changes that are not on the disk yet."""
 
-    def __init__(self, ranges: Ranges) -> None:
-        """Begin without changes."""
+    def __init__(self, ranges: Ranges, crossings: dict[int, Crossings]) -> None:
+        """Begin without changes.
+
+        Args:
+            ranges: as they are on the disk.
+            crossings: of the prefixes that were changed before, by number; others are added when they are.
+        """
         self._ranges = ranges
+        self._crossings = crossings
         self._changed: dict[int, dict[Pattern, dict[int, Chunk]]] = {}
 
     def any(self, prefix: int) -> bool:
@@ -69,9 +81,9 @@ class Members:
         chunk = self._chunk(prefix, member.pattern, place)
         self._set(prefix, member.pattern, place, chunk.removed(interval(low, low)))
 
-    def patterns(self, prefix: int) -> set[Pattern]:
-        """Return the patterns of a prefix."""
-        return {*self._ranges.get(prefix, ()), *self._changed.get(prefix, ())}
+    def patterns(self, prefix: int) -> int:
+        """Return how many patterns a prefix has, those that are new counted in any case."""
+        return len(self._ranges.get(prefix, ())) + len(self._changed.get(prefix, ()))
 
     def define(
         self, prefix: int, span: Span, of: int, *, move: bool, explicit: Mapping[int, BitMap]
@@ -84,8 +96,12 @@ class Members:
             of: its class.
             move: members that are there already get this class; else they keep theirs.
             explicit: numbers of the span that have a record of their own, by chunk.
+
+        Raises:
+            Refused: INVALID: there are too many classes.
         """
         elsewhere = self._elsewhere(prefix, span)
+        self._crossings[prefix].add(span.pattern)
         but: dict[int, BitMap] = {}
         moved = 0
         for number, member in elsewhere:
@@ -102,6 +118,8 @@ class Members:
             chunk = self._chunk(prefix, span.pattern, place)
             made, done = register(chunk, first, last, of, move=move, explicit=explicit.get(place), but=but.get(place))
             new, present, moved = new + done.new, present + done.present, moved + done.moved
+            if len(made.classes) > MAX_CLASSES:
+                raise Refused(WriteCode.INVALID, f"{MAX_CLASSES} classes at most in {SIZE:,} numbers that follow")
             if made is not chunk:
                 overridden += len(made.overrides) - len(chunk.overrides)
                 self._set(prefix, span.pattern, place, made)
@@ -125,10 +143,10 @@ class Members:
     def _elsewhere(self, prefix: int, span: Span) -> list[tuple[int, Member]]:
         """Return the numbers of a span that are registered by another pattern."""
         found: list[tuple[int, Member]] = []
-        for pattern in self.patterns(prefix):
-            suffix = meeting(span.pattern, pattern) if pattern != span.pattern else None
-            if suffix is None:
-                continue
+        crossings = self._crossings.get(prefix)
+        if crossings is None:
+            crossings = self._crossings[prefix] = Crossings(self._ranges.get(prefix, ()))
+        for pattern, suffix in crossings.of(span.pattern):
             here, there = span.pattern.number(suffix), pattern.number(suffix)
             assert here is not None
             assert there is not None

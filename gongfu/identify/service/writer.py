@@ -5,6 +5,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gongfu.identify.service.contents import Contents
@@ -14,7 +15,7 @@ from gongfu.identify.service.writes import Allowed, BatchError, Outcome, Write, 
 logger = logging.getLogger(__name__)
 
 # Writes that may wait, and that become durable together.
-MAX_WAITING = 400_000
+MAX_WAITING = 200_000
 MAX_GROUP = 20_000
 
 Watcher = Callable[[frozenset[str], frozenset[str]], None]
@@ -77,26 +78,27 @@ class Writer:
             BatchError: BUSY, CLOSED, FAILED.
         """
         answer: asyncio.Future[list[Outcome]] = self._loop.create_future()
-        self._put(_Batch(writes, key, allowed, answer), len(writes))
+        self._put(_Batch(writes, key, allowed, answer))
         return answer
 
     def turn(self, action: Callable[[], tuple[Any, frozenset[str], frozenset[str]]]) -> "asyncio.Future[Any]":
         """Let an action wait for its turn, in which nothing else is written.
 
         Raises:
-            BatchError: BUSY, CLOSED, FAILED.
+            BatchError: CLOSED, FAILED. However much waits, it is taken: what it follows is done already.
         """
         answer: asyncio.Future[Any] = self._loop.create_future()
-        self._put(Turn(action, answer), 1)
+        self._put(Turn(action, answer))
         return answer
 
-    def _put(self, job: _Batch | Turn, size: int) -> None:
+    def _put(self, job: _Batch | Turn) -> None:
+        size = len(job.writes) if isinstance(job, _Batch) else 0
         with self._wake:
             if self._failure:
                 raise BatchError(WriteReason.FAILED, self._failure)
             if self._closed:
                 raise BatchError(WriteReason.CLOSED)
-            if self._writes + size > MAX_WAITING:
+            if size and self._writes + size > MAX_WAITING:
                 raise BatchError(WriteReason.BUSY, f"{self._writes:,} writes are waiting")
             self._waiting.append(job)
             self._writes += size
@@ -127,7 +129,9 @@ class Writer:
                 if not self._waiting:
                     return
             jobs = self._take()
-            if isinstance(jobs, Turn):
+            if self._failure:
+                self._refuse(jobs)
+            elif isinstance(jobs, Turn):
                 self._do(jobs)
             else:
                 self._commit(jobs)
@@ -144,7 +148,6 @@ class Writer:
                     if taken:
                         break
                     self._waiting.popleft()
-                    self._writes -= 1
                     return job
                 taken.append(job)
                 self._waiting.popleft()
@@ -185,16 +188,22 @@ class Writer:
             jobs = [job for job in jobs if job is not failed]
         try:
             group.commit()
-        except OSError as error:
+        except Exception as error:
             self._fail(error)
             lost = BatchError(WriteReason.FAILED, str(error))
             self._tell([(answer, None, lost) for answer, _, _ in answers], frozenset(), frozenset())
             return
         self._tell(answers, frozenset(group.handles), frozenset(group.prefixes))
 
+    def _refuse(self, jobs: "Turn | list[_Batch]") -> None:
+        """Answer what has waited when writing ended."""
+        lost = BatchError(WriteReason.FAILED, self._failure)
+        waited = [jobs] if isinstance(jobs, Turn) else jobs
+        self._tell([(job.answer, None, lost) for job in waited], frozenset(), frozenset())
+
     def _fail(self, error: Exception) -> None:
         """Write no more: what is on the disk is not known until it is opened again."""
-        logger.error("the store of identifiers has failed: %s", error)
+        logger.error("the store of identifiers has failed", exc_info=error)
         with self._wake:
             self._failure = str(error) or type(error).__name__
 
@@ -218,4 +227,6 @@ class Writer:
                     else:
                         future.set_exception(error)
 
-        self._loop.call_soon_threadsafe(tell)
+        # Without a loop there is nobody to be told.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(tell)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gongfu.identify.ranges.crossings import Crossings
 from gongfu.identify.ranges.pattern import (
     MAX_WIDTH,
     Pattern,
@@ -59,6 +60,10 @@ def test_refused(text: str, reason: RangeReason) -> None:
     assert raised.value.reason is reason
 
 
+# Those that ``parse_range`` gives, near each other.
+PATTERNS = st.text(st.sampled_from("1a"), min_size=1, max_size=6).flatmap(
+    lambda suffix: st.sampled_from([pattern for pattern, _ in readings(suffix)] or [Pattern("", 1)])
+)
 TEXT = st.text(st.sampled_from("01a工１"), max_size=24)
 
 
@@ -101,3 +106,9 @@ def test_meeting_is_complete(one: Pattern, other: Pattern) -> None:
 def test_what_is_of_no_pattern(suffix: str) -> None:
     assert list(readings(suffix)) == []
     assert Pattern("M", 1).number(suffix) is None
+
+
+@given(st.sets(PATTERNS, max_size=8), PATTERNS)
+def test_crossings_find_the_same_as_comparing_with_all(patterns: set[Pattern], pattern: Pattern) -> None:
+    wanted = {(other, meeting(pattern, other)) for other in patterns if other != pattern}
+    assert set(Crossings(patterns).of(pattern)) == {(other, suffix) for other, suffix in wanted if suffix}

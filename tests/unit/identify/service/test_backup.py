@@ -1,6 +1,8 @@
 """Copies, and stores that do not belong to their records database."""
 
+import asyncio
 import shutil
+import threading
 from pathlib import Path
 
 import msgspec
@@ -125,12 +127,18 @@ async def test_after_a_failed_write_nothing_is_written(tmp_path: Path) -> None:
     async with identifiers(tmp_path) as node:
         await node.create(f"{PREFIX}/a")
 
+        waiting = threading.Event()
+        asyncio.get_running_loop().call_later(0, waiting.set)
+
         def broken(_: object) -> tuple[None, frozenset[str], frozenset[str]]:
+            # The others are waiting by then.
+            assert waiting.wait(60)
             raise OSError("no space left on device")
 
-        with pytest.raises(BatchError) as raised:
-            await node.identifiers.exclusively(broken)
-        assert raised.value.reason is WriteReason.FAILED
+        # What waits behind it is not done either.
+        work = [node.identifiers.exclusively(broken), *(node.create(f"{PREFIX}/{n}") for n in range(3))]
+        done = await asyncio.gather(*work, return_exceptions=True)
+        assert [error.reason for error in done if isinstance(error, BatchError)] == [WriteReason.FAILED] * 4
         assert node.identifiers.failure == "no space left on device"
         with pytest.raises(BatchError):
             await node.create(f"{PREFIX}/b")
