@@ -62,7 +62,7 @@ class HandleService:
         """
         values = values_here(store)
         self.authorization = Authorization(values, granted or nobody, granted_change or nobody)
-        self.authenticator = Authenticator(values, counters, elsewhere=elsewhere)
+        self.authenticator = Authenticator(values, counters, elsewhere=elsewhere, clock=clock)
         self._kept = AnswerCache() if kept is None else kept
         operations = Operations(store, self.authorization, site=site, recurse=recurse)
         challenges = Challenges(clock=clock, draw=draw)

@@ -2,9 +2,11 @@
 
 import asyncio
 import hmac
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from gongfu.identify.authentication.authorization import Values
+from gongfu.identify.authentication.failures import Failures
 from gongfu.identify.authentication.public_keys import decode_public_key, is_signed
 from gongfu.identify.authentication.secret_keys import is_costly, proves
 from gongfu.identify.authentication.types import Asker, Secret
@@ -21,7 +23,7 @@ Elsewhere = Callable[[HandleName], Awaitable[Sequence[HandleValue] | None]]
 
 # Of one handle, where a proof names no index.
 _MOST_KEYS = 8
-_COSTLY_AT_ONCE = 2
+_COSTLY_AT_ONCE, _MOST_COSTLY = 2, 64
 
 
 class Refusal(Exception):
@@ -39,18 +41,28 @@ class Refusal(Exception):
 class Authenticator:
     """Tells who somebody is."""
 
-    def __init__(self, values: Values, counters: Counters, *, elsewhere: Elsewhere | None = None) -> None:
+    def __init__(
+        self,
+        values: Values,
+        counters: Counters,
+        *,
+        elsewhere: Elsewhere | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Make it.
 
         Args:
             values: of handles here.
             counters: ``authentications.<how>`` and ``authentications_failed.<how>``.
             elsewhere: of others; without it, only keys that are here count.
+            clock: seconds, never backwards.
         """
         self._values = values
         self._counters = counters
         self._elsewhere = elsewhere
+        self._failures = Failures(clock)
         self._costly = asyncio.Semaphore(_COSTLY_AT_ONCE)
+        self._costly_waiting = 0
 
     async def by_proof(self, answer: ChallengeAnswer, challenge: bytes) -> Asker:
         """Return who has answered a challenge.
@@ -92,16 +104,34 @@ class Authenticator:
             return is_signed(response, decode_public_key(key), challenge)
         if not is_costly(response):
             return proves(response, key, challenge)
-        async with self._costly:
-            return await asyncio.to_thread(proves, response, key, challenge)
+        if self._costly_waiting >= _MOST_COSTLY:
+            raise Refusal(ResponseCode.SERVER_BUSY, "too many proofs to check")
+        self._costly_waiting += 1
+        try:
+            async with self._costly:
+                return await asyncio.to_thread(proves, response, key, challenge)
+        finally:
+            self._costly_waiting -= 1
 
-    def by_password(self, secret: Secret) -> Asker | None:
-        """Return who has a secret key as password; None if it is wrong, or there is none."""
+    def by_password(self, secret: Secret, peer: str = "") -> Asker | None:
+        """Return who has a secret key as password; None if it is wrong, there is none, or it was guessed too often.
+
+        Args:
+            secret: what was given.
+            peer: address of the client.
+        """
+        name = parse_handle(secret.handle)
+        if self._failures.too_many(name.key, peer):
+            self._counters.add("authentications_failed.too-often")
+            return None
         found: Asker | None = None
-        values = self._values(parse_handle(secret.handle))
-        for value in _keys(values or (), HS_SECKEY, secret.index) or [_NONE]:
+        for value in _keys(self._values(name) or (), HS_SECKEY, secret.index) or [_NONE]:
             if hmac.compare_digest(value.data, secret.password) and value is not _NONE:
                 found = Asker(secret.handle, value.index, "basic")
+        if found is None:
+            self._failures.add(name.key, peer)
+        else:
+            self._failures.forget(name.key, peer)
         self._counters.add("authentications.basic" if found else "authentications_failed.basic")
         return found
 

@@ -34,8 +34,6 @@ Granted = Callable[[Asker, HandleName, HandleValue], bool]
 # Lists in lists, and members that are looked at in all.
 _DEEPEST = 8
 _MOST_MEMBERS = 1000
-
-
 _OF_KEYS = (HS_SECKEY, HS_PUBKEY, HS_VLIST)
 
 
@@ -179,7 +177,7 @@ class Authorization:
         if asker is None or old is None or old.type.upper() in _OF_KEYS or _is_admin(old):
             return False
         same = old.type == new.type and old.permissions == new.permissions
-        return same and self._granted_change(asker, name, old)
+        return same and bool(old.permissions & Permission.ADMIN_WRITE) and self._granted_change(asker, name, old)
 
     def allowed(self, asker: Asker | None) -> Allowed:
         """Return what the core asks before each write."""

@@ -12,7 +12,7 @@ from gongfu.identify.handle import wire
 from gongfu.identify.handle.wire import MalformedError, Reader
 
 # Each costs the server a hash; the usual number is 10,000.
-MAX_ITERATIONS = 100_000
+MAX_ITERATIONS = 20_000
 _MAX_SALT = 1024
 _DERIVED_BITS = (128, 512)
 

@@ -142,7 +142,7 @@ class HandlesFace:
         if header is None:
             return None
         try:
-            asker = self._authenticator.by_password(parse_basic(header))
+            asker = self._authenticator.by_password(parse_basic(header), request.peer)
         except MalformedError as error:
             raise _Said(ResponseCode.AUTHENTICATION_FAILED, str(error)) from None
         if asker is None:

@@ -78,7 +78,7 @@ class ReverseLookupFace:
         if request.method != "GET":
             raise Problem(405, "method-not-allowed", "GET is offered")
         try:
-            asker = self._authenticator.by_password(parse_basic(request.headers.get("authorization", "")))
+            asker = self._authenticator.by_password(parse_basic(request.headers.get("authorization", "")), request.peer)
         except MalformedError:
             asker = None
         if asker is None:

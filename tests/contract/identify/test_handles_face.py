@@ -147,6 +147,14 @@ async def test_who_may_write(node: HandleNode, http: httpx.AsyncClient, auth: An
     assert SECRET.decode() not in said.text
 
 
+async def test_who_guesses_has_to_wait(node: HandleNode, http: httpx.AsyncClient) -> None:
+    for _ in range(10):
+        assert code(await put(http, f"{PREFIX}/x", value(1, "A", "1"), auth=(OWN[0], "guess"))) == (401, 403)
+    assert code(await put(http, f"{PREFIX}/x", value(1, "A", "1"))) == (401, 403)
+    assert node.counters.snapshot()["authentications_failed.too-often"] == 1
+    assert code(await http.get(path(OWNER))) == (200, 1)
+
+
 async def test_what_only_administrators_may_read(node: HandleNode, http: httpx.AsyncClient) -> None:
     handle = f"{PREFIX}/secrets"
     await node.node.create(
