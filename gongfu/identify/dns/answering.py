@@ -77,6 +77,8 @@ class DnsAnswering:
         self._resolve = resolve
         self._below = below
         self.cache = AnswerCache(cached)
+        # Is told of each query over UDP who sent it (the address as bytes).
+        self.noted: Callable[[bytes, bytes], None] | None = None
         self._kept = self.cache.get
 
     def changed(self, handles: frozenset[str], prefixes: frozenset[str]) -> None:

@@ -30,6 +30,7 @@ class _Answers:
         self.counters = counters
         self.waiting: set[asyncio.Task[None]] = set()
         self.at_once = answering.kept
+        self.answering = answering
 
     def of(self, data: bytes, *, stream: bool = False) -> bytes | Awaitable[bytes] | None:
         """Return the answer; SERVFAIL where it has failed."""
@@ -71,6 +72,7 @@ class _Datagrams:
     def __init__(self, opened: socket.socket, answers: _Answers) -> None:
         self._answers = answers
         self._socket = DatagramSocket(opened, answers.at_once, self._slow, answers.counters, "dns")
+        self._socket.noted = answers.answering.noted
         self.ready = self._socket.ready
 
     def _slow(self, data: bytes, address: Address) -> None:

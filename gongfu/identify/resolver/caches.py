@@ -5,7 +5,7 @@ it holds; what is known to be wrong is forgotten at once.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Set
 
 import msgspec
 
@@ -13,6 +13,9 @@ from gongfu.identify.handle.codes import TtlType
 from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName, folded
 from gongfu.identify.handle.predefined import Site
 from gongfu.identify.handle.values import HandleValue
+
+# What Python takes for an entry and for a value beside its data.
+_ENTRY_BYTES, _VALUE_BYTES = 600, 200
 
 
 class KeptRecord(msgspec.Struct, gc=False):
@@ -71,21 +74,25 @@ def holds_until(values: Iterable[HandleValue], now: float, most: float) -> float
 
 
 class RecordCache:
-    """Handles by key, found and not found."""
+    """Handles by key, found and not found. What is not there has room of its own: anybody can ask for much of it."""
 
-    def __init__(self, entries: int) -> None:
-        """Make it for so many handles."""
+    def __init__(self, entries: int, size: int) -> None:
+        """Make it for so many handles, a quarter of which may be missing, and so many bytes."""
         self._entries = entries
-        self._kept: OrderedDict[str, KeptRecord] = OrderedDict()
+        self._size = size
+        self._used = 0
+        self._found: OrderedDict[str, KeptRecord] = OrderedDict()
+        self._missing: OrderedDict[str, KeptRecord] = OrderedDict()
         self._by_prefix: dict[str, set[str]] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._found) + len(self._missing)
 
     def get(self, name: HandleName, now: float) -> KeptRecord | None:
         """Return what is known of a handle."""
         key = name.key
-        kept = self._kept.get(key)
+        part = self._found if key in self._found else self._missing
+        kept = part.get(key)
         if kept is None:
             return None
         if now >= kept.until or now < kept.since:
@@ -93,35 +100,49 @@ class RecordCache:
             self._drop(key)
             return None
         kept.uses += 1
-        self._kept.move_to_end(key)
+        part.move_to_end(key)
         return kept
 
     def put(self, name: HandleName, kept: KeptRecord) -> None:
-        """Keep what was answered."""
-        if kept.until <= kept.since:
-            self._drop(name.key)
+        """Keep what was answered; nothing that would take more than a hundredth of the room."""
+        key, size = name.key, _size(kept)
+        self._drop(key)
+        if kept.until <= kept.since or size > self._size // 100:
             return
-        key = name.key
-        self._kept[key] = kept
-        self._kept.move_to_end(key)
+        part, most = (self._missing, self._entries // 4) if kept.values is None else (self._found, self._entries)
+        part[key] = kept
+        self._used += size
         self._by_prefix.setdefault(prefix_asked(name), set()).add(key)
-        while len(self._kept) > self._entries:
-            self._drop(next(iter(self._kept)))
+        while len(part) > most:
+            self._drop(next(iter(part)))
+        while self._used > self._size:
+            self._drop(next(iter(self._missing or self._found)))
 
-    def forget(self, keys: Iterable[str]) -> None:
+    def forget(self, keys: Collection[str]) -> None:
         """Forget these handles."""
-        for key in keys:
+        # A batch may have changed far more of them than are kept.
+        known = [key for key in keys if self._has(key)] if len(keys) < len(self) else self._kept_of(keys)
+        for key in known:
             self._drop(key)
+
+    def _has(self, key: str) -> bool:
+        return key in self._found or key in self._missing
+
+    def _kept_of(self, keys: Collection[str]) -> list[str]:
+        wanted = keys if isinstance(keys, Set) else set(keys)
+        return [key for part in (self._found, self._missing) for key in part if key in wanted]
 
     def forget_below(self, prefix: str) -> None:
         """Forget all handles of a prefix and of those below it."""
         for other in [other for other in self._by_prefix if covers(prefix, other)]:
-            for key in self._by_prefix.pop(other):
-                self._kept.pop(key, None)
+            for key in tuple(self._by_prefix.get(other, ())):
+                self._drop(key)
 
     def _drop(self, key: str) -> None:
-        if self._kept.pop(key, None) is None:
+        kept = self._found.pop(key, None) or self._missing.pop(key, None)
+        if kept is None:
             return
+        self._used -= _size(kept)
         prefix, _, suffix = key.partition("/")
         of = prefix_asked(HandleName(prefix, suffix))
         keys = self._by_prefix.get(of)
@@ -129,6 +150,11 @@ class RecordCache:
             keys.discard(key)
             if not keys:
                 del self._by_prefix[of]
+
+
+def _size(kept: KeptRecord) -> int:
+    """Return about how many bytes an entry takes."""
+    return _ENTRY_BYTES + sum(_VALUE_BYTES + len(value.data) + len(value.type) for value in kept.values or ())
 
 
 class DelegationCache:

@@ -10,6 +10,7 @@ class ResolverLimits(msgspec.Struct, frozen=True, kw_only=True):
         questions: of one resolution, over the network.
         recursions: how often a question may have been passed on.
         records: in the cache.
+        record_bytes: of all of them together.
         delegations: in the cache.
         running: resolutions at the same time; one more is answered SERVER_BUSY.
         prefetching: of these, those that nobody waits for.
@@ -23,6 +24,7 @@ class ResolverLimits(msgspec.Struct, frozen=True, kw_only=True):
     questions: int = 16
     recursions: int = 10
     records: int = 100_000
+    record_bytes: int = 64 << 20
     delegations: int = 50_000
     running: int = 1000
     prefetching: int = 50

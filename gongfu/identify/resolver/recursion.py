@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from gongfu.identify.handle.answering import Asked
 from gongfu.identify.handle.bodies import Record, decode_resolution, encode_error, encode_record
-from gongfu.identify.handle.codes import ResponseCode
+from gongfu.identify.handle.codes import OpFlag, ResponseCode
 from gongfu.identify.handle.envelope import Message
 from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName
 from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere, refer, respond
@@ -32,7 +32,9 @@ def recursion(resolver: Resolver) -> Recursion:
     async def recurse(asked: Asked, name: HandleName, elsewhere: Elsewhere) -> Message:
         request = asked.message
         wish = decode_resolution(request.body)
-        resolved = await resolver.resolve(name, wish.indexes, wish.types, recursions=request.header.recursions)
+        head = request.header
+        fresh = bool(head.flags & OpFlag.AUTHORITATIVE)
+        resolved = await resolver.resolve(name, wish.indexes, wish.types, recursions=head.recursions, fresh=fresh)
         return answer_resolved(request, resolved, elsewhere)
 
     return recurse
@@ -57,6 +59,10 @@ def elsewhere_of(resolver: Resolver) -> Callable[[HandleName, Elsewhere], Awaita
     """Return what finds handles of other services for the HTTP faces; without an answer, they refer."""
 
     async def find(name: HandleName, elsewhere: Elsewhere) -> Found | Nowhere | Elsewhere:
-        return await resolver.found(name) or elsewhere
+        resolved = await resolver.resolve(name)
+        if resolved.code == ResponseCode.SUCCESS:
+            # With the times to live that were signed.
+            return Found(resolved.values)
+        return Nowhere() if resolved.code == ResponseCode.HANDLE_NOT_FOUND else elsewhere
 
     return find

@@ -1,8 +1,9 @@
 """Resolves any handle: here, from the caches, or by asking down the tree of services."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
@@ -28,6 +29,8 @@ _REFUSALS = frozenset(
         ResponseCode.UNABLE_TO_AUTHENTICATE,
     }
 )
+
+logger = logging.getLogger(__name__)
 
 
 class Resolver:
@@ -60,29 +63,35 @@ class Resolver:
         self.limits = limits or ResolverLimits()
         self._questioner = Questioner(patience)
         self._descent = Descent(lookup, roots, counters, self._questioner, self.limits, now)
-        self._records = RecordCache(self.limits.records)
+        self._records = RecordCache(self.limits.records, self.limits.record_bytes)
         self._flights: dict[str, Flight] = {}
         self._prefetching: set[str] = set()
+        self._running: set[asyncio.Task[Resolved]] = set()
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     # What has changed.
 
-    def forget(self, handles: Iterable[str], prefixes: Iterable[str] = ()) -> None:
+    def forget(self, handles: Collection[str], prefixes: Iterable[str] = ()) -> None:
         """Forget what is wrong now, found and not found: for ``Identifiers.watch`` and invalidations of other nodes.
 
         Args:
             handles: keys (``HandleName.key``).
             prefixes: in any case; all below them, and where their services are, is forgotten too.
         """
-        keys = set(handles)
         bases = [folded(prefix) for prefix in prefixes]
-        self._records.forget(keys)
+        self._records.forget(handles)
         for base in bases:
             self._records.forget_below(base)
             self._descent.delegations.forget_below(base)
         for key, flight in self._flights.items():
-            if key in keys or any(covers(base, prefix_asked(flight.name)) for base in bases):
+            if key in handles or any(covers(base, prefix_asked(flight.name)) for base in bases):
                 flight.outdated = True
-        self._counters.add("resolver_forgotten", len(keys) + len(bases))
+        self._counters.add("resolver_forgotten", len(handles) + len(bases))
 
     def figures(self) -> dict[str, int]:
         """Return how full the caches are and how much is under way."""
@@ -193,9 +202,14 @@ class Resolver:
         flight.task = asyncio.create_task(self._fly(flight, recursions), name=f"resolve {key}")
         self._flights[key] = flight
 
-        def ended(_: object) -> None:
+        def ended(task: asyncio.Task[Resolved]) -> None:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+            self._running.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("the resolution of %s failed", key, exc_info=error)
+
+        self._running.add(flight.task)
 
         flight.task.add_done_callback(ended)
         return flight.task

@@ -13,8 +13,8 @@ from gongfu.identify.handle.wire import MalformedError, Reader
 # What a service says of itself; anything else of a prefix is its owner's to register.
 STATED = frozenset({HS_SITE, HS_PUBKEY})
 _MOST_VALUES, _VALUE_BYTES = 8, 4096
-_MOST_SERVICES = 10_000
-_MOST_PREFIXES, _MOST_HANDLES = 1000, 1000
+MOST_SERVICES = 200
+_MOST_PREFIXES, _MOST_HANDLES = 1000, 50
 
 Value = Annotated[bytes, Meta(max_length=_VALUE_BYTES)]
 Values = Annotated[tuple[Value, ...], Meta(max_length=_MOST_VALUES)]
@@ -31,7 +31,7 @@ class StatedService(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class StatedServices(msgspec.Struct, frozen=True, array_like=True):
     """All that a child says: of its own service, and of those below it that its parent must know."""
 
-    services: Annotated[tuple[StatedService, ...], Meta(max_length=_MOST_SERVICES)]
+    services: Annotated[tuple[StatedService, ...], Meta(max_length=MOST_SERVICES)]
 
 
 class PrefixesChanged(msgspec.Struct, frozen=True):

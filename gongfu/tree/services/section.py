@@ -3,10 +3,10 @@
 
 A child states the service of its node, and of nodes below it that kept a prefix which only an ancestor can delegate. A
 parent tells the service that resolution begins with: that of the highest node that has one. Both are registers: the
-last one holds, and it is said again when a link is restored. Changes are news: who was away hears none, and forgets its
-caches instead.
+last one holds, and it is said again when a link is restored. Changes are news: who was away forgets its caches as well.
 """
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 
 import msgspec
@@ -20,6 +20,7 @@ from gongfu.tree.host.section import Command, Host, Refusal, Turn
 from gongfu.tree.nodes.directory import Directory
 from gongfu.tree.services import records
 from gongfu.tree.services.messages import (
+    MOST_SERVICES,
     MessageError,
     PrefixesChanged,
     StatedService,
@@ -35,6 +36,8 @@ from gongfu.tree.services.records import ABOVE
 SERVICE, SERVICE_ABOVE, CHANGE = "identifier-service", "identifier-above", "identifier-change"
 NUDGE = "identifier-services"
 _TOGETHER_NS = 200_000_000
+# Of services of nodes that kept a prefix, in one message.
+_STATED_BYTES = 128 * 1024
 
 
 class OwnService(msgspec.Struct, frozen=True):
@@ -54,7 +57,7 @@ class ServicesSection:
         Args:
             directory: who is around.
             changed: told, on the event loop, what the caches of this node must forget.
-            counters: ``identifier_changes_refused``.
+            counters: ``identifier_changes_refused``, ``identifier_services_dropped.<reason>``.
         """
         self._directory = directory
         self._changed = changed
@@ -129,10 +132,10 @@ class ServicesSection:
 
     def _pass_on(self, turn: Turn, change: PrefixesChanged, source: str) -> None:
         body = encode(change)
-        for link in self._need().links():
-            # Who is away forgets all when it comes back.
-            if link.peer != source and link.up:
-                turn.send(link.peer, CHANGE, body)
+        parent = self._directory.parent
+        for peer in (*((parent,) if parent else ()), *(child.node for child in self._directory.children())):
+            if peer != source:
+                _send(turn, peer, CHANGE, body)
 
     # Stating and telling.
 
@@ -146,18 +149,21 @@ class ServicesSection:
         if parent is None:
             return
         own, known = self._directory.node, records.services(turn.connection)
-        below = [StatedService(node, values) for node, values in sorted(known.items()) if node and self._is_kept(node)]
-        mine = StatedService(own, known.get(own, ()))
-        turn.send(parent, SERVICE, encode(StatedServices((mine, *(s for s in below if s.node != own)))))
+        stated, size = [StatedService(own, known.get(own, ()))], 0
+        for node, values in sorted(known.items()):
+            if node in (ABOVE, own) or not self._is_kept(node):
+                continue
+            size += sum(map(len, values))
+            if size > _STATED_BYTES or len(stated) == MOST_SERVICES:
+                self._counters.add("identifier_services_dropped.too-many")
+                break
+            stated.append(StatedService(node, values))
+        _send(turn, parent, SERVICE, encode(StatedServices(tuple(stated))))
 
     def _tell_children(self, turn: Turn) -> None:
         body = encode(self._first(turn))
         for child in self._directory.children():
-            self._tell(turn, child.node, body)
-
-    def _tell(self, turn: Turn, child: str, body: bytes) -> None:
-        if any(link.peer == child for link in self._need().links()):
-            turn.send(child, SERVICE_ABOVE, body)
+            _send(turn, child.node, SERVICE_ABOVE, body)
 
     def _first(self, turn: Turn) -> tuple[bytes, ...]:
         """Return the service that resolution begins with for nodes below: the highest."""
@@ -244,3 +250,9 @@ class ServicesSection:
             host.submit(work)
 
         host.at(host.now() + _TOGETHER_NS, begin)
+
+
+def _send(turn: Turn, peer: str, topic: str, body: bytes) -> None:
+    """Send to a neighbour; one without a link yet is told all when it gets one."""
+    with contextlib.suppress(KeyError):
+        turn.send(peer, topic, body)

@@ -71,6 +71,7 @@ class Node:
         await self._handle_server.stop()
         await self._http.stop()
         await self._dns_server.stop()
+        await self.resolver.close()
 
     def site(self) -> HandleValue:
         return HandleValue(1, HS_SITE, encode_site(one_server_site(1, "127.0.0.1", handle_port=self.handle_port)))
