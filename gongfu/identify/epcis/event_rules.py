@@ -30,9 +30,10 @@ def _place(value: Any) -> Findings:
         return fault("not an object with an id")
     if "id" not in value:
         return fault("id is missing")
-    if of.too_deep(value):
+    if len(value) > 1 and of.too_deep(value):
         return fault(f"nested more than {of.MAX_DEPTH} levels deep")
-    return below("id", of.uri(value["id"])) or FINE
+    wrong = of.uri(value["id"])
+    return below("id", wrong) if wrong else FINE
 
 
 _quantities = of.listed(

@@ -105,8 +105,7 @@ class Facts:
 
     def parties(self, name: str) -> list[Party]:
         """Return ``sourceList``, ``destinationList`` or ``bizTransactionList``."""
-        key = {"sourceList": "source", "destinationList": "destination", "bizTransactionList": "bizTransaction"}[name]
-        kind = "bizTransactionType" if key == "bizTransaction" else "partyType"
+        key, kind = _PARTIES[name]
         return [
             Party(self.term(kind, item["type"]) if "type" in item else "", self.thing(item[key]))
             for item in self.event.get(name, ())
@@ -124,9 +123,11 @@ class Facts:
         """
         event, found = self.event, list[tuple[str, str]]()
         for name in ("epcList", "childEPCs", "inputEPCList", "outputEPCList"):
-            for uri in event.get(name, ()):
-                if (of := lot_of(uri)) is not None:
-                    found.append((canonical(uri), of))
+            found += [
+                (canonical(uri), of)
+                for uri in event.get(name, ())
+                if ("/10/" in uri or "/lot/" in uri) and (of := lot_of(uri)) is not None
+            ]
         made = self.outputs if self.kind == "TransformationEvent" else self.things
         if self.kind == "TransformationEvent" or (self.kind == "ObjectEvent" and self.action == "ADD"):
             ilmd = event.get("ilmd")
@@ -144,4 +145,9 @@ class Facts:
         return list(dict.fromkeys(found)) if found else found
 
 
+_PARTIES = {
+    "sourceList": ("source", "partyType"),
+    "destinationList": ("destination", "partyType"),
+    "bizTransactionList": ("bizTransaction", "bizTransactionType"),
+}
 _LOT_NUMBERS = frozenset(("urn:epcglobal:cbv:mda:lotNumber", "https://ref.gs1.org/cbv/lotNumber"))

@@ -128,7 +128,7 @@ def group_start(table: bytes, identifier: str) -> bytes:
     return table + identifier.encode() + b"\0"
 
 
-def field_start(field: Field, value: str) -> bytes:
+def field_start(field: int, value: str) -> bytes:
     """Return what the keys of a field's value start with."""
     return FIELD + bytes((field,)) + value.encode() + b"\0"
 
@@ -160,53 +160,48 @@ def stored_event(number: int, row: bytes) -> StoredEvent:
     return StoredEvent(number, context, record_time, row[_HEAD.size :])
 
 
+# As plain numbers: members of an enumeration are slow as keys.
+_OBJECT, _CHILD, _PARENT, _INPUT, _OUTPUT, _LOT_OF = (int(role) for role in Role)
+_CHILDREN: Final = frozenset(("AggregationEvent", "AssociationEvent"))
+
+
 def mention_keys(facts: Facts, number: int) -> list[bytes]:
     """Return the keys under which an event is found by what it names, and by when it happened."""
-    time = facts.time
-    ends = {role: b"\0" + _MENTION.pack(time + _BIAS, number, role) for role in Role}
-    things: dict[tuple[str, Role], None] = {}
-    children = facts.kind in ("AggregationEvent", "AssociationEvent")
-    role = Role.CHILD if children else Role.OBJECT
-    for thing in facts.things:
-        things[thing, role] = None
-    for item in facts.classes:
-        things[item.thing, role] = None
+    kind, biased = facts.kind, facts.time + _BIAS
+    role = _CHILD if kind in _CHILDREN else _OBJECT
+    named = [(thing, role) for thing in facts.things]
+    named += [(item.thing, role) for item in facts.classes]
     if facts.parent:
-        things[facts.parent, Role.PARENT if children else Role.OBJECT] = None
-    if facts.kind == "TransformationEvent":
-        for thing in facts.inputs:
-            things[thing, Role.INPUT] = None
-        for thing in facts.outputs:
-            things[thing, Role.OUTPUT] = None
-        for item in facts.input_classes:
-            things[item.thing, Role.INPUT] = None
-        for item in facts.output_classes:
-            things[item.thing, Role.OUTPUT] = None
-    for thing, of in facts.lots():
-        things[of, Role.LOT_OF] = None
-        if (thing, role) not in things and facts.kind != "TransformationEvent":
-            things[thing, Role.OBJECT] = None
-    keys = [THING + thing.encode() + ends[role] for thing, role in things]
+        named.append((facts.parent, _PARENT if role == _CHILD else _OBJECT))
+    if kind == "TransformationEvent":
+        named += [(thing, _INPUT) for thing in facts.inputs]
+        named += [(thing, _OUTPUT) for thing in facts.outputs]
+        named += [(item.thing, _INPUT) for item in facts.input_classes]
+        named += [(item.thing, _OUTPUT) for item in facts.output_classes]
+    named += [(of, _LOT_OF) for _, of in facts.lots()]
+    pack = _MENTION.pack
+    keys = [THING + thing.encode() + b"\0" + pack(biased, number, role) for thing, role in named]
     if facts.transformation:
         keys.append(number_key(group_start(TRANSFORMATION, facts.transformation), number))
-    keys += [number_key(group_start(TRANSACTION, party.who), number) for party in facts.parties("bizTransactionList")]
-    keys.append(time_key(time, number))
+    if "bizTransactionList" in facts.event:
+        keys += [
+            number_key(group_start(TRANSACTION, party.who), number) for party in facts.parties("bizTransactionList")
+        ]
+    keys.append(time_key(facts.time, number))
     return keys
 
 
-def field_values(facts: Facts) -> list[tuple[Field, str]]:
-    """Return the values of the fields with few values."""
-    values = [(Field.KIND, facts.kind)]
-    for field, value in (
-        (Field.ACTION, facts.action),
-        (Field.BIZ_STEP, facts.biz_step),
-        (Field.DISPOSITION, facts.disposition),
-        (Field.READ_POINT, facts.read_point),
-        (Field.BIZ_LOCATION, facts.biz_location),
-    ):
-        if value:
-            values.append((field, value))
-    return values
+def field_values(facts: Facts) -> list[tuple[int, str]]:
+    """Return the values of the fields with few values; the fields are those of ``Field``."""
+    values = (
+        (1, facts.kind),
+        (2, facts.action),
+        (3, facts.biz_step),
+        (4, facts.disposition),
+        (5, facts.read_point),
+        (6, facts.biz_location),
+    )
+    return [value for value in values if value[1]]
 
 
 def numbers_row(numbers: list[int], first: int) -> bytes:

@@ -69,6 +69,8 @@ class EventStore:
             raise OSError(f"the store of events {path} cannot be opened: {error}") from error
         self._lock = threading.Lock()
         self._head, self._last_record_time = self._last_event()
+        # Whether any event was ever declared to be in error: mostly none was, and nothing need be looked up.
+        self._declares = next(self.keys_from(rows.DISREGARDED), None) is not None
         self._contexts: dict[int, tuple[Any, Namespaces]] = {}
         self._context_numbers: dict[bytes, int] = {}
         self._next_context = self._last_number(rows.CONTEXT + b"n") + 1
@@ -156,7 +158,7 @@ class EventStore:
         first = self._head + 1
         writes = WriteBatch(raw_mode=True)
         put = writes.put
-        lists: dict[tuple[Field, str], list[int]] = {}
+        lists: dict[tuple[int, str], list[int]] = {}
         declared = self._declared(events, first)
         for number, event in enumerate(events, first):
             facts = event.facts
@@ -188,6 +190,9 @@ class EventStore:
         """Return the numbers of events that one of these declares to have been in error, whichever came first."""
         here = {(event.identity, event.facts.in_error): number for number, event in enumerate(events, first)}
         found, asked = set[int](), list[tuple[str, int]]()
+        if not self._declares and not any(event.facts.in_error for event in events):
+            return found
+        self._declares = True
         for (identity, in_error), number in here.items():
             if in_error:
                 found.add(number)

@@ -26,6 +26,10 @@ _LINK = re.compile(
     r"|401|ginc|402|gsin|8003|grai|8004|giai)/([^/?#]+)((?:/[^/?#]+/[^/?#]+)*)/?(?:[?#].*)?",
     re.ASCII,
 )
+# Most Digital Links are canonical already.
+_CANONICAL = re.compile(
+    r"https://id\.gs1\.org/(?:01/\d{14}(?:/(?:21|10)/[A-Za-z0-9._~-]+)?|00/\d{18}|41[47]/\d{13})", re.ASCII
+).fullmatch
 _NAMES: Final = {
     "gtin": "01",
     "itip": "8006",
@@ -74,14 +78,16 @@ _FIXED: Final = {"sscc": ("00", 17), "gsrn": ("8018", 17), "gsrnp": ("8017", 17)
 
 def check_digit(digits: str) -> str:
     """Return the GS1 check digit (General Specifications §7.9) of the digits before it."""
-    total = sum(int(digit) * (3, 1)[place % 2] for place, digit in enumerate(reversed(digits)))
-    return str(-total % 10)
+    codes = digits.encode()
+    odd, even = codes[::-2], codes[-2::-2]
+    return str(-(3 * (sum(odd) - 48 * len(odd)) + sum(even) - 48 * len(even)) % 10)
 
 
 def _escaped(value: str) -> str:
     return value if value.isalnum() and value.isascii() else quote(unquote(value), safe=_SAFE)
 
 
+@lru_cache(maxsize=8192)
 def _gtin(company: str, reference: str) -> str | None:
     if len(company) + len(reference) != 13:
         return None
@@ -167,6 +173,8 @@ def _of_link(link: str) -> str | None:
 def canonical(uri: str) -> str:
     """Return the one form of an identifier: a canonical GS1 Digital Link, or the text itself."""
     key = None
+    if _CANONICAL(uri):
+        return uri
     if uri.startswith("urn:epc:"):
         key = _of_urn(uri)
     elif uri.startswith("http"):

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from gongfu.identify.epcis.findings import FINE, Check, Finding, Findings, below, fault
-from gongfu.identify.epcis.uris import is_uri, time_ns
+from gongfu.identify.epcis.uris import USUAL, is_uri, time_ns
 from gongfu.identify.epcis.vocabulary import ACTIONS, TERMS
 
 # What is nested deeper is refused: those who read it later need not be prepared for more.
@@ -27,7 +27,7 @@ _NOT_BY_VOC = (
 def uri(value: Any) -> Findings:
     """Check a URI."""
     if isinstance(value, str):
-        if is_uri(value):
+        if USUAL(value) is not None or is_uri(value):
             return FINE
         if not value.isascii():
             return fault("not a URI: characters outside ASCII are percent-encoded (RFC 3986)")
@@ -55,7 +55,7 @@ def zone_offset(value: Any) -> Findings:
 
 def number(value: Any) -> Findings:
     """Check a number."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return FINE
     return fault(f"not a number: {str(value)[:40]!r}")
 
@@ -213,7 +213,7 @@ def record(
                 found += below(key, fault(f"no {named} has this name here"))
             elif not is_uri(key):
                 found += below(key, fault(f"no {named} has this name; an extension's name needs a namespace (a:name)"))
-            elif isinstance(item, dict | list) and too_deep(item):
+            elif isinstance(item, (dict, list)) and too_deep(item):
                 found += below(key, fault(f"nested more than {MAX_DEPTH} levels deep"))
         for key in required:
             if key not in value:
