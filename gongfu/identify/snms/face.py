@@ -55,6 +55,7 @@ class SnmsFace:
         templates: Templates,
         values: Values,
         *,
+        authorization: Authorization | None = None,
         now: Callable[[], int],
         counters: Counters,
         batch: int = DEFAULT_BATCH,
@@ -65,11 +66,12 @@ class SnmsFace:
             identifiers: the node's.
             templates: use cases of the node's templates.
             values: of handles here, those too that nobody may read.
+            authorization: who may do what; without it, by administrators alone.
             now: UTC seconds.
             counters: of the process.
             batch: the most identifiers of one request.
         """
-        authorization = Authorization(values)
+        authorization = authorization or Authorization(values)
         self._tokens = Tokens(values, counters, now)
         self._templates = SnmsTemplates(identifiers, templates, authorization)
         self._records = SnmsRecords(identifiers, self._templates, authorization, batch=batch)

@@ -12,13 +12,13 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
 
 from gongfu.identify.authentication.authorization import Values
+from gongfu.identify.authentication.failures import Failures
 from gongfu.identify.authentication.types import Asker
 from gongfu.identify.handle.names import HandleName, parse_handle
 from gongfu.identify.handle.predefined import HS_SECKEY
@@ -33,9 +33,6 @@ MAX_PASSWORD = 1024
 _CHINA = 8 * 3600
 # A client whose clock is wrong, around midnight.
 _SKEW = 600
-_MOST_FAILURES = 10
-_FAILURES_PER = 60
-_REMEMBERED = 10_000
 _MOST_KEYS = 8
 
 
@@ -74,7 +71,7 @@ class Tokens:
         self._counters = counters
         self._now = now
         self._key = secrets.token_bytes(32)
-        self._failures: OrderedDict[str, list[int]] = OrderedDict()
+        self._failures = Failures(now)
 
     def login(self, user: str, password: str, *, hashed: bool, peer: str = "") -> str:
         """Return a token. Who fails too often from an address has to wait; the user from elsewhere has not.
@@ -84,8 +81,8 @@ class Tokens:
         """
         now = self._now()
         name, index = _identity(user)
-        who = f"{peer} {user}"
-        if self._is_blocked(who, now):
+        who = name.key if name is not None else user
+        if self._failures.too_many(who, peer):
             self._counters.add("snms_logins_failed.too-often")
             raise SnmsError("登录失败次数过多，请稍后再试")
         found = None
@@ -93,13 +90,10 @@ class Tokens:
             if _is_password(value.data, password, hashed, now) and value is not _NONE:
                 found = value
         if found is None or name is None:
-            self._failures.setdefault(who, []).append(now)
-            self._failures.move_to_end(who)
-            if len(self._failures) > _REMEMBERED:
-                self._failures.popitem(last=False)
+            self._failures.add(who, peer)
             self._counters.add("snms_logins_failed.password")
             raise SnmsError(WRONG_LOGIN)
-        self._failures.pop(who, None)
+        self._failures.forget(who, peer)
         self._counters.add("snms_logins")
         return self._sealed(_Claims(str(name), found.index, now + LIFETIME), found.data)
 
@@ -134,12 +128,6 @@ class Tokens:
         values = self._values(name) if name is not None else None
         keys = [v for v in values or () if v.type.upper() == HS_SECKEY and index in (0, v.index) and v.data]
         return keys[:_MOST_KEYS]
-
-    def _is_blocked(self, who: str, now: int) -> bool:
-        recent = [at for at in self._failures.get(who, ()) if at > now - _FAILURES_PER]
-        if who in self._failures:
-            self._failures[who] = recent
-        return len(recent) >= _MOST_FAILURES
 
 
 # Compared where there is no key, so that an answer takes as long.
