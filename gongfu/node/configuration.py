@@ -232,7 +232,11 @@ def _identifier(given: dict[str, Any], where: Where) -> IdentifierSettings:
     for text in oids:
         if not _OID_OF_PREFIX.fullmatch(text):
             raise ConfigurationError(f'{where("identifier", "oids")}: "OID=prefix" is needed, not {text!r}')
-    settings = IdentifierSettings(oids=oids, **given)
+    addresses = tuple(given.pop("dns_addresses", ()))
+    for text in addresses:
+        if not _is_address(text):
+            raise ConfigurationError(f"{where('identifier', 'dns_addresses')}: {text!r} is no IP address")
+    settings = IdentifierSettings(oids=oids, dns_addresses=addresses, **given)
     if settings.enabled not in ("auto", "off"):
         place = where("identifier", "enabled")
         raise ConfigurationError(f'{place}: must be "auto" or "off", not {settings.enabled!r}')
@@ -245,13 +249,21 @@ def _identifier(given: dict[str, Any], where: Where) -> IdentifierSettings:
         raise ConfigurationError(f"{where('identifier', 'advertise')}: must be a host name or an address, no port")
     if settings.gs1_root:
         _url(settings.gs1_root, ("http", "https"), where("identifier", "gs1_root"))
-    for key in ("dns_zone", "gs1_prefix"):
+    for key in ("dns_zone", "dns_oid_zone", "dns_ons_root", "gs1_prefix"):
         text: str = getattr(settings, key)
         if text and not _DOTTED.fullmatch(text):
             raise ConfigurationError(
                 f"{where('identifier', key)}: letters, digits, - and _ joined by dots, not {text!r}"
             )
     return settings
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_every_address(host: str) -> bool:

@@ -106,6 +106,13 @@ class IdentifierSettings(msgspec.Struct, frozen=True, kw_only=True):
     # Zone of the DNS face, and ``OID=prefix`` for each OID that a prefix stands for.
     dns_zone: str = "gongfu.internal"
     oids: tuple[str, ...] = ()
+    # Further zones of the DNS face: of OIDs (as oid-res.org is one) and of GS1 keys (as onsepc.com is one); "": none.
+    dns_oid_zone: str = ""
+    dns_ons_root: str = ""
+    # Addresses of the node as name server of its zones.
+    dns_addresses: tuple[str, ...] = ()
+    # Whether other nodes are asked for clients that wish it; else they are referred.
+    recursion: bool = True
     # Of the key that signs records, when it is made: RS256, EdDSA or SM2.
     signing_algorithm: str = "RS256"
     # Of the record store's cache.

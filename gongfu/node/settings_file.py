@@ -45,7 +45,11 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "block_log": {"max_age": str, "max_bytes": str, "replicas": int},
     "worker": {f.name: type(f.default) for f in msgspec.structs.fields(WorkerSettings)},
     "tree": {**{f.name: type(f.default) for f in msgspec.structs.fields(TreeSettings)}, "plugins": list},
-    "identifier": {**{f.name: type(f.default) for f in msgspec.structs.fields(IdentifierSettings)}, "oids": list},
+    "identifier": {
+        **{f.name: type(f.default) for f in msgspec.structs.fields(IdentifierSettings)},
+        "oids": list,
+        "dns_addresses": list,
+    },
     "cluster": {"instance": str, "roles": list, "secrets_dir": str},
 }
 _RANGES: dict[str, tuple[float, float]] = {

@@ -141,3 +141,24 @@ host = "::"
         {},
     )
     assert exposures(closed) == []
+
+
+def test_zones_of_the_dns_face(tmp_path: Path) -> None:
+    lines = ("[identifier]", 'dns_oid_zone = "oid-res.example"', 'dns_addresses = ["192.0.2.1", "2001:db8::1"]')
+    file = write(tmp_path, "\n".join((*lines, "recursion = false")))
+    settings = load_configuration(file, environ={}).identifier
+    assert settings.dns_addresses == ("192.0.2.1", "2001:db8::1")
+    assert (settings.dns_oid_zone, settings.recursion) == ("oid-res.example", False)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('dns_addresses = ["ns.example"]', "no IP address"),
+        ('dns_ons_root = "a b"', "joined by dots"),
+        ('recursion = "no"', "true or false"),
+    ],
+)
+def test_zones_of_the_dns_face_that_are_none(tmp_path: Path, line: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        load_configuration(write(tmp_path, f"[identifier]\n{line}\n"), environ={})
