@@ -147,6 +147,7 @@ class Movements:
         return [
             (of, mention)
             for mention in self.mentions(thing)
+            if mention.role is Role.OF_LOT
             for named, of in self.facts(mention.number).lots()
             if named == thing
         ]

@@ -42,7 +42,7 @@ _BIAS = 1 << 63
 
 
 class Role(IntEnum):
-    """What an event says of a thing that it names."""
+    """What an event says of a thing; LOT_OF: of a lot, that an instance is of it; OF_LOT: of that instance."""
 
     OBJECT = 1
     CHILD = 2
@@ -50,6 +50,7 @@ class Role(IntEnum):
     INPUT = 4
     OUTPUT = 5
     LOT_OF = 6
+    OF_LOT = 7
 
 
 class Field(IntEnum):
@@ -161,7 +162,7 @@ def stored_event(number: int, row: bytes) -> StoredEvent:
 
 
 # As plain numbers: members of an enumeration are slow as keys.
-_OBJECT, _CHILD, _PARENT, _INPUT, _OUTPUT, _LOT_OF = (int(role) for role in Role)
+_OBJECT, _CHILD, _PARENT, _INPUT, _OUTPUT, _LOT_OF, _OF_LOT = (int(role) for role in Role)
 _CHILDREN: Final = frozenset(("AggregationEvent", "AssociationEvent"))
 
 
@@ -178,7 +179,8 @@ def mention_keys(facts: Facts, number: int) -> list[bytes]:
         named += [(thing, _OUTPUT) for thing in facts.outputs]
         named += [(item.thing, _INPUT) for item in facts.input_classes]
         named += [(item.thing, _OUTPUT) for item in facts.output_classes]
-    named += [(of, _LOT_OF) for _, of in facts.lots()]
+    for thing, of in facts.lots():
+        named += ((of, _LOT_OF), (thing, _OF_LOT))
     pack = _MENTION.pack
     keys = [THING + thing.encode() + b"\0" + pack(biased, number, role) for thing, role in named]
     if facts.transformation:

@@ -298,7 +298,7 @@ class EventStore:
 
     def disregarded(self, number: int) -> bool:
         """Tell whether an event was declared to be in error, or is such a declaration."""
-        return self._db.get(rows.number_key(rows.DISREGARDED, number)) is not None
+        return self._declares and self._db.get(rows.number_key(rows.DISREGARDED, number)) is not None
 
     def first_recorded_from(self, record_time: int) -> int:
         """Return the number of the first event whose record time is not before a time."""

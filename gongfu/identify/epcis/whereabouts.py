@@ -72,7 +72,7 @@ def timeline(moves: Movements, thing: str, *, limit: int = 10_000) -> list[Momen
     while waiting:
         here, since, until, via = waiting.pop(0)
         for mention in moves.mentions(here):
-            if mention.role is Role.LOT_OF or not since <= mention.time <= until:
+            if mention.role in (Role.LOT_OF, Role.OF_LOT) or not since <= mention.time <= until:
                 continue
             if len(found) >= limit:
                 return sorted(found.values())[:limit]
