@@ -1,12 +1,14 @@
 """The trust of a node's identifier service: where its key is, whom it trusts, where certificates are found."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from gongfu.identify.handle.names import HandleName, parse_handle
+from gongfu.identify.handle.codes import ResponseCode
+from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName, parse_handle
 from gongfu.identify.handle.predefined import HS_PUBKEY
 from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere
 from gongfu.identify.handle.values import HandleValue
@@ -19,12 +21,14 @@ from gongfu.identify.trust.keys import Algorithm, KeyFormError, SigningKey, pars
 from gongfu.identify.trust.public_key_values import decode_key
 from gongfu.identify.trust.verification import Root
 from gongfu.kernel.counters import Counters
+from gongfu.kernel.errors import Problem
 from gongfu.kernel.times import Clock
 from gongfu.node.data_directory import write_private
 
 KEY_FILE = "identifier-signing-key"
 BATCHES, ROOTS = "batches", "roots.json"
-_ROOT_HANDLE = "0.NA/0.NA"
+_ROOT_HANDLE = f"{NAMING_AUTHORITY}/{NAMING_AUTHORITY}"
+_RETRY_S, _AGAIN_S = 20.0, 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +98,7 @@ class IdentifierTrust:
             resolver: finds what other services have.
             above: values of the service that resolution begins with; none at the top.
             clock: present time.
-            counters: of the outer resolver, which asks the services above even for what is here.
+            counters: of the resolver that asks the services above for what is here.
 
         Raises:
             OSError: a file cannot be read.
@@ -102,33 +106,55 @@ class IdentifierTrust:
         self._identifiers = identifiers
         self._resolver = resolver
         self._above = above
+        self._holder = HandleName(NAMING_AUTHORITY, root)
+        self._task: asyncio.Task[None] | None = None
         self._pinned = pinned_roots(folder / ROOTS)
         self._outer = Resolver(self._from_above, above, counters)
         self.signing = Signing(
             identifiers, key, root, BatchFiles(folder / BATCHES), clock, find=self._find, roots=self._roots
         )
-        identifiers.watch(self.forget)
 
-    def forget(self, handles: frozenset[str], prefixes: frozenset[str]) -> None:
-        """Forget certificates that have changed."""
-        self._outer.forget(handles, prefixes)
+    async def start(self) -> None:
+        """Put the key into the values of the prefix, and look for the certificate of the service above."""
+        await self.signing.begin()
+        self._task = asyncio.create_task(self._follow(), name="certificate of the identifier service")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> bool:
+        """Ask the services above for the certificate of the key; returns whether there is one."""
+        if not self._above():
+            return False
+        found = await self._outer.resolve(self._holder, fresh=True)
+        return found.code == ResponseCode.SUCCESS and await self.signing.adopt(found.values)
+
+    async def _follow(self) -> None:
+        while True:
+            found = False
+            try:
+                found = await self.look()
+            except Problem as problem:
+                logger.warning("the certificate of the service is not kept: %s", problem.detail)
+            except Exception:
+                logger.exception("certificate of the identifier service")
+            await asyncio.sleep(_AGAIN_S if found or not self._above() else _RETRY_S)
 
     def _from_above(self, _: HandleName) -> Found | Elsewhere | Nowhere:
         values = self._above()
         return Elsewhere(_ROOT_HANDLE, values, delegated=False) if values else Nowhere()
 
     async def _find(self, handle: str) -> Sequence[HandleValue] | None:
-        """Return the values of a handle; of a prefix that is here too, also what the services above say of it."""
+        """Return the values of a handle, wherever it is."""
         try:
             name = parse_handle(handle)
         except MalformedError:
             return None
         here = self._identifiers.lookup(name)
-        if not isinstance(here, Found):
-            return await self._resolver.values(handle)
-        if not self._above():
-            return here.values
-        return [*(await self._outer.values(handle) or ()), *here.values]
+        return here.values if isinstance(here, Found) else await self._resolver.values(handle)
 
     def _roots(self) -> list[Root]:
         """Return what is pinned, and the key of the highest service of the tree, which the parent has told."""

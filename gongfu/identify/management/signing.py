@@ -16,13 +16,14 @@ from gongfu.identify.service.writes import Operation, Outcome, Write
 from gongfu.identify.trust.batch_files import MAX_BATCH, BatchFiles, BatchHeader, name_hash
 from gongfu.identify.trust.batch_verification import verify_batch_proof
 from gongfu.identify.trust.batches import BatchProof, leaf_digests, leaf_of, proof_of, sign_root
-from gongfu.identify.trust.claims import decode_claims
+from gongfu.identify.trust.claims import Claims, decode_claims
 from gongfu.identify.trust.jws import JwsError, parse
 from gongfu.identify.trust.keys import KeyFormError, SigningKey, VerifyingKey
 from gongfu.identify.trust.merkle import MerkleTree, leaf_hash
 from gongfu.identify.trust.public_key_values import decode_key, encode_key
 from gongfu.identify.trust.signing import (
     CERTIFICATE_INDEX,
+    HS_CERT,
     SIGNATURE_INDEX,
     certify,
     prefix_permissions,
@@ -98,10 +99,7 @@ class Signing:
         return HandleValue(KEY_INDEX, HS_PUBKEY, encode_key(self.key.public))
 
     async def begin(self) -> None:
-        """See that the values of the prefix have the key, and a certificate of the key by itself.
-
-        A service above certifies the key too, where it has the prefix; that certificate counts more.
-        """
+        """See that the values of the prefix have the key, and a certificate of it: by itself, where none is known."""
         values = {one.index: one for one in self._values(self._holder) or ()}
         held, key = values.get(CERTIFICATE_INDEX), values.get(KEY_INDEX)
         missing: list[HandleValue] = []
@@ -110,10 +108,34 @@ class Signing:
         if held is None or _certified(held) != self.key.public:
             missing.append(self.certify(self._root, self.key.public))
         if missing:
-            write = Write(operation=Operation.ADD_VALUES, handle=self._holder, values=tuple(missing), overwrite=True)
-            (outcome,) = await self._identifiers.write([write])
-            if not outcome.done:
-                raise conflict(f"{self._holder} does not take the key of the service: {outcome.code} {outcome.detail}")
+            await self._keep(*missing)
+
+    async def adopt(self, values: Sequence[HandleValue]) -> bool:
+        """Take the certificate that the service above has made of the key into the values of the prefix.
+
+        Whoever asks finds it then, wherever the prefix is resolved.
+
+        Args:
+            values: of the prefix, as the service above has them.
+
+        Returns:
+            Whether there is one.
+        """
+        held = {one.index: one for one in self._values(self._holder) or ()}.get(CERTIFICATE_INDEX)
+        for value in values:
+            claims = _claims(value)
+            if claims is None or claims.self_issued or claims.public_key != self.key.public:
+                continue
+            if held is None or held.data != value.data:
+                await self._keep(msgspec.structs.replace(value, index=CERTIFICATE_INDEX))
+            return True
+        return False
+
+    async def _keep(self, *values: HandleValue) -> None:
+        write = Write(operation=Operation.ADD_VALUES, handle=self._holder, values=values, overwrite=True)
+        (outcome,) = await self._identifiers.write([write])
+        if not outcome.done:
+            raise conflict(f"{self._holder} does not take the key of the service: {outcome.code} {outcome.detail}")
 
     def certify(self, prefix: str, key: VerifyingKey) -> HandleValue:
         """Return a certificate: the key may sign the prefix, what is below it and what is derived from it."""
@@ -246,6 +268,15 @@ def _certified(value: HandleValue, by: VerifyingKey | None = None) -> VerifyingK
     try:
         jws = parse(value.data)
         return decode_claims(jws.payload).public_key if by is None or jws.verifies(by) else None
+    except (JwsError, ValueError):
+        return None
+
+
+def _claims(value: HandleValue) -> Claims | None:
+    if value.type.upper() != HS_CERT:
+        return None
+    try:
+        return decode_claims(parse(value.data).payload)
     except (JwsError, ValueError):
         return None
 
