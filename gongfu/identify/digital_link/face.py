@@ -18,7 +18,7 @@ import msgspec
 from gongfu.identify.digital_link.application_identifiers import primary_keys
 from gongfu.identify.digital_link.errors import GS1Error, Reason
 from gongfu.identify.digital_link.handles import handles_of
-from gongfu.identify.digital_link.links import Link
+from gongfu.identify.digital_link.links import Link, carried
 from gongfu.identify.digital_link.linkset import CONTEXT, linkset, member
 from gongfu.identify.digital_link.linkset import MEDIA_TYPE as LINKSET
 from gongfu.identify.digital_link.negotiation import media_weight, weighted, wish_of
@@ -138,8 +138,8 @@ class DigitalLinkFace:
         other = company_link(link, self._prefix, self._lookup) if self._prefix else None
         if other is not None:
             self._counters.add("gs1_redirects")
-            base, _, _ = other.target().partition("?")
-            location = base.rstrip("/") + link.path + (f"?{request.query}" if request.query else "")
+            base = re.split("[?#]", other.target(), maxsplit=1)[0]
+            location = base.rstrip("/") + link.path + (f"?{carried(request.query)}" if request.query else "")
             header = ("Link", f'<{location}>; rel="{PREFIX}handledBy"; title="{_quoted(other.title)}"')
             return Response(307, b"", (*_SHARED, ("Location", location), header))
         self._counters.add("gs1_links_not_found")

@@ -70,8 +70,13 @@ class Link(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, forb
         """Return where to lead a client, with the query of its request behind the target's own."""
         address, hash_sign, fragment = quote(self.href, safe="%/:?#[]@!$&'()*+,;=~").partition("#")
         if query:
-            address += ("&" if "?" in address else "?") + query
+            address += ("&" if "?" in address else "?") + carried(query)
         return address + hash_sign + fragment
+
+
+def carried(query: str) -> str:
+    """Return a query as it is passed on: as it came, but for signs that no address has, which are percent-encoded."""
+    return quote(query, safe="%/:?[]@!$&'()*+,;=~|^`{}")
 
 
 class Described(msgspec.Struct, frozen=True, gc=False):
