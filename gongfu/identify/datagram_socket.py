@@ -47,6 +47,8 @@ class _Datagram(ctypes.Structure):
 _WORDS, _BYTES = 16, 14
 _NAME_BYTES = {socket.AF_INET: 16, socket.AF_INET6: 28}
 _NAME_ROOM = 32
+# Where in it the address itself is.
+_NAME_PLACE = {socket.AF_INET: (4, 8), socket.AF_INET6: (8, 24)}
 
 
 def _system() -> ctypes.PyDLL | None:
@@ -126,6 +128,8 @@ class DatagramSocket:
             batches: read and write many at a time where the system can.
         """
         self._socket = opened
+        # Is told who sent what (the address as bytes), of each datagram that is not too long.
+        self.noted: Callable[[bytes, bytes], None] | None = None
         self._fast = fast
         self._slow = slow
         self._counters = counters
@@ -153,6 +157,8 @@ class DatagramSocket:
                 # What a client's host says of an answer that it did not want.
                 self._counters.add(f"{self._dropped}.unreachable")
                 continue
+            if self.noted is not None and len(data) < RECEIVE_BYTES:
+                self.noted(socket.inet_pton(self._socket.family, address[0].partition("%")[0]), data)
             if len(data) == RECEIVE_BYTES:
                 self._counters.add(f"{self._dropped}.length")
             elif (answer := fast(data)) is not None:
@@ -170,10 +176,14 @@ class DatagramSocket:
                 self._counters.add(f"{self._dropped}.unreachable")
             return
         came, going, going_sizes = batch.came, batch.going, batch.going_sizes
+        noted, names, (first, last) = self.noted, batch.names, _NAME_PLACE[batch.family]
         start = slow = 0
         for at, size in enumerate(batch.sizes[:count].tolist()):
             begin = at * RECEIVE_BYTES
             data = came[begin : begin + size].tobytes()
+            if noted is not None and size < RECEIVE_BYTES:
+                place = at * _NAME_ROOM
+                noted(names[place + first : place + last].tobytes(), data)
             answer = fast(data) if size < RECEIVE_BYTES else None
             if answer is not None and (length := len(answer)) <= _SEND_BYTES:
                 going[begin : begin + length] = answer

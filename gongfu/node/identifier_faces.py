@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from gongfu.identify.administration.credential import ServerKey
 from gongfu.identify.administration.handle_service import HandleService
 from gongfu.identify.administration.operations import values_here
 from gongfu.identify.digital_link.elements import Element
@@ -30,6 +31,8 @@ from gongfu.identify.service.identifiers import Identifiers
 from gongfu.identify.snms.face import BODY_BYTES as SNMS_BYTES
 from gongfu.identify.snms.face import PATHS as SNMS_PATHS
 from gongfu.identify.snms.face import SnmsFace
+from gongfu.identify.statistics import questions
+from gongfu.identify.statistics.resolutions import Resolutions
 from gongfu.kernel.counters import Counters
 from gongfu.node.runtime import IdentifierSettings
 
@@ -52,8 +55,10 @@ class IdentifierFaces:
         identifiers: Identifiers,
         counters: Counters,
         site: Site | None,
+        key: ServerKey,
         name: str,
         grants: Grants,
+        resolutions: Resolutions,
     ) -> None:
         """Make them.
 
@@ -62,8 +67,10 @@ class IdentifierFaces:
             identifiers: the store.
             counters: of the process.
             site: where this service is.
+            key: signs answers.
             name: of the node, for people.
             grants: who may read and change values besides administrators.
+            resolutions: counts what is asked.
         """
         self._settings = settings
         # Where those begin who ask of what is not below this node's prefixes; told by the tree.
@@ -73,16 +80,23 @@ class IdentifierFaces:
             identifiers,
             counters,
             site=lambda: site,
+            key=key,
             granted=grants.may_read,
             granted_change=grants.may_write,
-            recurse=recursion(self.resolver),
+            recurse=recursion(self.resolver) if settings.recursion else None,
             elsewhere=lambda name: self.resolver.values(str(name)),
         )
         self._handle_server = HandleServer(self.handle.answering)
         self.http = HttpServer(counters)
         self._mount(identifiers, counters, name)
         zones = Zones(
-            DnsSettings(zone=settings.dns_zone, oid_prefixes=oids_of(settings)),
+            DnsSettings(
+                zone=settings.dns_zone,
+                oid_zone=settings.dns_oid_zone,
+                ons_root=settings.dns_ons_root,
+                oid_prefixes=oids_of(settings),
+                addresses=settings.dns_addresses,
+            ),
             serial=int(time.time()),
             key_handles=self._key_handles if settings.gs1_prefix else None,
         )
@@ -91,10 +105,14 @@ class IdentifierFaces:
             identifiers.lookup,
             counters,
             now=_seconds,
-            resolve=self.resolver.found,
+            resolve=self.resolver.found if settings.recursion else None,
             below=names_below(identifiers),
         )
         self._dns_server = DnsServer(self.dns, counters)
+        note_http = resolutions.face(bytes, questions.http_prefix(settings.gs1_prefix))
+        self.handle.answering.noted = resolutions.face(questions.handle_key, questions.handle_prefix)
+        self.http.noted = lambda client, target: note_http(client, target)
+        self.dns.noted = resolutions.face(questions.dns_key, questions.dns_prefix(zones))
         for watcher in (self.handle.changed, self.http.changed, self.dns.changed, self.resolver.forget):
             identifiers.watch(watcher)
 
@@ -105,7 +123,7 @@ class IdentifierFaces:
             handle.authenticator,
             handle.authorization,
             now=_seconds,
-            elsewhere=elsewhere_of(self.resolver),
+            elsewhere=elsewhere_of(self.resolver) if settings.recursion else None,
         )
         self.http.mount(handles.PATH, records)
 
@@ -127,7 +145,14 @@ class IdentifierFaces:
 
     def mount_templates(self, identifiers: Identifiers, templates: Templates, counters: Counters) -> None:
         """Mount the second-level node's API, which works with the node's templates."""
-        snms = SnmsFace(identifiers, templates, values_here(identifiers), now=_seconds, counters=counters)
+        snms = SnmsFace(
+            identifiers,
+            templates,
+            values_here(identifiers),
+            authorization=self.handle.authorization,
+            now=_seconds,
+            counters=counters,
+        )
         for path in SNMS_PATHS:
             self.http.mount(path, snms, body_bytes=SNMS_BYTES)
 

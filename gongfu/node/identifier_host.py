@@ -1,7 +1,6 @@
 """The identifier service put together: store, use cases, the faces that listen, the commands that are answered."""
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from nats.aio.client import Client
 from sqlalchemy import Engine
 
 from gongfu.bus.commands import Command, serve_command
-from gongfu.identify.administration.handle_service import one_server_site
+from gongfu.identify.administration.credential import ServerKey
 from gongfu.identify.handle.codes import AdminPermission
 from gongfu.identify.handle.predefined import HS_ADMIN, HS_SITE, Administrator, Site, encode_administrator, encode_site
 from gongfu.identify.handle.values import HandleValue
@@ -44,14 +43,15 @@ from gongfu.kernel.errors import unavailable
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
-from gongfu.node.configuration import is_every_address
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.identifier_backup import COMMAND, EVENTS, STORE, Copied, CopyWish, count_copy
 from gongfu.node.identifier_delegations import IdentifierDelegations
 from gongfu.node.identifier_events import BODY_BYTES, PATH, EventService
 from gongfu.node.identifier_faces import IdentifierFaces, oids_of
+from gongfu.node.identifier_site import KEY_FILE as SERVER_KEY_FILE
+from gongfu.node.identifier_site import SERIAL_FILE, own_site, server_key
 from gongfu.node.identifier_trust import KEY_FILE, IdentifierTrust, signing_key
-from gongfu.node.runtime import IdentifierSettings, Runtime
+from gongfu.node.runtime import Runtime
 from gongfu.store.records.engine import reading
 
 # Commands of a name that are answered at the same time.
@@ -76,15 +76,20 @@ class IdentifierHost:
         clock: Clock,
         counters: Counters,
         key: SigningKey,
+        server: ServerKey,
+        site: Site | None,
     ) -> None:
         """Put it together; see ``open``."""
         settings = runtime.identifier
         self.root = directory.facts().root
         self._identifiers = identifiers
-        self._site = own_site(settings)
+        self._site = site
         self._prefixes = Prefixes(engine, clock, identifiers, self.root, self._seed)
         self._grants = Grants(engine, clock, identifiers)
-        self._faces = IdentifierFaces(settings, identifiers, counters, self._site, runtime.node, self._grants)
+        resolutions = Resolutions(time.monotonic)
+        self._faces = IdentifierFaces(
+            settings, identifiers, counters, site, server, runtime.node, self._grants, resolutions
+        )
         self._trust = IdentifierTrust(
             key,
             directory.trust,
@@ -107,8 +112,7 @@ class IdentifierHost:
             gs1_root=settings.gs1_root,
             oids=oids_of(settings),
         )
-        self.resolutions = Resolutions(time.monotonic)
-        self._daily = Daily(engine, clock, identifiers, self.resolutions)
+        self._daily = Daily(engine, clock, identifiers, resolutions)
         operations = Operations(
             identifiers,
             applications,
@@ -166,10 +170,13 @@ class IdentifierHost:
                 return load_directory(connection)
 
         known = await asyncio.to_thread(read)
-        secret = DataDirectory(Path(runtime.data_dir)).secrets / KEY_FILE
-        key = await asyncio.to_thread(signing_key, secret, Algorithm(runtime.identifier.signing_algorithm))
+        secrets = DataDirectory(Path(runtime.data_dir)).secrets
+        key = await asyncio.to_thread(signing_key, secrets / KEY_FILE, Algorithm(runtime.identifier.signing_algorithm))
+        server = await asyncio.to_thread(server_key, secrets / SERVER_KEY_FILE)
+        remembered = directory.root / SERIAL_FILE
+        site = await asyncio.to_thread(own_site, runtime.identifier, server.public_key, remembered)
         identifiers = await Identifiers.open(directory.store, known, cache_bytes=runtime.identifier.cache_bytes)
-        return cls(runtime, directory, identifiers, engine, clock, counters, key)
+        return cls(runtime, directory, identifiers, engine, clock, counters, key, server, site)
 
     async def start(self, bus: Client, subjects: Subjects) -> None:
         """Listen, and answer commands.
@@ -178,12 +185,12 @@ class IdentifierHost:
             OSError: an address is taken.
         """
         await self._prefixes.make_root()
-        await self._trust.signing.begin()
         await self._grants.load()
         await self._daily.start()
         self._events.start()
         # Before anybody is answered: what was delegated below would seem not to be there.
         await self._delegations.start(bus, subjects)
+        await self._trust.start()
         await self._faces.start()
         for command in self._commands:
             await serve_command(bus, subjects.service(f"identify.{command.name}"), command, at_once=AT_ONCE)
@@ -204,6 +211,7 @@ class IdentifierHost:
         """Answer what was taken, and close the store."""
         await self._batches.stop()
         await self._faces.stop()
+        await self._trust.stop()
         await self._delegations.stop()
         await self._events.close()
         await self._daily.stop()
@@ -245,17 +253,3 @@ class IdentifierHost:
         if self._site is not None:
             values.insert(0, HandleValue(SITE_INDEX, HS_SITE, encode_site(self._site)))
         return tuple(values)
-
-
-def own_site(settings: IdentifierSettings) -> Site | None:
-    """Return where others find the service; None where the settings do not tell an address."""
-    host = settings.advertise or settings.host
-    if host == "localhost":
-        host = "127.0.0.1"
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    if is_every_address(host) or not settings.handle_port:
-        return None
-    return one_server_site(1, host, handle_port=settings.handle_port, http_port=settings.http_port)

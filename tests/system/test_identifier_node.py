@@ -332,6 +332,31 @@ def test_csv_and_parquet_register_like_lines(api: httpx.Client, pump: str, tmp_p
     assert api.get("/identifiers/record", params={"handle": f"{pump}/V2"}).status_code == 404
 
 
+def test_resolutions_of_the_same_client_in_loops_are_told_apart(
+    node: IdentifierNode, api: httpx.Client, pump: str
+) -> None:
+    done(api.post("/identifiers/prefixes", json={"name": "99.168.5", "enterprise": "Counted", "industry": "C40"}), 201)
+    record = {"handle": "99.168.5/a", "values": [{"index": 1, "type": "URL", "data": "https://e.example/"}]}
+    done(api.post("/identifiers/record", json=record), 201)
+    port = node.ports["handle_port"]
+
+    async def ask() -> None:
+        for _ in range(5):
+            await ask_udp("127.0.0.1", port, resolution("99.168.5/a"))
+        await ask_tcp("127.0.0.1", port, resolution("99.168.5/a"))
+
+    asyncio.run(ask())
+    for _ in range(3):
+        httpx.get(f"http://127.0.0.1:{node.ports['http_port']}/api/handles/99.168.5/a")
+    figures = done(api.get("/identifiers/statistics", params={"by": "enterprise"}))["items"]
+    [found] = [one for one in figures if one["key"] == "Counted"]
+    # Over UDP and TCP it is the same question; over HTTP another. UDP may send again on a slow machine.
+    assert found["real"] == 2
+    assert found["replayed"] >= 5 + 2
+    today = done(api.get("/identifiers/statistics", params={"by": "day", "days": 1, "prefix": "99.168.5"}))["items"]
+    assert [(one["real"], one["total"], one["added"]) for one in today] == [(2, 1, 1)]
+
+
 def test_it_is_drained_and_starts_again_with_what_it_had(node: IdentifierNode, api: httpx.Client, pump: str) -> None:
     before = total(api, pump)
     pid = node.pid_of("identifier")

@@ -87,6 +87,8 @@ class Answering:
         self._certify = certify
         self.kept = kept if kept is not None else AnswerCache()
         self._waiting = 0
+        # Is told of each request who sent it (the address as bytes), and its packet.
+        self.noted: Callable[[bytes, bytes], None] | None = None
 
     def answer(self, envelope: Envelope, data: bytes) -> Reply | Later | None:
         """Return the answer to a message, or what gives it later; None where the message is an answer itself.

@@ -1,6 +1,7 @@
 """Handle requests over TCP (RFC 3652 §2.1): one after the other, each answered before the next is read."""
 
 import asyncio
+import ipaddress
 from typing import cast
 
 from gongfu.identify.handle.answering import Answering, Later, Reply, envelope_of
@@ -21,6 +22,14 @@ _WATCH_S = 15.0
 # The first byte of the flags of a request's header, in its packet.
 _FLAGS = ENVELOPE_BYTES + 8
 _KEEPS = OpFlag.KEEP_CONNECTION >> 24
+
+
+def client_of(peer: tuple[str, int] | None) -> bytes:
+    """Return the address of a peer as bytes, as datagrams have it."""
+    try:
+        return ipaddress.ip_address(peer[0].partition("%")[0]).packed if peer else b""
+    except ValueError:
+        return b""
 
 
 class Connections:
@@ -59,12 +68,14 @@ class Connection(asyncio.Protocol):
         # When the message began of which a part is in the buffer.
         self._began = 0.0
         self._later: asyncio.Task[None] | None = None
+        self._client = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         # uvloop's are no subclass of it.
         self._transport = cast(asyncio.Transport, transport)
         self._all.open.add(self)
+        self._client = client_of(transport.get_extra_info("peername"))
         if len(self._all.open) > _CONNECTIONS:
             self._counters.add("handle_connections_refused")
             self._transport.abort()
@@ -112,6 +123,8 @@ class Connection(asyncio.Protocol):
             kept = self._kept.get(kept_key(data))
             if kept is not None:
                 self._counters.add("handle_answers.success")
+                if self._answering.noted is not None:
+                    self._answering.noted(self._client, data)
                 self._transport.write(answer_packet(data, kept))
                 if not data[_FLAGS] & _KEEPS:
                     self._end()
@@ -148,6 +161,8 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) < end:
                 return
             packet = bytes(self._buffer[:end])
+            if self._answering.noted is not None:
+                self._answering.noted(self._client, packet)
             del self._buffer[:end]
             self._began = self._heard
             reply = self._answering.answer(envelope, packet[ENVELOPE_BYTES:])

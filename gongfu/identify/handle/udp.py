@@ -35,6 +35,7 @@ class Datagrams:
         self._kept = answering.kept
         self._counters = answering.counters
         self._socket = DatagramSocket(opened, self._again_kept, self._received, self._counters, "handle")
+        self._socket.noted = answering.noted
         self.ready = self._socket.ready
         self._assemblies: OrderedDict[tuple[Address, int, int], Assembly] = OrderedDict()
         # None while the answer is being made.

@@ -108,6 +108,8 @@ class Connection(asyncio.Protocol):
                 server = self._server
                 self._since = server.tick
                 server.kept_answers += 1
+                if server.noted is not None:
+                    server.noted(self._peer, _target(data))
                 self._transport.write(server.ok + kept)
                 return
             self._since = self._server.tick
@@ -162,6 +164,8 @@ class Connection(asyncio.Protocol):
             if kept is not None and self._transport is not None:
                 del self._buffer[: len(head)]
                 self._server.kept_answers += 1
+                if self._server.noted is not None:
+                    self._server.noted(self._peer, _target(head))
                 self._transport.write(self._server.ok + kept)
                 return True
             simple = simple_request(head, self._peer)
@@ -192,8 +196,13 @@ class Connection(asyncio.Protocol):
             self._wait(request, answer, is_head, keeps)
             return
         assert isinstance(answer, Response)
+        self._note(request, answer)
         kept = head if answer.depends and not _CREDENTIALS & request.headers.keys() else b""
         self._answer(answer, is_head=is_head, keeps=keeps, kept=kept)
+
+    def _note(self, request: Request, response: Response) -> None:
+        if self._server.noted is not None and request.method == "GET" and 200 <= response.status < 400:
+            self._server.noted(self._peer, request.target.encode())
 
     def _wait(self, request: Request, answer: Awaitable[Response], is_head: bool, keeps: bool) -> None:
         async def later() -> None:
@@ -202,6 +211,7 @@ class Connection(asyncio.Protocol):
             except Exception as error:
                 response = _failed(request, error)
             self._later = None
+            self._note(request, response)
             self._answer(response, is_head=is_head, keeps=keeps)
             if self._transport is not None and not self._ended() and self._writable:
                 self._transport.resume_reading()
@@ -243,3 +253,8 @@ def _failed(request: Request, error: Exception) -> Response:
         return of_problem(error)
     logger.error("%s %s failed", request.method, request.path[:200], exc_info=error)
     return of_problem(Problem(500, "internal", "Internal error"))
+
+
+def _target(head: bytes) -> bytes:
+    """Return the target of a request, from the bytes of its head."""
+    return head[: head.find(b"\r")].split(b" ", 2)[1]

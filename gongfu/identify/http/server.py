@@ -2,7 +2,7 @@
 an answer. Faces are mounted below paths; which of them answers a request is decided by its path alone."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from types import MappingProxyType
 
@@ -50,6 +50,8 @@ class HttpServer:
         self.ok = self.date = b""
         self.held = 0
         self.kept_answers = 0
+        # Is told of each GET that was answered with 200 or a redirection: who sent it, and the target.
+        self.noted: Callable[[str, bytes], None] | None = None
         self._faces: dict[str, tuple[Face, int]] = {}
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -73,7 +73,7 @@ class Operations:
             len(space.delegations),
             len(space.templates),
             len(space.classes),
-            sum(len(self._identifiers.ranges(name)) for name in counts),
+            self._identifiers.range_count,
             {"total": explicit + ranged, "explicit": explicit, "ranged": ranged, "overrides": overrides},
             await self._daily.today(),
             await asyncio.to_thread(self._applications.states),
@@ -113,7 +113,7 @@ class Operations:
                 "records": sum(one.explicit for one in counts),
                 "bytes": size,
                 "files": files,
-                "ranges": sum(len(self._identifiers.ranges(name)) for name in self._identifiers.counts()),
+                "ranges": self._identifiers.range_count,
             },
             {
                 "queued": float(self._identifiers.waiting),

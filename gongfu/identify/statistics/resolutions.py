@@ -13,8 +13,9 @@ from gongfu.identify.handle.names import folded
 # Questions that are remembered in each half hour; beyond, the oldest half is forgotten early, and counts as real again.
 _REMEMBERED = 500_000
 _HALF_S = 1800.0
-# Different questions that wait to be assigned to a prefix.
-_WAITING = 100_000
+# Different questions that wait to be assigned to a prefix, and how long one is that is counted at all.
+_WAITING = 20_000
+_LONGEST = 1024
 
 Note = Callable[[Hashable, bytes], None]
 PrefixOf = Callable[[bytes], str]
@@ -57,17 +58,21 @@ class Resolutions:
         self._sums: dict[str, list[int]] = {}
         self.real = self.replayed = 0
 
-    def face(self, prefix_of: PrefixOf) -> Note:
-        """Return what a face calls for each question that it has answered: with who asked, and the question.
+    def face(self, key_of: Callable[[bytes], bytes], prefix_of: PrefixOf) -> Note:
+        """Return what a face calls for each question: with who asked, and what came.
 
         Args:
-            prefix_of: finds the prefix of a question out; a question that it raises ValueError for is of none.
+            key_of: what is the same when somebody asks the same again; quick.
+            prefix_of: the prefix that such a key is about; one that it raises ValueError for is of none.
         """
         face = _Face(prefix_of)
         self._faces.append(face)
         real, replayed = face.real, face.replayed
 
-        def note(client: Hashable, question: bytes) -> None:
+        def note(client: Hashable, came: bytes) -> None:
+            question = key_of(came)
+            if len(question) > _LONGEST:
+                return
             mark = hash((client, question))
             if mark in self._new or mark in self._old:
                 self.replayed += 1

@@ -1,6 +1,7 @@
 """Role ``identifier``: the identifier service of the node; the only writer of its store and tables."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -10,6 +11,8 @@ from sqlalchemy import Engine
 
 from gongfu.bus.connection import BusAddress, open_bus
 from gongfu.bus.metrics import MetricsPublisher
+from gongfu.identify.service.bindings import BindingError
+from gongfu.identify.service.writes import BatchError
 from gongfu.identify.service_directory import ServiceError
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.errors import Problem
@@ -36,6 +39,9 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     try:
         await host.start(bus, subjects)
         metrics.start()
+        # Prefixes, classes and ranges stay for long: the collector need not look at them again and again.
+        gc.collect()
+        gc.freeze()
         report_ready()
         logger.info("identifiers below %s: %s", host.root, host.listening())
         stopped, broken = asyncio.create_task(stop.wait()), asyncio.create_task(host.broken())
@@ -60,7 +66,7 @@ def main() -> int:
     try:
         migrate(engine)
         uvloop.run(_serve(runtime, role_name("identifier"), engine))
-    except (OSError, TimeoutError, ServiceError, MigrationError, Problem) as error:
+    except (OSError, TimeoutError, ServiceError, BindingError, BatchError, MigrationError, Problem) as error:
         logger.error("identifier cannot start: %s", error)
         return 1
     finally:
