@@ -10,8 +10,8 @@ from gongfu.identify.dns.message import HEADER_BYTES, Query
 
 _LETTERS = frozenset(range(0x41, 0x5B)) | frozenset(range(0x61, 0x7B))
 
-Kept = tuple[bytes, int, bytes]
-"""Header behind the number, end of the question, and all behind that."""
+Kept = tuple[bytes, bytes, int, bytes]
+"""All behind the number, for a question in small letters; for others: header, end of the question, and all behind."""
 
 
 class AnswerCache:
@@ -43,7 +43,8 @@ class AnswerCache:
         while len(self._answers) >= self._entries:
             self._drop(next(iter(self._answers)))
         key = data[2:].lower()
-        self._answers[key] = (answer[2:HEADER_BYTES], end, answer[end:])
+        head, rest = answer[2:HEADER_BYTES], answer[end:]
+        self._answers[key] = (head + data[HEADER_BYTES:end].lower() + rest, head, end, rest)
         self._names[key] = names
         for name in names:
             self._by_name.setdefault(name, set()).add(key)

@@ -91,8 +91,12 @@ class DnsAnswering:
     def kept(self, data: bytes) -> bytes | None:
         """Return the answer to a query over UDP that was answered before, and nothing has changed."""
         # Not counted here: who asks counts many at once.
-        kept = self._kept(data[2:].lower())
-        return None if kept is None else data[:2] + kept[0] + data[12 : kept[1]] + kept[2]
+        key = data[2:]
+        kept = self._kept(key)
+        if kept is not None:
+            return data[:2] + kept[0]
+        kept = self._kept(key.lower())
+        return None if kept is None else data[:2] + kept[1] + data[12 : kept[2]] + kept[3]
 
     def answer(self, data: bytes, *, stream: bool = False) -> bytes | Awaitable[bytes] | None:
         """Return the answer to a query; None where there is nobody to answer, an awaitable where others are asked.
