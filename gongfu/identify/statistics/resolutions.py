@@ -56,7 +56,6 @@ class Resolutions:
         self._old: set[int] = set()
         self._faces: list[_Face] = []
         self._sums: dict[str, list[int]] = {}
-        self.real = self.replayed = 0
 
     def face(self, key_of: Callable[[bytes], bytes], prefix_of: PrefixOf) -> Note:
         """Return what a face calls for each question: with who asked, and what came.
@@ -71,15 +70,16 @@ class Resolutions:
 
         def note(client: Hashable, came: bytes) -> None:
             question = key_of(came)
-            if len(question) > _LONGEST:
-                return
-            mark = hash((client, question))
+            mark = hash(question) ^ hash(client)
             if mark in self._new or mark in self._old:
-                self.replayed += 1
-                replayed[question] = replayed.get(question, 0) + 1
-            else:
+                try:
+                    replayed[question] += 1
+                except KeyError:
+                    if len(replayed) >= _WAITING:
+                        self._assign(face)
+                    replayed[question] = 1
+            elif len(question) <= _LONGEST:
                 self._new.add(mark)
-                self.real += 1
                 real[question] = real.get(question, 0) + 1
                 if len(self._new) >= _REMEMBERED:
                     self._turn()
