@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from gongfu.identify.bulk.preparing import NUMBER_OF, UNDECIDED, Prepared, Wish, prefix_of
-from gongfu.identify.namespace.lookup import member_record
+from gongfu.identify.records.form import StoredRecord
 from gongfu.identify.records.keys import Answered, Count, batch_key, count_key, decode_answered, encode_answered
 from gongfu.identify.records.shard import Shard
 from gongfu.identify.service.contents import Contents
@@ -166,7 +166,7 @@ class Taking:
         suffix: str = made.suffixes[place].as_py()
         attributes: dict[str, str] = {}
         if self._wish.of:
-            common = member_record(self._contents.space.classes[self._wish.of], suffix, "")
+            common = self._contents.space.whole(StoredRecord(self._wish.form.number, of=self._wish.of), suffix)
             attributes = {template.attributes[ordinal].name: data.decode() for ordinal, data in common.attributes}
         for name, column in made.texts.items():
             if (text := column[place].as_py()) is not None:

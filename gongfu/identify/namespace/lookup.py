@@ -3,20 +3,20 @@
 What is seldom changed (prefixes, delegations, templates, classes, ranges) is in memory; records are in the store.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Protocol
 
-from gongfu.identify.handle.codes import Permission, TtlType
 from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName, folded, parents
 from gongfu.identify.handle.resolution import Elsewhere, Found, Nowhere
-from gongfu.identify.handle.values import DEFAULT_PERMISSIONS, DEFAULT_TTL, HandleValue
+from gongfu.identify.handle.values import HandleValue
+from gongfu.identify.namespace.attribute_values import attribute_value
+from gongfu.identify.namespace.class_values import ClassValues
 from gongfu.identify.namespace.types import ClassRecord, Delegation, Prefix, PrefixState
 from gongfu.identify.ranges.pattern import Pattern, readings
 from gongfu.identify.ranges.series import Member, Series
 from gongfu.identify.records.form import StoredRecord, decode_record
-from gongfu.identify.templates.types import Attribute, Template
+from gongfu.identify.templates.types import Template
 
 
 class Records(Protocol):
@@ -29,17 +29,6 @@ class Records(Protocol):
 
 _index = attrgetter("index")
 Above = Callable[[HandleName], Elsewhere | Nowhere]
-# Plain numbers: flags of an enumeration are slow.
-_PUBLIC = int(DEFAULT_PERMISSIONS)
-_PRIVATE = int(DEFAULT_PERMISSIONS & ~Permission.PUBLIC_READ)
-_RELATIVE = int(TtlType.RELATIVE)
-_PLACE = re.compile(r"\{(suffix|number(?::([0-9]{1,2}))?)\}")
-
-
-def attribute_value(attribute: Attribute, data: bytes, timestamp: int) -> HandleValue:
-    """Return the value that an attribute of a record is."""
-    permissions = _PUBLIC if attribute.public else _PRIVATE
-    return HandleValue(attribute.index, attribute.name, data, _RELATIVE, DEFAULT_TTL, timestamp, permissions)
 
 
 def values_of(record: StoredRecord, template: Template | None) -> tuple[HandleValue, ...]:
@@ -56,24 +45,6 @@ def values_of(record: StoredRecord, template: Template | None) -> tuple[HandleVa
         attributes = template.attributes
         values += [attribute_value(attributes[ordinal], data, timestamp) for ordinal, data in record.attributes]
     return tuple(sorted(values, key=_index))
-
-
-def member_record(of: ClassRecord, suffix: str, number: str) -> StoredRecord:
-    """Return what a member of a class would have as a record of its own.
-
-    Args:
-        of: the class.
-        suffix: of the member.
-        number: its digits, as they stand in the suffix.
-    """
-
-    def said(found: re.Match[str]) -> str:
-        if found[1] == "suffix":
-            return suffix
-        return number[-int(found[2]) :] if found[2] and int(found[2]) else number
-
-    attributes = tuple((ordinal, _PLACE.sub(said, text).encode()) for ordinal, text in of.attributes)
-    return StoredRecord(of.template, of.timestamp, tuple(sorted(attributes)))
 
 
 class Namespace:
@@ -108,6 +79,7 @@ class Namespace:
         self.classes = classes or {}
         self._ranges = {} if ranges is None else ranges
         self._above = above
+        self._made: dict[int, ClassValues] = {}
 
     def replaced(
         self,
@@ -149,8 +121,11 @@ class Namespace:
         if stored is not None:
             record = decode_record(stored)
             return Found(self.values(self.whole(record, name.suffix) if record.of else record))
-        member = self.member(prefix.number, name.suffix)
-        return Nowhere() if member is None else Found(self.values(member))
+        member = self.find(prefix.number, name.suffix)
+        common = None if member is None else self._class(member.of)
+        if member is None or common is None:
+            return Nowhere()
+        return Found(common.values(name.suffix, member.digits))
 
     def find_prefix(self, name: str) -> Prefix | None:
         """Return a prefix of this node that is not revoked; its name in any case."""
@@ -174,8 +149,10 @@ class Namespace:
         if not record.of:
             return record
         digits = next((suffix[len(found.head) :][: found.width] for found, _ in readings(suffix)), "")
-        common = member_record(self.classes[record.of], suffix, digits)
-        attributes = {**dict(common.attributes), **dict(record.attributes)}
+        common = self._class(record.of)
+        if common is None:
+            raise LookupError(f"class {record.of}")
+        attributes = {**dict(common.record(suffix, digits).attributes), **dict(record.attributes)}
         return StoredRecord(record.template, record.timestamp, tuple(sorted(attributes.items())), record.values)
 
     def find(self, number: int, suffix: str) -> Member | None:
@@ -189,14 +166,25 @@ class Namespace:
                 return member
         return None
 
-    def member(self, number: int, suffix: str) -> StoredRecord | None:
-        """Return what a suffix has that is a member of a range of the prefix with this number."""
-        found = self.find(number, suffix)
-        return None if found is None else self.member_of(found, suffix)
-
     def member_of(self, member: Member, suffix: str) -> StoredRecord:
-        """Return what a member has as long as it has no record of its own."""
-        return member_record(self.classes[member.of], suffix, f"{member.number:0{member.pattern.width}d}")
+        """Return what a member has as long as it has no record of its own.
+
+        Raises:
+            LookupError: it is of a class that is not known.
+        """
+        common = self._class(member.of)
+        if common is None:
+            raise LookupError(f"class {member.of}")
+        return common.record(suffix, member.digits)
+
+    def _class(self, number: int) -> ClassValues | None:
+        """Return a class; None if this namespace is older than it, as it may be for who has begun to look up."""
+        made = self._made.get(number)
+        if made is None and (of := self.classes.get(number)) is not None:
+            template = self.templates.get(of.template)
+            if template is not None:
+                made = self._made[number] = ClassValues(of, template)
+        return made
 
     def _of_prefix(self, name: HandleName) -> Found | Elsewhere | Nowhere:
         key = folded(name.suffix)

@@ -21,6 +21,11 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     of: int
     overridden: bool
 
+    @property
+    def digits(self) -> str:
+        """The number as it stands in the suffix."""
+        return f"{self.number:0{self.pattern.width}d}"
+
 
 def member_in(chunk: Chunk, pattern: Pattern, number: int) -> Member | None:
     """Return the member that a number is; None if it is not registered in the chunk that has it."""

@@ -149,8 +149,8 @@ class Contents:
         classes = {item.number: item for item in directory.classes}
         used = {of for patterns in self.ranges.values() for series in patterns.values() for of in series.counts()}
         for of in sorted(used):
-            if of not in classes or classes[of].template not in directory.templates:
-                raise bindings.BindingError(f"the records database has lost class number {of}")
+            if of not in classes or not _fits(classes[of], directory.templates):
+                raise bindings.BindingError(f"the records database has lost class number {of}, or its template")
 
     def _unbound(self, wanted: Iterator[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         new = bindings.missing(self._bound, wanted)
@@ -218,8 +218,7 @@ class Contents:
             BindingError: its number is another's.
             ValueError: its template is not known, or has not so many attributes.
         """
-        template = self.space.templates.get(item.template)
-        if template is None or any(ordinal >= len(template.attributes) for ordinal, _ in item.attributes):
+        if not _fits(item, self.space.templates):
             raise ValueError(f"class {item.number} is of a template that is not known, or has not its attributes")
         self._settle(self._unbound(iter([bindings.of_class(item)])))
         self.space = self.space.replaced(classes={**self.space.classes, item.number: item})
@@ -248,6 +247,12 @@ def read_ranges(items: Iterable[tuple[bytes, bytes]]) -> Ranges:
             series = patterns[pattern] = Series(pattern)
         series.apply({number: decode_chunk(value)})
     return ranges
+
+
+def _fits(item: ClassRecord, templates: Mapping[int, Template]) -> bool:
+    """Return whether a class is of a template that there is, and of attributes that this has."""
+    template = templates.get(item.template)
+    return template is not None and all(0 <= ordinal < len(template.attributes) for ordinal, _ in item.attributes)
 
 
 def _check_number(number: int) -> None:

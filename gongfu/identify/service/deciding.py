@@ -10,7 +10,7 @@ import msgspec
 
 from gongfu.identify.handle.codes import TtlType
 from gongfu.identify.handle.values import HandleValue
-from gongfu.identify.namespace.lookup import attribute_value
+from gongfu.identify.namespace.attribute_values import attribute_value
 from gongfu.identify.records.form import StoredRecord
 from gongfu.identify.service.encoding import Encoder
 from gongfu.identify.service.writes import Operation, Write, WriteCode
