@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { attributeOf, rowOf } from '../src/pages/identifiers/attributeRows'
 import { sizeOfRange } from '../src/pages/identifiers/rangeSize'
-import { eventsOf } from '../src/pages/identifiers/timeline'
+import { eventsOf, recalledOf, whereaboutsOf } from '../src/pages/identifiers/timeline'
 import { trustKind, trustWord } from '../src/pages/identifiers/trust'
 import { safeLink, valueText } from '../src/pages/identifiers/values'
 
@@ -43,10 +43,18 @@ describe('values and trust', () => {
 })
 
 describe('timeline', () => {
+  const event = { time: '2026-11-23T08:00:00Z', type: 'ObjectEvent', bizStep: 'https://ref.gs1.org/cbv/BizStep-shipping', action: 'OBSERVE', readPoint: '', bizLocation: 'urn:x' }
   it('takes events with a time', () => {
-    const answer = { items: [{ time: '2026-11-23T08:00:00+08:00', type: 'ObjectEvent', biz_step: 'https://ref.gs1.org/cbv/BizStep-shipping', action: 'OBSERVE' }, { type: 'ObjectEvent' }, null] }
-    expect(eventsOf(answer as never)).toEqual([{ time: '2026-11-23T08:00:00+08:00', type: 'ObjectEvent', step: 'BizStep-shipping', place: '', detail: 'OBSERVE' }])
-    expect(eventsOf(null)).toEqual([])
-    expect(eventsOf({ items: 'x' })).toEqual([])
+    expect(eventsOf({ events: [event, { type: 'ObjectEvent' }, null] })).toEqual([{ time: event.time, type: 'ObjectEvent', step: 'BizStep-shipping', place: 'urn:x', detail: 'OBSERVE' }])
+    expect([eventsOf(null), eventsOf({ events: 'x' })]).toEqual([[], []])
+  })
+  it('says where a thing is, and who has it', () => {
+    const holders = [{ who: 'a' }, { who: 'b' }]
+    expect(whereaboutsOf({ whereabouts: { place: 'p', status: 'active' }, holders })).toEqual({ place: 'p', status: 'active', holder: 'b' })
+    expect(whereaboutsOf({ whereabouts: { place: '', status: 'unknown' }, holders: [] })).toBeNull()
+    expect(whereaboutsOf(null)).toBeNull()
+  })
+  it('lists what is to be called back', () => {
+    expect(recalledOf({ recalled: [{ thing: 'x', class: false, depth: 2, place: 'p', status: 'active' }] })).toEqual([{ thing: 'x', depth: 2, place: 'p', status: 'active' }])
   })
 })
