@@ -17,7 +17,8 @@ from gongfu.identify.http.types import Request, Response
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.service.identifiers import Identifiers
 from gongfu.identify.snms.answers import SnmsError, Status, encode
-from gongfu.identify.snms.records import DEFAULT_BATCH, Handles, SnmsRecords
+from gongfu.identify.snms.records import DEFAULT_BATCH, SnmsRecords
+from gongfu.identify.snms.registrations import Handles
 from gongfu.identify.snms.template_documents import TemplateRequest, to_answer
 from gongfu.identify.snms.templates import SnmsTemplates
 from gongfu.identify.snms.tokens import MAX_PASSWORD, MAX_USER, Tokens

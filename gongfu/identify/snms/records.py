@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from gongfu.identify.authentication.authorization import Authorization
 from gongfu.identify.authentication.types import Asker
@@ -27,45 +26,16 @@ from gongfu.identify.service.writes import (
     WriteReason,
 )
 from gongfu.identify.snms.answers import BUSY, NOT_FOUND, SnmsError, Status, message_of, status_of
-from gongfu.identify.snms.template_documents import StoredItem, StoredTemplate
+from gongfu.identify.snms.registrations import Registration, Value, decoded, decoded_many
+from gongfu.identify.snms.template_documents import MARK_INDEX, MARK_NAME, StoredItem, StoredTemplate
 from gongfu.identify.snms.templates import SnmsTemplates
 
 DEFAULT_BATCH = 2000
-# The value that says by which template a record was made.
+# The value that says by which template a record was made, as it is shown.
 TEMPLATE_INDEX = 1001
 TEMPLATE_TYPE = "TEMPLATE"
 # More are read beside the event loop.
 _AT_ONCE = 500
-
-
-class Data(msgspec.Struct, gc=False):
-    """Content of a value; the format is ``string``."""
-
-    value: str
-    format: str = "string"
-
-
-class Value(msgspec.Struct, gc=False):
-    """One value of an identifier; ``auth`` is not used yet."""
-
-    index: int
-    type: str
-    data: Data
-    auth: str | int | None = None
-
-
-class Registration(msgspec.Struct, rename="camel"):
-    """An identifier to be registered or changed."""
-
-    handle: Annotated[str, Meta(min_length=1, max_length=2048)]
-    template_version: Annotated[str, Meta(min_length=1, max_length=128)]
-    value: Annotated[list[Value], Meta(max_length=1000)]
-
-
-class Handles(msgspec.Struct):
-    """Handles to be deleted, where they do not come as a plain list."""
-
-    handles: list[str]
 
 
 _Prepared = Write | SnmsError
@@ -79,7 +49,8 @@ class _Form:
         attributes: indexes of those that are attributes of the node's template.
         required: indexes that each registration has.
         template: the node's; "" for none.
-        mark: the value that names the template.
+        version: of the template.
+        mark: the value that says so.
     """
 
     def __init__(self, template: StoredTemplate) -> None:
@@ -88,13 +59,15 @@ class _Form:
         used = self.items.items() if template.template else ()
         self.attributes = frozenset(index for index, item in used if item.is_attribute)
         self.required = frozenset(index for index, item in self.items.items() if item.required)
-        self.mark = HandleValue(TEMPLATE_INDEX, TEMPLATE_TYPE, template.version.encode())
+        self.version = template.version
+        version = template.version.encode()
+        if template.template:
+            self.mark = HandleValue(MARK_INDEX, MARK_NAME, version)
+        else:
+            self.mark = HandleValue(TEMPLATE_INDEX, TEMPLATE_TYPE, version)
 
 
 _Known = dict[tuple[str, str], _Form]
-_many = msgspec.json.Decoder(list[Registration])
-_raw = msgspec.json.Decoder(list[msgspec.Raw])
-_one = msgspec.json.Decoder(Registration)
 
 
 class SnmsRecords:
@@ -137,6 +110,7 @@ class SnmsRecords:
             for value in found.values
             if value.type.upper() != HS_SECKEY and (value.permissions & Permission.PUBLIC_READ or readable(value))
         ]
+        values = sorted(map(_shown, values), key=lambda value: value.index)
         version = next((v.data.decode(errors="replace") for v in values if v.index == TEMPLATE_INDEX), "")
         return {
             "code": "200",
@@ -160,7 +134,7 @@ class SnmsRecords:
         Raises:
             SnmsError: why not.
         """
-        await self._do_one(asker, self._registered(_decoded(body), {}), key)
+        await self._do_one(asker, self._registered(decoded(body), {}), key)
 
     async def update(self, asker: Asker, body: bytes, key: bytes) -> None:
         """Change the values that a request has; others of the identifier stay.
@@ -168,7 +142,7 @@ class SnmsRecords:
         Raises:
             SnmsError: why not.
         """
-        await self._do_one(asker, self._changed(_decoded(body), {}), key)
+        await self._do_one(asker, self._changed(decoded(body), {}), key)
 
     async def delete(self, asker: Asker, handle: str, key: bytes) -> None:
         """Delete an identifier.
@@ -216,7 +190,7 @@ class SnmsRecords:
     ) -> list[dict[str, Any]]:
         def read() -> list[tuple[str, _Prepared]]:
             known: _Known = {}
-            items = _decoded_many(body)
+            items = decoded_many(body)
             self._check_size(len(items))
             prepared: list[tuple[str, _Prepared]] = []
             for item in items:
@@ -266,12 +240,16 @@ class SnmsRecords:
             raise SnmsError(f"缺少必填属性：{'、'.join(missing)}")
         attributes = {value.type: value.data.value for index, value in given.items() if index in form.attributes}
         free = [_value(value) for index, value in given.items() if index not in form.attributes]
+        if form.template:
+            attributes[MARK_NAME] = form.version
+        else:
+            free.append(form.mark)
         return Write(
             operation=Operation.CREATE,
             handle=str(name),
             template=form.template,
             attributes=attributes,
-            values=(form.mark, *free),
+            values=tuple(free),
         )
 
     def _changed(self, item: Registration, known: _Known) -> Write:
@@ -333,6 +311,13 @@ def _value(value: Value) -> HandleValue:
     return HandleValue(value.index, value.type, value.data.value.encode())
 
 
+def _shown(value: HandleValue) -> HandleValue:
+    """Return a value as the interface shows it: the mark of the template has an index of its own there."""
+    if value.index == MARK_INDEX and value.type == MARK_NAME:
+        return msgspec.structs.replace(value, index=TEMPLATE_INDEX, type=TEMPLATE_TYPE)
+    return value
+
+
 def _name(handle: str) -> HandleName:
     try:
         return parse_handle(handle)
@@ -345,39 +330,3 @@ def _deletion(handle: str) -> _Prepared:
         return Write(operation=Operation.DELETE, handle=str(_name(handle)))
     except SnmsError as error:
         return error
-
-
-def _wrong(error: Exception) -> SnmsError:
-    return SnmsError(f"请求参数不正确：{error}"[:300])
-
-
-def _decoded(body: bytes) -> Registration:
-    try:
-        return _one.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise _wrong(error) from None
-
-
-def _decoded_many(body: bytes) -> list[Registration | SnmsError]:
-    """Return the items of a batch; of those that are none, what is wrong with them.
-
-    Raises:
-        SnmsError: it is no list.
-    """
-    try:
-        return list(_many.decode(body))
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise _wrong(error) from None
-    try:
-        raw = _raw.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong(error) from None
-    found: list[Registration | SnmsError] = []
-    for item in raw:
-        try:
-            found.append(_decoded(bytes(item)))
-        except SnmsError as error:
-            found.append(error)
-    return found

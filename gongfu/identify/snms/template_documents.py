@@ -16,13 +16,17 @@ from msgspec import Meta
 
 from gongfu.identify.handle.names import HandleName, folded
 from gongfu.identify.snms.answers import SnmsError
-from gongfu.identify.templates.types import FIRST_INDEX, LAST_INDEX, Attribute
+from gongfu.identify.templates.types import FIRST_INDEX, LAST_INDEX, MAX_ATTRIBUTES, Attribute
 
 # Indexes that the interface keeps for itself.
 RESERVED = frozenset({1000, 1001, 1999})
 VALUE_TYPE = "SNMS_TEMPLATE"
 VALUE_INDEX = 1000
-MAX_ITEMS = 200
+# The attribute of the node's template that says by which of these a record was made.
+MARK_INDEX = LAST_INDEX
+MARK_NAME = "snms_template"
+# One attribute of the node's templates is the mark.
+MAX_ITEMS = MAX_ATTRIBUTES - 1
 _SUFFIX = "snms_template/"
 _ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _INDUSTRY = re.compile(r"[A-T]\Z"), re.compile(r"[0-9]{2}\Z"), re.compile(r"[0-9]{3}\Z"), re.compile(r"[0-9]{4}\Z")
@@ -100,7 +104,9 @@ class StoredItem(msgspec.Struct, frozen=True):
         """Whether an attribute of a node's template can be it."""
         return (
             bool(_ATTRIBUTE.match(self.kind))
+            and self.kind != MARK_NAME
             and FIRST_INDEX <= self.index <= LAST_INDEX
+            and self.index != MARK_INDEX
             and self.minimum <= _LONGEST_COUNT
             and self.maximum > 0
         )
@@ -245,7 +251,7 @@ def _checked(template: StoredTemplate) -> StoredTemplate:
 
 def attributes_of(template: StoredTemplate) -> list[Attribute]:
     """Return the attributes of the node's template."""
-    return [
+    attributes = [
         Attribute(
             name=item.kind,
             title={"zh": item.name},
@@ -258,6 +264,8 @@ def attributes_of(template: StoredTemplate) -> list[Attribute]:
         for item in template.items
         if item.enabled and item.is_attribute
     ]
+    mark = Attribute(name=MARK_NAME, title={"zh": "数据模板", "en": "Data template"}, index=MARK_INDEX, max_length=128)
+    return [*attributes, mark] if attributes else []
 
 
 def industry_of(template: StoredTemplate) -> str:

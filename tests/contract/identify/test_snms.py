@@ -442,6 +442,21 @@ async def test_secret_keys_and_what_is_hidden_are_not_shown(made: Node) -> None:
     assert [item["type"] for item in shown] == ["EMAIL"]
 
 
+async def test_a_template_without_attributes_of_the_node(made: Node) -> None:
+    items = [item("产品", "productName", 1500, 2, 5, required=True), item("标记", "snms_template", 9999, 0, 5)]
+    assert (await made.ask("POST", "/snms/api/v5/template", TEMPLATE | {"version": "free", "items": items}))[
+        "data"
+    ] is True
+    one = pump("free", value(1500, "productName", "水泵"), value(9999, "snms_template", "x"), version="free")
+    assert (await made.ask("POST", "/identityv2/data", one))["data"] is True
+    assert made.node.values(f"{PREFIX}/free") == {1001: "free", 1500: "水泵", 9999: "x"}
+    shown = (await made.ask("GET", f"/identityv2/data/detail?handle={PREFIX}/free"))["data"]
+    assert shown["templateVersion"] == "free"
+    for wrong in ("短", "太长的产品名称"):
+        refused = pump("wrong", value(1500, "productName", wrong), version="free")
+        assert "长度应为2到5" in (await made.ask("POST", "/identityv2/data", refused))["message"]
+
+
 async def test_batches_answer_for_each(made: Node) -> None:
     items = [pump("b1"), pump("b2"), pump("b1"), pump("b3", value(2005, "x", "x")), {"handle": 7}]
     answer = await made.ask("POST", "/identityv2/data/batchCreate", items)
@@ -529,4 +544,4 @@ async def test_what_is_no_end_point(made: Node) -> None:
 
 async def test_the_other_faces_see_what_was_registered(made: Node) -> None:
     await made.ask("POST", "/identityv2/data", pump("seen", value(2000, "name", "泵"), value(2002, "model", "P-1")))
-    assert made.node.values(f"{PREFIX}/seen") == {1001: "1.0.1", 2000: "泵", 2002: "P-1"}
+    assert made.node.values(f"{PREFIX}/seen") == {2000: "泵", 2002: "P-1", 9999: "1.0.1"}
