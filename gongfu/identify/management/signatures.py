@@ -1,35 +1,12 @@
 """Commands of signatures (``identify.<command>``)."""
 
-from typing import Annotated, Any
-
-import msgspec
-from msgspec import Meta
+from typing import Any
 
 from gongfu.bus.commands import Command
+from gongfu.identify.management.signature_documents import BatchWish, Signed, SignWish
 from gongfu.identify.management.signing import Signing
 from gongfu.identify.management.write_problems import outcome_problem
 from gongfu.kernel.permissions import Subject
-
-Handle = Annotated[str, Meta(min_length=1, max_length=2048)]
-
-
-class SignWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An identifier whose values are to be signed, or that is to be proved."""
-
-    handle: Handle
-
-
-class BatchWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A prefix whose records are to be signed, all at once."""
-
-    prefix: Annotated[str, Meta(min_length=1, max_length=64)]
-
-
-class Signed(msgspec.Struct, frozen=True):
-    """A record that was signed."""
-
-    handle: str
-    signer: str
 
 
 def commands(signing: Signing) -> list[Command]:

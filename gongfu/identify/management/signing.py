@@ -11,6 +11,7 @@ from gongfu.identify.handle.resolution import Found
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.handle.wire import MalformedError
 from gongfu.identify.management.resolve_documents import TrustView
+from gongfu.identify.management.signature_documents import SignedBatch
 from gongfu.identify.service.identifiers import Identifiers
 from gongfu.identify.service.writes import Operation, Outcome, Write
 from gongfu.identify.trust.batch_files import MAX_BATCH, BatchFiles, BatchHeader, name_hash
@@ -39,15 +40,6 @@ _PAGE = 1000
 
 FindValues = Callable[[str], Awaitable[Sequence[HandleValue] | None]]
 """Finds the values of a handle wherever it is."""
-
-
-class SignedBatch(msgspec.Struct, frozen=True):
-    """A batch that was signed once for all its records."""
-
-    number: int
-    prefix: str
-    size: int
-    root: str
 
 
 class Proof(msgspec.Struct, frozen=True):
