@@ -1,5 +1,6 @@
 """``/api/handles`` and the reverse lookup by HTTP, and the same handles by the Handle protocol."""
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,15 +8,28 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 
-from gongfu.identify.handle.bodies import Resolution, decode_record, encode_resolution
+from gongfu.identify.administration.client import ask_as, with_secret
+from gongfu.identify.digital_link.face import DigitalLinkFace
+from gongfu.identify.handle.bodies import Record, Resolution, decode_record, encode_record, encode_resolution
 from gongfu.identify.handle.codes import OpCode, Permission, ResponseCode
-from gongfu.identify.handle.envelope import Header, Message
+from gongfu.identify.handle.envelope import (
+    ENVELOPE_BYTES,
+    Envelope,
+    Header,
+    Message,
+    decode_envelope,
+    decode_message,
+    encode_envelope,
+    encode_message,
+)
 from gongfu.identify.handle.predefined import HS_SECKEY
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.http.reverse_lookup import matches
+from gongfu.identify.http.tunnel import BODY_BYTES, MEDIA_TYPE, TunnelFace
 from tests.fixtures.handle_service import OWNER, SECRET, HandleNode, administrator, handle_node
 from tests.fixtures.identifiers import PREFIX
 
@@ -279,3 +293,35 @@ async def test_reverse_lookup_of_too_many(
 )
 def test_patterns(pattern: str, text: str, expected: bool) -> None:
     assert matches(pattern, text) is expected
+
+
+async def test_messages_of_the_handle_protocol_in_http(node: HandleNode, http: httpx.AsyncClient) -> None:
+    links = DigitalLinkFace(node.node.identifiers.lookup, "")
+    node.http.mount("", TunnelFace(node.service.answering, links), body_bytes=BODY_BYTES)
+    requests = itertools.count(1)
+
+    async def post(content: bytes) -> httpx.Response:
+        return await http.post("/", content=content, headers={"Content-Type": MEDIA_TYPE})
+
+    async def ask(message: Message) -> Message:
+        encoded = encode_message(message)
+        sent = Envelope(next(requests), len(encoded), message.session or 0)
+        said = await post(encode_envelope(sent) + encoded)
+        assert (said.status_code, said.headers["content-type"]) == (200, MEDIA_TYPE)
+        envelope = decode_envelope(said.content)
+        assert envelope.request == sent.request
+        return msgspec.structs.replace(decode_message(said.content[ENVELOPE_BYTES:]), session=envelope.session)
+
+    record = Record(f"{PREFIX}/tunnel", (HandleValue(1, "URL", b"a"),))
+    create = Message(Header(OpCode.CREATE_HANDLE), encode_record(record))
+    assert (await ask_as(ask, create, with_secret(OWNER, 300, SECRET))).header.response == ResponseCode.SUCCESS
+    said = await ask(Message(Header(OpCode.RESOLUTION), encode_resolution(Resolution(f"{PREFIX}/tunnel"))))
+    assert decode_record(said.body).values[0].data == b"a"
+    for content in (
+        b"",
+        b"\0" * 30,
+        encode_envelope(Envelope(1, 100)),
+        encode_envelope(Envelope(1, 24, flags=0x2000)) + bytes(24),
+    ):
+        assert (await post(content)).status_code == 400
+    assert (await http.get("/nothing")).status_code == 404
