@@ -152,7 +152,7 @@ def test_an_application_of_a_second_level_node_registers_here(
         one = {"handle": f"{pump}/erp-1", "templateVersion": "1.0", "value": [value]}
         assert done(snms.post("/identityv2/data", json=one)) == SNMS_DONE
     shown = done(api.get("/identifiers/record", params={"handle": f"{pump}/erp-1"}))
-    assert shown["attributes"] == {"name": "水泵"}
+    assert shown["attributes"] == {"name": "水泵", "snms_template": "1.0"}
 
 
 def test_an_application_is_reviewed_by_another_and_grants_takes_and_revokes_a_prefix(
