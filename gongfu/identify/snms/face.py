@@ -5,6 +5,7 @@ it is answered as the first time. Without it, the interface's own rule holds: wh
 """
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +17,7 @@ from gongfu.identify.authentication.types import Asker
 from gongfu.identify.http.types import Request, Response
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.service.identifiers import Identifiers
-from gongfu.identify.snms.answers import SnmsError, Status, encode
+from gongfu.identify.snms.answers import BUSY, SnmsError, Status, encode
 from gongfu.identify.snms.records import DEFAULT_BATCH, SnmsRecords
 from gongfu.identify.snms.registrations import Handles
 from gongfu.identify.snms.template_documents import TemplateRequest, to_answer
@@ -43,6 +44,8 @@ class _OneTemplate(msgspec.Struct):
     prefix: str
     version: str
 
+
+logger = logging.getLogger(__name__)
 
 _Handler = Callable[[Asker, Request], Awaitable[Any]]
 
@@ -115,6 +118,11 @@ class SnmsFace:
         except SnmsError as error:
             self._counters.add(f"snms_requests_failed.{error.status.name.lower()}")
             return Response(200, encode(None, error.message, error.status), _HEADERS)
+        except Exception:
+            # The interface has its own way to say so, and its clients know no other.
+            logger.exception("%s %s failed", request.method, path)
+            self._counters.add("snms_requests_failed.internal")
+            return Response(200, encode(None, BUSY, Status.INTERNAL), _HEADERS)
 
     def _login(self, request: Request, *, hashed: bool) -> dict[str, str]:
         login = _body(request, _Login)

@@ -14,6 +14,7 @@ from gongfu.identify.handle.predefined import Administrator, encode_administrato
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.http.server import HttpServer
 from gongfu.identify.management import template_records as rows
+from gongfu.identify.management.tables import template
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.service.writes import Operation
 from gongfu.identify.snms.face import PATHS, SnmsFace
@@ -528,6 +529,16 @@ async def test_no_body_breaks_an_end_point(made: Node) -> None:
             answer = await made.client.request(method, path, content=body, headers=headers)
             assert answer.status_code == 200, (method, path)
             assert answer.json()["status"] == -2
+
+
+async def test_what_fails_inside_is_said_as_the_interface_says_it(made: Node, sqlite_records: Engine) -> None:
+    with writing(sqlite_records) as connection:
+        template.drop(connection)
+    answer = await made.ask("POST", "/snms/api/v5/template", TEMPLATE | {"version": "2"})
+    assert answer == {"message": "系统繁忙", "status": -4, "data": None}
+    assert made.counters.snapshot()["snms_requests_failed.internal"] == 1
+    await made.node.identifiers.close()
+    assert (await made.ask("POST", "/identityv2/data", pump("closed")))["status"] == -4
 
 
 async def test_what_is_no_end_point(made: Node) -> None:
