@@ -48,8 +48,8 @@ class Limits(NamedTuple):
     """
 
     events: int = 20_000
-    bytes: int = 32 << 20
-    waiting_bytes: int = 128 << 20
+    bytes: int = 16 << 20
+    waiting_bytes: int = 32 << 20
 
 
 class DocumentError(ValueError):

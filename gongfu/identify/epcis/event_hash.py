@@ -8,15 +8,13 @@ take no part. Where the standard's text leaves room we follow the reference impl
 
 import hashlib
 import re
-from datetime import date
 from typing import Any, Final
 
 from gongfu.identify.epcis.things import canonical
-from gongfu.identify.epcis.uris import Namespaces, time_ns
+from gongfu.identify.epcis.uris import Namespaces, time_ns, time_text
 from gongfu.identify.epcis.vocabulary import TERMS, term, web_uri
 
 _MILLISECOND = 1_000_000
-_EPOCH = date(1970, 1, 1).toordinal()
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _IGNORED: Final = frozenset(("type", "@context", "eventID", "recordTime", "errorDeclaration", "comment"))
 _IGNORED_WITHIN: Final = frozenset(("comment", "rdfs:comment", "#text", "@context"))
@@ -226,8 +224,4 @@ def number_text(text: str) -> str:
 
 def utc_milliseconds(text: str) -> str:
     """Return a time in UTC with milliseconds, half rounded up."""
-    moment = (time_ns(text) + _MILLISECOND // 2) // _MILLISECOND
-    seconds, milliseconds = divmod(moment, 1000)
-    days, second = divmod(seconds, 86_400)
-    day = date.fromordinal(_EPOCH + days)
-    return f"{day}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.{milliseconds:03d}Z"
+    return time_text((time_ns(text) + _MILLISECOND // 2) // _MILLISECOND * _MILLISECOND)

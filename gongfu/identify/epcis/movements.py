@@ -10,11 +10,22 @@ from gongfu.identify.epcis.trace_model import LATEST, Change, History, Stay
 _KINDS = {"AggregationEvent": "aggregation", "AssociationEvent": "association"}
 
 
+class ExhaustedError(Exception):
+    """A trace has read as many events as it may."""
+
+
 class Movements:
     """Reads the events of things once each, for one trace."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, *, events: int = 100_000) -> None:
+        """Make it.
+
+        Args:
+            history: events by what they name.
+            events: that are read at most, and mentions of one thing.
+        """
         self._history = history
+        self._most = events
         self._mentions: dict[str, list[Mention]] = {}
         self._facts: dict[int, Facts] = {}
         self._contents: dict[str, list[Stay]] = {}
@@ -22,12 +33,21 @@ class Movements:
     def mentions(self, thing: str) -> list[Mention]:
         """Return which events name a thing, by time."""
         if thing not in self._mentions:
-            self._mentions[thing] = sorted(self._history.mentions(thing))
+            mentions = sorted(self._history.mentions(thing, self._most + 1))
+            if len(mentions) > self._most:
+                raise ExhaustedError
+            self._mentions[thing] = mentions
         return self._mentions[thing]
 
     def facts(self, number: int) -> Facts:
-        """Return what an event says."""
+        """Return what an event says.
+
+        Raises:
+            ExhaustedError: enough were read.
+        """
         if number not in self._facts:
+            if len(self._facts) >= self._most:
+                raise ExhaustedError
             self._facts[number] = self._history.facts(number)
         return self._facts[number]
 
@@ -109,16 +129,18 @@ class Movements:
     def changes(self, thing: str, role: Role) -> list[tuple[int, Change]]:
         """Return the transformations that a thing went into or came out of, with its own time in each."""
         found = list[tuple[int, Change]]()
-        seen = set[str]()
+        told = dict[str, Change]()
         for mention in self.mentions(thing):
             if mention.role is not role:
                 continue
             facts = self.facts(mention.number)
             if not facts.transformation:
                 found.append((mention.time, self._change([mention.number])))
-            elif facts.transformation not in seen:
-                seen.add(facts.transformation)
-                found.append((mention.time, self._change(list(self._history.transformation(facts.transformation)))))
+                continue
+            name = facts.transformation
+            if name not in told:
+                told[name] = self._change(list(self._history.transformation(name)))
+            found.append((mention.time, told[name]))
         return found
 
     def _change(self, numbers: list[int]) -> Change:

@@ -14,7 +14,7 @@ SIMPLE_EVENT_QUERY: Final = "SimpleEventQuery"
 _RESERVED: Final = (SIMPLE_EVENT_QUERY, "SimpleMasterDataQuery")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}", re.ASCII)
 MAX_QUERIES: Final = 10_000
-MAX_SUBSCRIPTIONS: Final = 1000
+MAX_SUBSCRIPTIONS: Final = 256
 # What makes no sense for results that come bit by bit.
 _NOT_SUBSCRIBED: Final = ("orderBy", "orderDirection", "eventCountLimit", "maxEventCount", "perPage", "nextPageToken")
 
@@ -147,7 +147,8 @@ def save_query(store: EventStore, query: NamedQuery) -> None:
 def remove_query(store: EventStore, name: str) -> None:
     """Remove a named query with its subscriptions."""
     start = rows.SUBSCRIPTION + name.encode() + b"\0"
-    store.write((), [_query_key(name), *store.keys_from(start)])
+    with store.turn:
+        store.write((), [_query_key(name), *store.keys_from(start)])
 
 
 def subscriptions_of(store: EventStore, query_name: str = "") -> Iterator[Subscription]:
@@ -171,4 +172,5 @@ def save_subscription(store: EventStore, subscription: Subscription, *, sync: bo
 
 def remove_subscription(store: EventStore, query_name: str, name: str) -> None:
     """Remove a subscription."""
-    store.write((), [_subscription_key(query_name, name)])
+    with store.turn:
+        store.write((), [_subscription_key(query_name, name)])

@@ -8,7 +8,7 @@ from gongfu.identify.epcis.findings import Finding
 from gongfu.identify.epcis.query_rules import CONTROLS, Parameter, parameter
 from gongfu.identify.epcis.query_rules import query as check_query
 from gongfu.identify.epcis.query_values import NUMBER_FIELDS, TIME_FIELDS, values_of
-from gongfu.identify.epcis.things import canonical, pattern
+from gongfu.identify.epcis.things import canonical, covers, pattern
 from gongfu.identify.epcis.uris import Namespaces, time_ns
 from gongfu.identify.epcis.vocabulary import term
 
@@ -170,11 +170,7 @@ def _meets(criterion: Criterion, facts: Facts, master: MasterData | None) -> boo
     if operator == "EXISTS":
         return any(True for _ in found)
     if operator == "MATCH":
-        return any(
-            thing == key or (below and thing.startswith(key) and len(thing) > len(key))
-            for thing in found
-            for key, below in wanted
-        )
+        return any(thing == key or (below and covers(key, thing)) for thing in found for key, below in wanted)
     if operator == "WD":
         return any(_within(place, name, master) for place in found for name in wanted)
     if operator == "HASATTR":

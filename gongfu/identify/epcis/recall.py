@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from gongfu.identify.epcis.movements import Movements
+from gongfu.identify.epcis.movements import ExhaustedError, Movements
 from gongfu.identify.epcis.things import is_class
 from gongfu.identify.epcis.trace import forward
 from gongfu.identify.epcis.trace_model import EARLIEST, History, Trace
@@ -56,7 +56,11 @@ def recall(history: History, thing: str, *, since: int = EARLIEST, limit: int = 
     for name, depth in sorted(trace.things.items(), key=lambda item: (item[1], item[0])):
         if name in trace.carriers:
             continue
-        moments = timeline(moves, name, limit=2000)
+        try:
+            moments = timeline(moves, name, limit=2000)
+            where = whereabouts(moves, name, moments)
+        except ExhaustedError:
+            return RecallList(tuple(found), trace, False)
         places: dict[str, int] = {}
         if is_class(name):
             for moment in moments:
@@ -64,5 +68,5 @@ def recall(history: History, thing: str, *, since: int = EARLIEST, limit: int = 
                 if place:
                     places[place] = moment.time
         newest_first = tuple(sorted(places.items(), key=lambda item: -item[1]))
-        found.append(Recalled(name, depth, whereabouts(moves, name, moments), newest_first, tuple(holders(moments))))
+        found.append(Recalled(name, depth, where, newest_first, tuple(holders(moments))))
     return RecallList(tuple(found), trace, trace.complete)

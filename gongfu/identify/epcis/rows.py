@@ -39,6 +39,12 @@ _MENTION = struct.Struct(">QQB")
 _HEAD = struct.Struct(">Iq")
 _IDENTITY = struct.Struct(">Q16s")
 _BIAS = 1 << 63
+_MOST = (1 << 64) - 1
+
+
+def _biased(time: int) -> int:
+    """Return a time as it sorts in keys; those before 1678 and after 2262 are the first and the last."""
+    return min(max(time + _BIAS, 0), _MOST)
 
 
 class Role(IntEnum):
@@ -99,7 +105,7 @@ def identity_of(row: bytes) -> tuple[int, bytes]:
 
 def time_key(time: int, number: int = 0) -> bytes:
     """Return the key of an event in the order of event times."""
-    return TIME + _TIMED.pack(time + _BIAS, number)
+    return TIME + _TIMED.pack(_biased(time), number)
 
 
 def time_of(key: bytes) -> tuple[int, int]:
@@ -168,7 +174,7 @@ _CHILDREN: Final = frozenset(("AggregationEvent", "AssociationEvent"))
 
 def mention_keys(facts: Facts, number: int) -> list[bytes]:
     """Return the keys under which an event is found by what it names, and by when it happened."""
-    kind, biased = facts.kind, facts.time + _BIAS
+    kind, biased = facts.kind, _biased(facts.time)
     role = _CHILD if kind in _CHILDREN else _OBJECT
     named = [(thing, role) for thing in facts.things]
     named += [(item.thing, role) for item in facts.classes]

@@ -20,6 +20,7 @@ from gongfu.identify.epcis.query_rules import Parameter
 from gongfu.identify.epcis.query_values import values_of
 from gongfu.identify.epcis.rows import Field, StoredEvent
 from gongfu.identify.epcis.store import EventStore
+from gongfu.identify.epcis.things import covers
 from gongfu.identify.epcis.vocabulary import EVENT_TYPES
 
 # Events that are looked at for one page, and keys of an index that are read for one criterion.
@@ -28,6 +29,7 @@ _INDEX_KEYS: Final = 500_000
 # As many are brought into another order than that of the store.
 SORTED: Final = 50_000
 _COUNTED: Final = 500_000
+_PAGE_BYTES: Final = 8 << 20
 _TOGETHER: Final = 256
 # Keys of an index that cost as much as a twentieth of them as events.
 _PASSED_OVER: Final = 1000
@@ -97,14 +99,15 @@ def select(store: EventStore, query: Query, *, per_page: int = 30, token: str = 
     if query.order_by not in ("", "eventTime", "recordTime"):
         return _sorted_page(store, query, low, high, state, limit)
     found = list[StoredEvent]()
-    looked_at, after = 0, state.after
+    looked_at, size, after = 0, 0, state.after
     master = StoredMasterData(store)
     for position, stored in _candidates(store, query, low, high, state.after):
         after = position
         looked_at += 1 if stored is not None else _PASSED_OVER // 20
         if stored is not None and matches(query, store.facts(stored), master):
             found.append(stored)
-        if len(found) == limit or looked_at >= LOOKED_AT:
+            size += len(stored.document)
+        if len(found) == limit or looked_at >= LOOKED_AT or size > _PAGE_BYTES:
             break
     else:
         return Page(found, "")
@@ -296,8 +299,9 @@ def _mentioning(store: EventStore, criterion: Criterion) -> BitMap | None:
     for thing, below in criterion.wanted:
         start = rows.THING + thing.encode() if below else rows.thing_start(thing)
         for key in store.keys_from(start):
-            found.add(rows.mention_of(key).number)
             read += 1
+            if not below or covers(thing, rows.thing_of(key)):
+                found.add(rows.mention_of(key).number)
             if read > _INDEX_KEYS:
                 return None
     return found
@@ -316,7 +320,12 @@ def _sorted_page(store: EventStore, query: Query, low: int, high: int, state: _T
             if len(placed) > SORTED:
                 raise TooLargeError(f"more than {SORTED} events cannot be put in the order of {query.order_by}")
     placed.sort(key=lambda item: item[:2], reverse=query.descending)
-    found = [stored for _, _, stored in placed[state.given : state.given + limit]]
+    found, size = list[StoredEvent](), 0
+    for _, _, stored in placed[state.given : state.given + limit]:
+        found.append(stored)
+        size += len(stored.document)
+        if size > _PAGE_BYTES:
+            break
     given = state.given + len(found)
     more = given < len(placed) and (query.limit is None or given < query.limit)
     return Page(found, _write_token(_Token(state.query, state.head, given, (0, 0))) if more else "")

@@ -6,6 +6,7 @@ A batch of events, its indexes and the capture job that brought it are one atomi
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +69,8 @@ class EventStore:
         except Exception as error:
             raise OSError(f"the store of events {path} cannot be opened: {error}") from error
         self._lock = threading.Lock()
+        # Held by whoever looks at a row of another kind and then writes it.
+        self.turn = threading.Lock()
         self._head, self._last_record_time = self._last_event()
         # Whether any event was ever declared to be in error: mostly none was, and nothing need be looked up.
         self._declares = next(self.keys_from(rows.DISREGARDED), None) is not None
@@ -281,9 +284,9 @@ class EventStore:
         """Return what a stored event says."""
         return Facts(orjson.loads(stored.document), self.context(stored.context)[1])
 
-    def mentions(self, thing: str) -> list[Mention]:
-        """Return which events name a thing, by event time."""
-        return [rows.mention_of(key) for key in self.keys_from(rows.thing_start(thing))]
+    def mentions(self, thing: str, limit: int = 1_000_000) -> list[Mention]:
+        """Return which events name a thing, by event time, up to so many."""
+        return [rows.mention_of(key) for key in islice(self.keys_from(rows.thing_start(thing)), limit)]
 
     def grouped(self, table: bytes, identifier: str) -> list[int]:
         """Return the numbers of the events of a transformation or business transaction."""

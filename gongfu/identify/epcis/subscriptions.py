@@ -8,6 +8,7 @@ a node that dies between the receiver's answer and that write sends one delivery
 
 import asyncio
 import logging
+from functools import lru_cache
 
 import msgspec
 
@@ -30,6 +31,9 @@ from gongfu.kernel.times import SECOND, Clock, SystemClock, format_rfc3339
 # Events that are looked at, and delivered, at a time.
 _LOOKED_AT = 2000
 _DELIVERED = 500
+_DELIVERED_BYTES = 4 << 20
+# Events that all subscriptions look at are read once, if they do it about the same time.
+_KEPT_FACTS = 2048
 _LONGEST_SLEEP_S = 3600.0
 
 logger = logging.getLogger(__name__)
@@ -68,6 +72,7 @@ class Subscriptions:
         self._attempts = attempts
         self._pauses = first_pause_s, longest_pause_s
         self._together = asyncio.Semaphore(together)
+        self._facts = lru_cache(maxsize=_KEPT_FACTS)(store.facts)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._stored = asyncio.Event()
 
@@ -153,15 +158,16 @@ class Subscriptions:
 
     def _matching(self, query: Query, first: int, last: int) -> tuple[list[StoredEvent], int]:
         """Return the events that match, and the number up to which they are all."""
-        found = list[StoredEvent]()
+        found, size = list[StoredEvent](), 0
         master = StoredMasterData(self._store)
         for stored in self._store.events(range(first, last + 1)):
             in_time = (query.from_record is None or stored.record_time >= query.from_record) and (
                 query.to_record is None or stored.record_time < query.to_record
             )
-            if in_time and matches(query, self._store.facts(stored), master):
+            if in_time and matches(query, self._facts(stored), master):
                 found.append(stored)
-                if len(found) == _DELIVERED:
+                size += len(stored.document)
+                if len(found) == _DELIVERED or size > _DELIVERED_BYTES:
                     return found, stored.number
         return found, last
 
@@ -226,8 +232,9 @@ class Subscriptions:
 
     def _save_now(self, subscription: Subscription, sync: bool) -> None:
         # One that was removed meanwhile stays removed.
-        if find_subscription(self._store, subscription.query_name, subscription.name) is not None:
-            save_subscription(self._store, subscription, sync=sync)
+        with self._store.turn:
+            if find_subscription(self._store, subscription.query_name, subscription.name) is not None:
+                save_subscription(self._store, subscription, sync=sync)
 
 
 def resume(store: EventStore, subscription: Subscription) -> Subscription:

@@ -218,7 +218,12 @@ def pattern(uri: str) -> tuple[str, bool]:
 
     ``urn:epc:idpat:sgtin:4012345.012345.*`` means every instance; a Digital Link at a higher level means itself.
     """
-    key = canonical(uri)
-    if uri.startswith("urn:epc:idpat:"):
-        return key + ("" if key.startswith((DOMAIN + "/8003/", DOMAIN + "/253/", DOMAIN + "/255/")) else "/"), True
-    return key, False
+    return canonical(uri), uri.startswith("urn:epc:idpat:")
+
+
+def covers(key: str, thing: str) -> bool:
+    """Tell whether a class, as a pattern names it, is a thing's: itself, or what its serial number follows."""
+    if not thing.startswith(key):
+        return False
+    joined = key.startswith((DOMAIN + "/8003/", DOMAIN + "/253/", DOMAIN + "/255/"))
+    return joined or thing == key or thing[len(key)] == "/"

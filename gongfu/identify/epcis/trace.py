@@ -9,7 +9,7 @@ because no thing is looked at twice for the same time.
 from collections import deque
 from typing import NamedTuple
 
-from gongfu.identify.epcis.movements import Movements
+from gongfu.identify.epcis.movements import ExhaustedError, Movements
 from gongfu.identify.epcis.rows import Role
 from gongfu.identify.epcis.things import DOMAIN, is_class
 from gongfu.identify.epcis.trace_model import EARLIEST, LATEST, NOW, History, Link, Trace
@@ -51,6 +51,13 @@ class _Walk:
             self._seen.add(visit)
             self._waiting.append((visit, link.depth))
 
+    def passes_over(self, visit: _Visit, steps: int, depth: int) -> bool:
+        """Tell whether nothing goes on from a thing: it is too far away, or a class that connects nothing."""
+        if steps >= depth:
+            self.complete = False
+            return True
+        return steps > 0 and _unspecific(visit.thing)
+
     def next(self) -> tuple[_Visit, int] | None:
         """Return what is looked at next, nearest first."""
         return self._waiting.popleft() if self._waiting else None
@@ -84,25 +91,30 @@ def backward(
     walk = _Walk(thing, start, limit)
     while (waiting := walk.next()) is not None:
         visit, steps = waiting
-        if steps >= depth:
+        if walk.passes_over(visit, steps, depth):
+            continue
+        try:
+            _backward_step(walk, moves, visit, steps)
+        except ExhaustedError:
             walk.complete = False
-            continue
-        if steps and _unspecific(visit.thing):
-            continue
-        here, until = visit.thing, visit.until
-        for time, change in moves.changes(here, Role.OUTPUT):
-            if time > until:
-                continue
-            for source, taken in change.inputs:
-                link = Link(source, here, "transformation", taken, change.numbers[0], steps + 1)
-                walk.step(link, _Visit(source, EARLIEST, taken, False))
-        for stay in moves.held_at(here, until):
-            link = Link(stay.child, here, stay.kind, stay.since, stay.number, steps + 1)
-            walk.step(link, _Visit(stay.child, EARLIEST, until, False))
-        for lot, mention in moves.lots(here):
-            link = Link(lot, here, "lot", mention.time, mention.number, steps + 1)
-            walk.step(link, _Visit(lot, EARLIEST, until, False))
+            break
     return walk.trace()
+
+
+def _backward_step(walk: _Walk, moves: Movements, visit: _Visit, steps: int) -> None:
+    here, until = visit.thing, visit.until
+    for time, change in moves.changes(here, Role.OUTPUT):
+        if time > until:
+            continue
+        for source, taken in change.inputs:
+            link = Link(source, here, "transformation", taken, change.numbers[0], steps + 1)
+            walk.step(link, _Visit(source, EARLIEST, taken, False))
+    for stay in moves.held_at(here, until):
+        link = Link(stay.child, here, stay.kind, stay.since, stay.number, steps + 1)
+        walk.step(link, _Visit(stay.child, EARLIEST, until, False))
+    for lot, mention in moves.lots(here):
+        link = Link(lot, here, "lot", mention.time, mention.number, steps + 1)
+        walk.step(link, _Visit(lot, EARLIEST, until, False))
 
 
 def forward(
@@ -129,25 +141,30 @@ def forward(
     walk = _Walk(thing, start, limit)
     while (waiting := walk.next()) is not None:
         visit, steps = waiting
-        if steps >= depth:
+        if walk.passes_over(visit, steps, depth):
+            continue
+        try:
+            _forward_step(walk, moves, visit, steps)
+        except ExhaustedError:
             walk.complete = False
-            continue
-        if steps and _unspecific(visit.thing):
-            continue
-        here = visit.thing
-        for time, change in moves.changes(here, Role.INPUT):
-            if not visit.since <= time < visit.until:
-                continue
-            for target, given in change.outputs:
-                link = Link(here, target, "transformation", time, change.numbers[0], steps + 1)
-                walk.step(link, _Visit(target, given, LATEST, False))
-        for stay in moves.stays(here):
-            begin, end = max(stay.since, visit.since), min(stay.until, visit.until)
-            if begin < end:
-                link = Link(here, stay.parent, stay.kind, stay.since, stay.number, steps + 1)
-                walk.step(link, _Visit(stay.parent, begin, end, True))
-        if not visit.carrier:
-            for member, mention in moves.members(here):
-                link = Link(here, member, "lot", mention.time, mention.number, steps + 1)
-                walk.step(link, _Visit(member, visit.since, LATEST, False))
+            break
     return walk.trace()
+
+
+def _forward_step(walk: _Walk, moves: Movements, visit: _Visit, steps: int) -> None:
+    here = visit.thing
+    for time, change in moves.changes(here, Role.INPUT):
+        if not visit.since <= time < visit.until:
+            continue
+        for target, given in change.outputs:
+            link = Link(here, target, "transformation", time, change.numbers[0], steps + 1)
+            walk.step(link, _Visit(target, given, LATEST, False))
+    for stay in moves.stays(here):
+        begin, end = max(stay.since, visit.since), min(stay.until, visit.until)
+        if begin < end:
+            link = Link(here, stay.parent, stay.kind, stay.since, stay.number, steps + 1)
+            walk.step(link, _Visit(stay.parent, begin, end, True))
+    if not visit.carrier:
+        for member, mention in moves.members(here):
+            link = Link(here, member, "lot", mention.time, mention.number, steps + 1)
+            walk.step(link, _Visit(member, visit.since, LATEST, False))

@@ -15,8 +15,8 @@ NOW = LATEST - 1
 class History(Protocol):
     """The index that traces are made on."""
 
-    def mentions(self, thing: str) -> Sequence[Mention]:
-        """Return which events name a thing, by event time and number; those declared in error are not among them."""
+    def mentions(self, thing: str, limit: int) -> Sequence[Mention]:
+        """Return which events name a thing, up to so many; those declared in error are not among them."""
         ...
 
     def facts(self, number: int) -> Facts:

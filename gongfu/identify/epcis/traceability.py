@@ -8,16 +8,15 @@ from typing import Any
 
 from gongfu.identify.epcis import rows
 from gongfu.identify.epcis.facts import Facts
-from gongfu.identify.epcis.movements import Movements
+from gongfu.identify.epcis.movements import ExhaustedError, Movements
 from gongfu.identify.epcis.recall import recall
 from gongfu.identify.epcis.rows import Mention
 from gongfu.identify.epcis.store import EventStore
 from gongfu.identify.epcis.things import canonical, is_class
 from gongfu.identify.epcis.trace import backward, forward
 from gongfu.identify.epcis.trace_model import EARLIEST, NOW, Link, Trace
-from gongfu.identify.epcis.uris import time_ns
+from gongfu.identify.epcis.uris import time_ns, time_text
 from gongfu.identify.epcis.whereabouts import Holder, Moment, Whereabouts, holders, timeline, whereabouts
-from gongfu.kernel.times import MAX_NS, MIN_NS, format_rfc3339
 
 MAX_THINGS = 10_000
 
@@ -28,9 +27,10 @@ class StoredHistory:
     def __init__(self, store: EventStore) -> None:
         self._store = store
 
-    def mentions(self, thing: str) -> Sequence[Mention]:
-        """Return which events name a thing, but for those declared in error."""
-        return [mention for mention in self._store.mentions(thing) if not self._store.disregarded(mention.number)]
+    def mentions(self, thing: str, limit: int) -> Sequence[Mention]:
+        """Return which events name a thing, up to so many, but for those declared in error."""
+        mentions = self._store.mentions(thing, limit)
+        return [mention for mention in mentions if not self._store.disregarded(mention.number)]
 
     def facts(self, number: int) -> Facts:
         """Return what an event says."""
@@ -82,7 +82,7 @@ class Traceability:
             traces["forward"] = forward(self._history, name, since=since, limit=limit, depth=depth, of=moves)
         return {
             "thing": name,
-            "known": bool(moves.mentions(name)),
+            "known": bool(self._history.mentions(name, 1)),
             **{way: self._graph(trace, moves) for way, trace in traces.items()},
         }
 
@@ -107,7 +107,7 @@ class Traceability:
             "from": link.source,
             "to": link.target,
             "kind": link.kind,
-            "time": _time(link.time),
+            "time": time_text(link.time),
             "eventID": moves.facts(link.number).event_id if link.number else "",
             "depth": link.depth,
         }
@@ -121,12 +121,16 @@ class Traceability:
         if not 1 <= limit <= MAX_THINGS:
             raise ValueError(f"limit is 1 to {MAX_THINGS}")
         name, moves = canonical(thing), Movements(self._history)
-        moments = timeline(moves, name, limit=MAX_THINGS)
+        try:
+            moments = timeline(moves, name, limit=MAX_THINGS)
+            where = whereabouts(moves, name, moments)
+        except ExhaustedError:
+            raise ValueError("there are too many events of it for a timeline; ask /events by time") from None
         return {
             "thing": name,
             "events": [_moment(moment) for moment in moments[-limit:]],
             "complete": len(moments) <= limit,
-            "whereabouts": _where(whereabouts(moves, name, moments)),
+            "whereabouts": _where(where),
             "holders": [_holder(holder) for holder in holders(moments)],
         }
 
@@ -153,7 +157,7 @@ class Traceability:
                     "class": is_class(item.thing),
                     "depth": item.depth,
                     **_where(item.where),
-                    "places": [{"place": place, "time": _time(time)} for place, time in item.places],
+                    "places": [{"place": place, "time": time_text(time)} for place, time in item.places],
                     "holders": [_holder(holder) for holder in item.had],
                 }
                 for item in listed.recalled
@@ -162,23 +166,19 @@ class Traceability:
         }
 
 
-def _time(nanoseconds: int) -> str:
-    return format_rfc3339(min(max(nanoseconds, MIN_NS), MAX_NS))
-
-
 def _holder(holder: Holder) -> dict[str, Any]:
-    return {"since": _time(holder.since), "who": holder.who, "kind": holder.kind}
+    return {"since": time_text(holder.since), "who": holder.who, "kind": holder.kind}
 
 
 def _where(where: Whereabouts) -> dict[str, Any]:
     return {
         "place": where.place,
-        "placeTime": _time(where.time) if where.place else "",
+        "placeTime": time_text(where.time) if where.place else "",
         "bizStep": where.step,
         "disposition": where.disposition,
         "within": list(where.within),
         "status": where.status,
-        "lastSeen": _time(where.last_seen) if where.last_seen else "",
+        "lastSeen": time_text(where.last_seen) if where.last_seen else "",
     }
 
 
@@ -190,7 +190,7 @@ def _moment(moment: Moment) -> dict[str, Any]:
         "action": facts.action,
         "eventTime": facts.event["eventTime"],
         "eventTimeZoneOffset": facts.event["eventTimeZoneOffset"],
-        "time": _time(moment.time),
+        "time": time_text(moment.time),
         "role": moment.role.name.lower(),
         "via": moment.via,
         "bizStep": facts.biz_step,

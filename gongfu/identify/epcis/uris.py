@@ -67,6 +67,14 @@ def time_ns(text: str) -> int:
     return seconds * 1_000_000_000 + (int(fraction[:9].ljust(9, "0")) if fraction else 0)
 
 
+def time_text(nanoseconds: int) -> str:
+    """Return a time in UTC, with milliseconds; of years that RFC 3339 has none for, the nearest that it has."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    days, second = divmod(seconds, 86_400)
+    day = date.fromordinal(min(max(_EPOCH + days, 1), date.max.toordinal()))
+    return f"{day}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.{rest // 1_000_000:03d}Z"
+
+
 class Namespaces:
     """The prefixes that are in force at a place of a document: the standard's, and the context's own."""
 

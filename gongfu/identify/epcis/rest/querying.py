@@ -88,11 +88,12 @@ class Querying:
         return await self._reading.page(call, query, size, token, SIMPLE_EVENT_QUERY)
 
     def _create(self, query: NamedQuery) -> None:
-        if find_query(self._store, query.name) is not None:
-            raise EpcisProblem(Kind.NAME_TAKEN, 409, f"there is a query {query.name} already")
-        if sum(1 for _ in queries_after(self._store)) >= MAX_QUERIES:
-            raise EpcisProblem(Kind.IMPLEMENTATION, 507, f"there are {MAX_QUERIES} queries; remove some")
-        save_query(self._store, query)
+        with self._store.turn:
+            if find_query(self._store, query.name) is not None:
+                raise EpcisProblem(Kind.NAME_TAKEN, 409, f"there is a query {query.name} already")
+            if sum(1 for _ in queries_after(self._store)) >= MAX_QUERIES:
+                raise EpcisProblem(Kind.IMPLEMENTATION, 507, f"there are {MAX_QUERIES} queries; remove some")
+            save_query(self._store, query)
 
     async def _named(self, call: Call) -> NamedQuery:
         if call.parts[1] == SIMPLE_EVENT_QUERY:
@@ -173,6 +174,8 @@ class Querying:
             since = time_ns(body["initialRecordTime"]) if "initialRecordTime" in body else None
         except (ValueError, TypeError) as error:
             raise EpcisProblem(Kind.CONTROLS, 400, str(error)) from None
+        if since is not None and since > self._reading.clock.now_ns():
+            raise EpcisProblem(Kind.CONTROLS, 400, "initialRecordTime lies in the future")
         head = self._store.head
         return Subscription(
             name=secrets.token_hex(12),
@@ -188,9 +191,12 @@ class Querying:
         )
 
     def _save_new(self, subscription: Subscription) -> None:
-        if sum(1 for _ in subscriptions_of(self._store)) >= MAX_SUBSCRIPTIONS:
-            raise EpcisProblem(Kind.SUBSCRIBE, 507, f"there are {MAX_SUBSCRIPTIONS} subscriptions; remove some")
-        save_subscription(self._store, subscription)
+        with self._store.turn:
+            if find_query(self._store, subscription.query_name) is None:
+                raise no_name(f"there is no query {subscription.query_name} any more")
+            if sum(1 for _ in subscriptions_of(self._store)) >= MAX_SUBSCRIPTIONS:
+                raise EpcisProblem(Kind.SUBSCRIBE, 507, f"there are {MAX_SUBSCRIPTIONS} subscriptions; remove some")
+            save_subscription(self._store, subscription)
 
     async def _subscribed(self, call: Call) -> Subscription:
         found = await self._reading(find_subscription, self._store, call.parts[1], call.parts[3])

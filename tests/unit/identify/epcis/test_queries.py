@@ -366,3 +366,46 @@ def test_events_of_other_vocabularies(tmp_path: Path) -> None:
         it.take(document(event("example:Blessing", 1, **{"example:by": "me"}), observed(2, item(1))))
         assert found(it, eventType=["https://ns.example.com/epcis/Blessing"]) == [1]
         assert found(it, eventType=["example:Blessing", "ObjectEvent"]) == [1, 2]
+
+
+def test_a_pattern_covers_its_class_and_no_longer_number(tmp_path: Path) -> None:
+    kind = "urn:epc:idpat:sgtin:4012345.011111.*"
+    grai = "urn:epc:id:grai:4012345.55555."
+    with opened(tmp_path / "store") as it:
+        it.take(
+            document(
+                event("ObjectEvent", 1, action="OBSERVE", quantityList=[{"epcClass": kind, "quantity": 5}]),
+                observed(2, item(1)),
+                observed(3, grai + "7", grai + "8"),
+                observed(4, "urn:epc:id:sgtin:4012345.011112.1"),
+            )
+        )
+        assert found(it, MATCH_epcClass=[kind]) == [1]
+        assert found(it, MATCH_anyEPC=[kind]) == [2]
+        assert found(it, MATCH_epc=["urn:epc:idpat:grai:4012345.55555.*"]) == [3]
+
+
+def test_times_far_away(tmp_path: Path) -> None:
+    with opened(tmp_path / "store") as it:
+        far = [{**observed(1, item(1)), "eventTime": f"{year}-01-01T00:00:00Z"} for year in ("0001", "1600", "9999")]
+        assert it.take(document(*far, observed(1, item(1)))).captured_count == 4
+        assert found(it, orderBy="eventTime", orderDirection="ASC") == [1, 2, 4, 3]
+        assert found(it, GE_eventTime="2025-01-01T00:00:00Z") == [4, 3]
+        assert [mention.number for mention in it.store.mentions(item(1))] == [1, 2, 4, 3]
+
+
+def test_a_page_has_so_many_bytes(tmp_path: Path) -> None:
+    with opened(tmp_path / "store") as it:
+        for n in range(6):
+            it.take(document(observed(n, item(n), **{"example:blob": "x" * 3_000_000})))
+        for order in ({}, {"orderBy": "quantity"}):
+            pages = list[int]()
+            query, token = parse_query(order), ""
+            while len(pages) < 10:
+                page = select(it.store, query, token=token)
+                pages.append(len(page.events))
+                token = page.next
+                if not token:
+                    break
+            # A page that is full may be followed by an empty one.
+            assert pages in ([3, 3], [3, 3, 0]), order

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gongfu.identify.epcis.things import canonical, check_digit, is_class, lot, lot_of, pattern
+from gongfu.identify.epcis.things import canonical, check_digit, covers, is_class, lot, lot_of, pattern
 
 LINK = "https://id.gs1.org"
 
@@ -83,5 +83,9 @@ def test_lots_and_classes() -> None:
 
 
 def test_patterns() -> None:
-    assert pattern("urn:epc:idpat:sgtin:4012345.011111.*") == (f"{LINK}/01/04012345111118/", True)
-    assert pattern(f"{LINK}/01/04012345111118") == (f"{LINK}/01/04012345111118", False)
+    key = f"{LINK}/01/04012345111118"
+    assert pattern("urn:epc:idpat:sgtin:4012345.011111.*") == (key, True)
+    assert pattern(key) == (key, False)
+    assert all(covers(key, thing) for thing in (key, f"{key}/21/1", f"{key}/10/1"))
+    assert not any(covers(key, thing) for thing in (f"{LINK}/01/04012345111119", f"{key}9", LINK))
+    assert covers(f"{LINK}/8003/04012345555554", f"{LINK}/8003/040123455555544987")

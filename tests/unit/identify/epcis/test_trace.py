@@ -30,8 +30,8 @@ class Remembered:
                 if key.startswith(THING):
                     self._mentions.setdefault(thing_of(key), []).append(mention_of(key))
 
-    def mentions(self, thing: str) -> Sequence[Mention]:
-        return self._mentions.get(thing, [])
+    def mentions(self, thing: str, limit: int) -> Sequence[Mention]:
+        return self._mentions.get(thing, [])[:limit]
 
     def facts(self, number: int) -> Facts:
         return self._facts[number]
@@ -298,7 +298,7 @@ def slow_forward(events: list[dict[str, Any]], thing: str) -> set[tuple[str, str
         here, since, until, _ = visit
         for group in groups(events):
             own = [time_ns(events[n]["eventTime"]) for n in group if here in sides(events[n], "input")]
-            if own and since <= min(own) < until:
+            if any(since <= moment < until for moment in own):
                 given: dict[str, int] = {}
                 for n in group:
                     for target in sides(events[n], "output"):
@@ -358,3 +358,12 @@ def test_random_worlds(events: list[dict[str, Any]], thing: str) -> None:
     world = Remembered(*events)
     assert links(backward(world, thing)) == slow_backward(events, thing)
     assert links(forward(world, thing)) == slow_forward(events, thing)
+
+
+def test_a_trace_reads_so_many_events() -> None:
+    world = Remembered(*(packed(n, case(n), case(n - 1)) for n in range(1, 40)))
+    some = Movements(world, events=10)
+    trace = backward(world, case(39), of=some)
+    assert not trace.complete
+    assert 5 < len(trace.things) < 20
+    assert not forward(world, case(0), of=Movements(world, events=10)).complete
