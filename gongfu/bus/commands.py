@@ -2,7 +2,7 @@
 data. One request on the bus for each; problems travel back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
@@ -95,19 +95,26 @@ async def serve_command(bus: Client, address: str, command: Command, *, at_once:
     return await serve(bus, address, answer, Asked, at_once=at_once)
 
 
-def open_ask(bus: Client, address: Callable[[str], str], check: Callable[[Subject], None]) -> Ask:
+def open_ask(
+    bus: Client,
+    address: Callable[[str], str],
+    check: Callable[[Subject], None],
+    patience: Mapping[str, float] | None = None,
+) -> Ask:
     """Return what asks a role.
 
     Args:
         bus: an open connection.
         address: subject on the bus of a command.
         check: asked before every request, so it must be quick; raises a ``Problem`` for what must not be asked.
+        patience: seconds to wait for the answer to commands that take their time; ``ANSWER_S`` for all others.
     """
 
     async def ask(subject: Subject, command: str, body: Any = None, response_type: Any = Any) -> Any:
         check(subject)
         asked, name = asked_by(subject, body), address(command)
-        return await while_starting(lambda: request(bus, name, asked, ANSWER_S, response_type), START_S)
+        seconds = (patience or {}).get(command, ANSWER_S)
+        return await while_starting(lambda: request(bus, name, asked, seconds, response_type), START_S)
 
     return ask
 

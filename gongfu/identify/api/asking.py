@@ -10,6 +10,9 @@ from gongfu.kernel.errors import Problem, forbidden
 from gongfu.kernel.permissions import NODE_TENANT, Subject
 from gongfu.kernel.subjects import Subjects
 
+# What reads through all records of a prefix, or asks other nodes one after the other.
+_PATIENCE = {"sign-batch": 3600.0, "range-define": 300.0, "range-remove": 300.0, "resolve": 60.0, "trace": 60.0}
+
 
 def no_identifiers() -> Problem:
     """Return the problem of a node without an identifier service."""
@@ -36,4 +39,5 @@ def open_check(present: Callable[[], bool]) -> Callable[[Subject], None]:
 
 def open_ask(bus: Client, subjects: Subjects, present: Callable[[], bool]) -> Ask:
     """Return what asks the identifier role; besides the problems of the commands it raises those of ``open_check``."""
-    return commands.open_ask(bus, lambda command: subjects.service(f"identify.{command}"), open_check(present))
+    check = open_check(present)
+    return commands.open_ask(bus, lambda command: subjects.service(f"identify.{command}"), check, _PATIENCE)

@@ -47,7 +47,7 @@ def add(
         body["class"] = class_number
     if template:
         body |= {"template": template, "attributes": read_attributes(attributes), "title": title}
-    done = connect(**node).post("/identifiers/ranges", body)
+    done = connect(**node).post_patiently("/identifiers/ranges", body)
     if as_json:
         print_json(done)
     else:
@@ -65,7 +65,7 @@ def remove(text: str, yes: bool, as_json: bool, **node: Any) -> None:
     prefix, wanted = _split(text)
     if not yes:
         click.confirm(f"Remove {text}?", abort=True, err=True)
-    done = connect(**node).post("/identifiers/ranges:remove", {"prefix": prefix, "range": wanted})
+    done = connect(**node).post_patiently("/identifiers/ranges:remove", {"prefix": prefix, "range": wanted})
     if as_json:
         print_json(done)
     else:

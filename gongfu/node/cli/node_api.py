@@ -19,6 +19,7 @@ TIMEOUT_S = 60.0
 STREAM_TIMEOUT_S = 30.0
 DOWNLOAD_TIMEOUT_S = 120.0
 UPLOAD_TIMEOUT_S = 600.0
+PATIENT_S = 3660.0
 DOWNLOAD_PIECE = 1 << 18
 PAGE = 500
 
@@ -47,6 +48,10 @@ class NodeApi:
         """Return the JSON answer of POST."""
         return self.call("POST", path, body, query)
 
+    def post_patiently(self, path: str, body: object) -> Any:
+        """Return the JSON answer of a POST that may take an hour."""
+        return self.call("POST", path, body, timeout=PATIENT_S)
+
     def items(self, address: str, limit: int | None = None, **query: Any) -> list[Any]:
         """Return all items of a list, page by page, or the first ``limit``."""
         found: list[Any] = []
@@ -60,13 +65,21 @@ class NodeApi:
                 break
         return found
 
-    def call(self, method: str, path: str, body: object = None, query: Mapping[str, Any] | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        timeout: float = TIMEOUT_S,
+    ) -> Any:
         """Return the JSON answer of a call, None for an empty one.
 
         Raises:
             Failure: the node cannot be reached, or answers with a problem.
         """
-        connection, response = self._request(method, path, body, query, TIMEOUT_S)
+        connection, response = self._request(method, path, body, query, timeout)
         try:
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
