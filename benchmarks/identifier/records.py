@@ -1,4 +1,4 @@
-"""Records to measure with: pumps of a factory, seven attributes, 172 bytes with their key.
+"""Records to measure with: pumps of a factory, seven attributes, 165 bytes with their key.
 
 Of each record eight bytes are random (16 hexadecimal digits); model, day and batch vary as they do in a factory, maker
 and link go with the model. Names are invented; numbers of records count up.
@@ -24,7 +24,7 @@ PUMP = Template(
         Attribute(name="made", index=2003, type=DataType.DATE),
         Attribute(name="batch", index=2004),
         Attribute(name="power", index=2005, type=DataType.DECIMAL, minimum=0, unit="kW"),
-        Attribute(name="link", index=2006, type=DataType.URL),
+        Attribute(name="url", index=2006, type=DataType.URL),
     ),
     state=TemplateState.PUBLISHED,
 )
@@ -100,7 +100,7 @@ def _varied(count: int) -> dict[str, pa.Array]:
         "maker": _taken(makers, models % _MAKERS),
         "made": _taken(days, generator.integers(0, _DAYS, count)),
         "power": _taken(powers, models),
-        "link": _taken(links, models),
+        "url": _taken(links, models),
     }
 
 
