@@ -31,9 +31,10 @@ Values = Callable[[HandleName], Sequence[HandleValue] | None]
 Granted = Callable[[Asker, HandleName, HandleValue], bool]
 """Whether somebody was granted to read a value that only administrators may."""
 
-# Lists in lists, and members that are looked at in all.
+# Lists in lists, members that are looked at in all, and administrators of a handle.
 _DEEPEST = 8
 _MOST_MEMBERS = 1000
+_MOST_ADMINISTRATORS = 100
 _OF_KEYS = (HS_SECKEY, HS_PUBKEY, HS_VLIST)
 
 
@@ -74,19 +75,24 @@ class Authorization:
         return self._named(asker, [value for value in values if _is_admin(value)])
 
     def _named(self, asker: Asker, administrators: Sequence[HandleValue]) -> int:
-        rights = 0
-        for value in administrators:
+        rights, members = 0, _MOST_MEMBERS
+        known: dict[tuple[str, int], bool] = {}
+        for value in administrators[:_MOST_ADMINISTRATORS]:
             try:
                 found = decode_administrator(value.data)
             except MalformedError:
                 continue
-            if self._means(asker, found.handle, found.index):
+            named = found.handle, found.index
+            if named not in known:
+                known[named], members = self._means(asker, *named, members)
+            if known[named]:
                 rights |= found.permissions
         return rights
 
-    def _means(self, asker: Asker, handle: str, index: int) -> bool:
-        """Return whether a reference is to somebody, or to a list that names them."""
-        key, seen, members = asker.key, set[tuple[str, int]](), 0
+    def _means(self, asker: Asker, handle: str, index: int, most: int) -> tuple[bool, int]:
+        """Return whether a reference is to somebody, or to a list that names them, and how many more members of lists
+        may be looked at; ``most`` is how many may now."""
+        key, seen = asker.key, set[tuple[str, int]]()
         level = [(handle, index)]
         for _ in range(_DEEPEST):
             below: list[tuple[str, int]] = []
@@ -96,18 +102,18 @@ class Authorization:
                 except MalformedError:
                     continue
                 if name.key == key and number in (0, asker.index):
-                    return True
+                    return True, most
                 if (name.key, number) in seen:
                     continue
                 seen.add((name.key, number))
                 for value in self._values(name) or ():
                     if value.type.upper() == HS_VLIST and number in (0, value.index):
                         below += _members(value)
-            members += len(below)
-            if not below or members > _MOST_MEMBERS:
-                return False
+            most -= len(below)
+            if not below or most < 0:
+                break
             level = below
-        return False
+        return False, most
 
     def readable(self, asker: Asker, name: HandleName, current: Sequence[HandleValue]) -> Callable[[HandleValue], bool]:
         """Return what tells of a value that is not public whether somebody may read it."""

@@ -13,6 +13,9 @@ from gongfu.identify.handle.codes import DigestAlgorithm
 from gongfu.identify.handle.values import LEAST_VALUE, HandleValue, encode_value, read_value
 from gongfu.identify.handle.wire import MalformedError, Reader
 
+# Of one message, named or there: more than a handle has. Anybody may send them before it is known who asks.
+MOST_VALUES = 2048
+
 _DIGESTS: dict[int, int] = {DigestAlgorithm.MD5: 16, DigestAlgorithm.SHA1: 20, DigestAlgorithm.SHA256: 32}
 
 
@@ -70,7 +73,9 @@ def decode_resolution(data: bytes) -> Resolution:
         MalformedError: they say none.
     """
     reader = Reader(data)
-    body = Resolution(reader.text(), reader.many(Reader.integer, 4), reader.many(Reader.text, 4))
+    body = Resolution(
+        reader.text(), reader.many(Reader.integer, 4, MOST_VALUES), reader.many(Reader.text, 4, MOST_VALUES)
+    )
     reader.finish()
     return body
 
@@ -88,7 +93,7 @@ def decode_record(data: bytes) -> Record:
     """
     reader = Reader(data)
     handle = reader.text()
-    values = reader.many(read_value, LEAST_VALUE) if reader.left else ()
+    values = reader.many(read_value, LEAST_VALUE, MOST_VALUES) if reader.left else ()
     reader.finish()
     return Record(handle, values)
 
@@ -105,7 +110,7 @@ def decode_removal(data: bytes) -> Removal:
         MalformedError: they say none.
     """
     reader = Reader(data)
-    body = Removal(reader.text(), reader.many(Reader.integer, 4))
+    body = Removal(reader.text(), reader.many(Reader.integer, 4, MOST_VALUES))
     reader.finish()
     return body
 

@@ -139,9 +139,10 @@ def visible(
     shown: list[HandleValue] = []
     asks = False
     named = bool(indexes or types)
+    means = wanted(indexes, types)
     for value in values:
         # Secret keys never leave the node, whatever their permissions say.
-        if value.type.upper() == HS_SECKEY or (named and not wanted(value, indexes, types)):
+        if value.type.upper() == HS_SECKEY or (named and not means(value)):
             continue
         if value.permissions & _PUBLIC_READ or (readable is not None and readable(value)):
             shown.append(value)

@@ -5,6 +5,7 @@ permissions 1, type, data, references (count; handle and index of each).
 """
 
 import struct
+from collections.abc import Callable
 
 import msgspec
 
@@ -85,11 +86,23 @@ def _read_reference(reader: Reader) -> Reference:
     return Reference(reader.text(), reader.integer())
 
 
-def wanted(value: HandleValue, indexes: tuple[int, ...], types: tuple[str, ...]) -> bool:
-    """Return whether a request for these indexes or types means the value; neither means all (RFC 3652 §3.2.1)."""
+def wanted(indexes: tuple[int, ...], types: tuple[str, ...]) -> Callable[[HandleValue], bool]:
+    """Return what tells of a value whether a request for these indexes or types means it; neither means all (RFC 3652
+    §3.2.1)."""
     if not indexes and not types:
-        return True
-    if value.index in indexes:
-        return True
-    mine = value.type.upper()
-    return any(mine == kind.upper() or (kind.endswith(".") and mine.startswith(kind.upper())) for kind in types)
+        return _any
+    numbers = frozenset(indexes)
+    kinds = frozenset(kind.upper() for kind in types)
+    beginnings = tuple(kind for kind in kinds if kind.endswith("."))
+
+    def means(value: HandleValue) -> bool:
+        if value.index in numbers:
+            return True
+        mine = value.type.upper()
+        return mine in kinds or mine.startswith(beginnings)
+
+    return means
+
+
+def _any(value: HandleValue) -> bool:
+    return True

@@ -81,9 +81,11 @@ class Reader:
         except UnicodeDecodeError:
             raise MalformedError("text", f"no UTF-8 at {at}") from None
 
-    def many(self, item: Callable[["Reader"], T], least: int) -> tuple[T, ...]:
-        """Return a list: count, items of at least ``least`` bytes each."""
+    def many(self, item: Callable[["Reader"], T], least: int, most: int = 2**32) -> tuple[T, ...]:
+        """Return a list: count, items of at least ``least`` bytes each, at most ``most`` of them."""
         count = self.integer()
+        if count > most:
+            raise MalformedError("count", f"{count} items, at most {most} are read")
         if count * least > self.left:
             raise MalformedError("count", f"{count} items in {self.left} bytes")
         return tuple(item(self) for _ in range(count))

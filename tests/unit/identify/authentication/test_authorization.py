@@ -86,6 +86,23 @@ def test_lists_of_administrators() -> None:
     assert rights == [ALL, ALL, 0, 0, 0, 0]
 
 
+def test_lists_are_read_within_bounds_for_all_administrators_together() -> None:
+    asked: list[str] = []
+
+    def values(name: HandleName) -> Sequence[HandleValue] | None:
+        asked.append(str(name))
+        references = tuple(Reference(f"{name}/{n}", 1) for n in range(100))
+        return (HandleValue(1, "HS_VLIST", encode_references(references)),)
+
+    many = tuple(admin(n, f"99.1/list{n}", 1) for n in range(1, 500))
+    assert Authorization(values).rights(OWNER, NAME, many) == 0
+    assert len(asked) < 2000
+    # The same list twice counts twice.
+    own = {"99.1/G": (HandleValue(1, "HS_VLIST", encode_references((Reference("99.1/ADMIN", 300),))),)}
+    twice = (admin(1, "99.1/G", 1, 0x01), admin(2, "99.1/G", 1, 0x10))
+    assert authorization(own).rights(OWNER, NAME, twice) == 0x11
+
+
 @pytest.mark.parametrize(
     ("asker", "index", "readable"),
     [

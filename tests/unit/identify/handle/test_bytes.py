@@ -179,12 +179,12 @@ def test_site() -> None:
     ],
 )
 def test_which_values_a_request_means(indexes: tuple[int, ...], types: tuple[str, ...], meant: bool) -> None:
-    assert wanted(HandleValue(2, "URL", b""), indexes, types) is meant
+    assert wanted(indexes, types)(HandleValue(2, "URL", b"")) is meant
 
 
 def test_a_type_that_ends_in_a_dot_means_all_below_it() -> None:
-    assert wanted(HandleValue(2, "hs_site.PREFIX", b""), (), ("HS_SITE.",))
-    assert not wanted(HandleValue(2, "HS_SITE", b""), (), ("HS_SITE.",))
+    assert wanted((), ("HS_SITE.",))(HandleValue(2, "hs_site.PREFIX", b""))
+    assert not wanted((), ("HS_SITE.",))(HandleValue(2, "HS_SITE", b""))
 
 
 def test_answers_of_the_national_system_have_names() -> None:
@@ -193,3 +193,17 @@ def test_answers_of_the_national_system_have_names() -> None:
         "REGISTRATION_LIMIT",
         "PREFIX_LIMIT",
     ]
+
+
+def test_no_more_values_are_read_than_a_handle_has() -> None:
+    many = tuple(range(1, bodies.MOST_VALUES + 2))
+    for encoded, decode in (
+        (bodies.encode_resolution(bodies.Resolution("99.1/a", many)), bodies.decode_resolution),
+        (bodies.encode_removal(bodies.Removal("99.1/a", many)), bodies.decode_removal),
+        (
+            bodies.encode_record(bodies.Record("99.1/a", tuple(HandleValue(n, "A", b"") for n in many))),
+            bodies.decode_record,
+        ),
+    ):
+        with pytest.raises(MalformedError, match="count"):
+            decode(encoded)
