@@ -111,6 +111,12 @@ async def test_writing_the_same_again_changes_nothing(tmp_path: Path) -> None:
         await node.write(Operation.ADD_VALUES, handle, values=(HandleValue(2, "EMAIL", b"a"),))
         stamps = {value.index: value.timestamp for value in node.found(handle)}
         assert stamps[1] < stamps[2]
+        # Of two values of which one is as it was, the other has changed.
+        email = HandleValue(2, "EMAIL", b"b")
+        assert (await node.write(Operation.MODIFY_VALUES, handle, values=(URL, email))).code is WriteCode.REPLACED
+        later = {value.index: value.timestamp for value in node.found(handle)}
+        assert later[1] == stamps[1]
+        assert later[2] > stamps[2]
 
 
 async def test_states_of_a_prefix(tmp_path: Path) -> None:
