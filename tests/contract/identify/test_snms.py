@@ -431,6 +431,14 @@ async def test_who_is_no_administrator_may_not_write(made: Node) -> None:
     assert (await made.ask("GET", f"/identityv2/data/detail?handle={PREFIX}/mine"))["status"] == 1
 
 
+async def test_prefixes_are_not_written_here(made: Node) -> None:
+    assert (await made.ask("DELETE", "/identityv2/data", {"handle": f"0.NA/{PREFIX}"}))["status"] == -3
+    assert (await made.ask("POST", "/identityv2/data", pump("x") | {"handle": "0.NA/99.1000.9"}))["status"] == -2
+    batch = await made.ask("DELETE", "/identityv2/data/batchDelete", [f"0.na/{PREFIX}", f"0.NA/{PREFIX}"])
+    assert [item["code"] for item in batch["data"]] == [-3, -3]
+    assert (await made.ask("POST", "/identityv2/data", pump("still")))["data"] is True
+
+
 async def test_secret_keys_and_what_is_hidden_are_not_shown(made: Node) -> None:
     hidden = HandleValue(2, "NOTE", b"secret", permissions=0x0C)
     await made.node.create(
