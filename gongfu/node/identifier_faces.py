@@ -23,6 +23,8 @@ from gongfu.identify.http import handles, reverse_lookup
 from gongfu.identify.http.handles import HandlesFace
 from gongfu.identify.http.reverse_lookup import ReverseLookupFace
 from gongfu.identify.http.server import HttpServer
+from gongfu.identify.http.tunnel import BODY_BYTES as TUNNEL_BYTES
+from gongfu.identify.http.tunnel import TunnelFace
 from gongfu.identify.management.grants import Grants
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.resolver.recursion import elsewhere_of, recursion
@@ -135,7 +137,8 @@ class IdentifierFaces:
         links = DigitalLinkFace(
             identifiers.lookup, settings.gs1_prefix, root=settings.gs1_root, name=name, counters=counters
         )
-        self.http.mount("", links)
+        # What the HTTP interface of a site means to Handle clients.
+        self.http.mount("", TunnelFace(handle.answering, links), body_bytes=TUNNEL_BYTES)
 
     def _key_handles(self, ai: str, value: str) -> tuple[HandleName, ...]:
         try:

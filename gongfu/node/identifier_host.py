@@ -185,6 +185,7 @@ class IdentifierHost:
             OSError: an address is taken.
         """
         await self._prefixes.make_root()
+        await self._prefixes.heal_delegations()
         await self._grants.load()
         await self._daily.start()
         self._events.start()

@@ -13,10 +13,22 @@ from typing import Any
 import httpx
 import pytest
 
+from gongfu.identify.administration.credential import is_certified
+from gongfu.identify.authentication.public_keys import decode_public_key
 from gongfu.identify.handle.bodies import Resolution, decode_record, encode_resolution
 from gongfu.identify.handle.client import ask_tcp, ask_udp
-from gongfu.identify.handle.codes import OpCode, ResponseCode
-from gongfu.identify.handle.envelope import Header, Message
+from gongfu.identify.handle.codes import OpCode, OpFlag, ResponseCode
+from gongfu.identify.handle.envelope import (
+    ENVELOPE_BYTES,
+    Envelope,
+    Header,
+    Message,
+    decode_message,
+    encode_envelope,
+    encode_message,
+    encode_signed,
+)
+from gongfu.identify.handle.predefined import decode_site
 from gongfu.node.identifier_backup import count_copy
 from tests.fixtures.nats import free_port
 from tests.fixtures.node import Node
@@ -117,6 +129,30 @@ def test_an_identifier_resolves_alike_by_handle_udp_tcp_http_and_the_command_lin
     assert "there is no 99.168.1/none" in nothing.stderr
 
 
+def test_the_site_is_told_and_its_answers_are_certified(node: IdentifierNode, pump: str) -> None:
+    port = node.ports["handle_port"]
+
+    async def ask(message: Message) -> Message:
+        return await ask_tcp("127.0.0.1", port, message, 60)
+
+    site = decode_site(asyncio.run(ask(Message(Header(OpCode.GET_SITE_INFO), b""))).body)
+    assert {item.port for item in site.servers[0].interfaces} == {port, node.ports["http_port"]}
+    wish = encode_resolution(Resolution(f"0.NA/{pump}"))
+    said = asyncio.run(ask(Message(Header(OpCode.RESOLUTION, flags=OpFlag.CERTIFIED), wish)))
+    assert said.header.site_serial == site.serial
+    key = decode_public_key(site.servers[0].public_key)
+    assert is_certified(said.credential, encode_signed(said.header, said.body), key)
+    late = Message(Header(OpCode.RESOLUTION, site_serial=site.serial - 1), wish)
+    assert asyncio.run(ask(late)).header.response == ResponseCode.EXPIRED_SITE_INFO
+    encoded = encode_message(Message(Header(OpCode.RESOLUTION), wish))
+    tunnel = httpx.post(
+        f"http://127.0.0.1:{node.ports['http_port']}/",
+        content=encode_envelope(Envelope(7, len(encoded))) + encoded,
+        headers={"Content-Type": "application/x-hdl-message"},
+    )
+    assert decode_message(tunnel.content[ENVELOPE_BYTES:]).header.response == ResponseCode.SUCCESS
+
+
 def test_a_gs1_link_is_set_through_the_api_and_followed(node: IdentifierNode, api: httpx.Client, pump: str) -> None:
     link = {"linkType": "gs1:pip", "href": "https://brand.example/水泵", "title": "水泵", "hreflang": ["zh"]}
     set_links = {"text": "(01)09506000134352", "description": "水泵 P1", "links": [link]}
@@ -204,6 +240,36 @@ def credit_code(head: str) -> str:
     from gongfu.identify.onboarding.application import valid_credit_code
 
     return next(code for last in "0123456789ABCDEFGHJKLMNPQRTUWXY" if valid_credit_code(code := head + last))
+
+
+def test_the_key_of_a_prefix_lets_clients_administer_it(node: IdentifierNode, api: httpx.Client, pump: str) -> None:
+    url = f"http://127.0.0.1:{node.ports['http_port']}/api/handles/{pump}/by-client"
+    body = {"values": [{"index": 1, "type": "URL", "data": {"format": "string", "value": "https://e.example/"}}]}
+    first = json.loads(node.cli("id", "prefix", "key", pump, "--json"))["secret"]
+    second = json.loads(node.cli("id", "prefix", "key", pump, "--json"))
+    assert second["identity"] == f"300:0.NA/{pump}"
+    user = f"300%3A0.NA%2F{pump}"
+    assert httpx.put(url, json=body, auth=(user, first)).status_code in (401, 403)
+    assert httpx.put(url, json=body, auth=(user, second["secret"])).status_code == 201
+    assert second["secret"] not in api.get(f"/identifiers/prefixes/{pump}").text
+    assert second["secret"] not in (node.data_dir / "log" / "identifier.log").read_text()
+
+
+def test_a_delegated_prefix_refers_to_its_service_which_may_move(node: IdentifierNode, api: httpx.Client) -> None:
+    wish = {"name": "99.168.77", "kind": "delegated", "service": "127.0.0.1:9"}
+    assert done(api.post("/identifiers/prefixes", json=wish), 201)["service"] == "127.0.0.1:9"
+    assert api.post("/identifiers/prefixes", json=wish).json()["code"] == "prefix-taken"
+    elsewhere = api.get("/identifiers/record", params={"handle": "99.168.77/a"})
+    assert (elsewhere.status_code, elsewhere.json()["code"], elsewhere.json()["service"]) == (
+        404,
+        "elsewhere",
+        "127.0.0.1:9",
+    )
+    done(api.patch("/identifiers/prefixes/99.168.77", json={"service": "[::1]:19"}))
+    assert api.get("/identifiers/record", params={"handle": "99.168.77/a"}).json()["service"] == "[::1]:19"
+    done(api.patch("/identifiers/prefixes/99.168.77", json={"state": "revoked"}))
+    assert api.get("/identifiers/record", params={"handle": "99.168.77/a"}).json()["code"] == "not-found"
+    assert api.patch("/identifiers/prefixes/99.168.77", json={"state": "active"}).status_code == 409
 
 
 def test_a_range_counts_exactly_with_holes_and_overrides(api: httpx.Client, pump: str) -> None:

@@ -18,7 +18,8 @@ from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.management import application_records
 from gongfu.identify.management import prefix_records as rows
 from gongfu.identify.management.documents import ApplicationView, NewPrefix, PrefixPatch, PrefixView
-from gongfu.identify.management.service_sites import parse_service, site_value
+from gongfu.identify.management.service_sites import address_of, parse_service, site_value
+from gongfu.identify.management.write_problems import outcome_problem
 from gongfu.identify.namespace.types import Delegation, Prefix, PrefixState
 from gongfu.identify.records.keys import Count
 from gongfu.identify.service.identifiers import Identifiers
@@ -89,6 +90,28 @@ class Prefixes:
         async with self._turn:
             if await asyncio.to_thread(self._row, self.root) is None:
                 await self._make(node, NewPrefix(self.root))
+
+    async def heal_delegations(self) -> None:
+        """Write service addresses again that a crash kept from the values of their delegations."""
+
+        def read() -> list[Any]:
+            with reading(self._engine) as connection:
+                return [row for row in rows.all_of(connection) if row.delegated and row.service]
+
+        async with self._turn:
+            for row in await asyncio.to_thread(read):
+                known = self._identifiers.namespace.delegations.get(row.name_key)
+                if known is not None and address_of(known.values) != row.service:
+                    await self._place(row)
+
+    async def _place(self, row: Any) -> None:
+        """Let the values of a delegation, which are its own by now, say where its service is."""
+        site = (site_value(*parse_service(row.service)),)
+        write = Write(operation=Operation.ADD_VALUES, handle=f"0.NA/{row.name}", values=site, overwrite=True)
+        outcome = (await self._identifiers.write([write]))[0]
+        problem = outcome_problem(row.name, outcome)
+        if problem is not None:
+            raise problem
 
     async def create(self, subject: Subject, new: NewPrefix) -> PrefixView:
         """Register a prefix, or delegate one.
@@ -242,10 +265,7 @@ class Prefixes:
         changed = await asyncio.to_thread(update) if given else row
         await self._take(changed)
         if "service" in given:
-            # The values of a delegation are its own by now: the site takes the place of the old one.
-            site = (site_value(*parse_service(changed.service)),)
-            write = Write(operation=Operation.MODIFY_VALUES, handle=f"0.NA/{row.name}", values=site, overwrite=True)
-            await self._identifiers.write([write])
+            await self._place(changed)
         return await self.get(row.name)
 
     async def _take(self, row: Any) -> None:

@@ -151,7 +151,10 @@ def take(
         raise StepError(StepReason.STATE, f"an application that is {application.state}: no {step}")
     if step is Step.SUBMIT:
         if not valid_credit_code(application.credit_code):
-            raise StepError(StepReason.CODE_WRONG, application.credit_code)
+            raise StepError(
+                StepReason.CODE_WRONG,
+                f"{application.credit_code!r} is no unified social credit code: its form or check character is wrong",
+            )
         if not application.documents:
             raise StepError(StepReason.DOCUMENTS_MISSING, "hand in the licence of the enterprise at least")
     elif person == application.applicant:

@@ -1,9 +1,11 @@
 """``gongfu id prefix``."""
 
+import secrets
 from typing import Any
 
 import click
 
+from gongfu.node.cli.failures import Failure
 from gongfu.node.cli.node_api import connect, segment
 from gongfu.node.cli.options import node_options
 from gongfu.node.cli.output import print_json, print_table
@@ -93,6 +95,34 @@ def set_(name: str, as_json: bool, **options: Any) -> None:
     if not change:
         raise click.UsageError("say what is to change")
     _print(connect(**options).call("PATCH", f"/identifiers/prefixes/{segment(name)}", change), as_json)
+
+
+@command.command("key")
+@click.argument("name")
+@click.option(
+    "--index", type=click.IntRange(1), default=300, show_default=True, help="Where: 300 is the administrator's."
+)
+@node_options
+def key(name: str, index: int, as_json: bool, **node: Any) -> None:
+    """Give the administrator of a prefix a new secret key; the old one is void.
+
+    With it clients administer the identifiers of the prefix: over the Handle protocol, and over HTTP as the password
+    of INDEX:0.NA/NAME.
+    """
+    secret = secrets.token_hex(16)
+    value = {"index": index, "type": "HS_SECKEY", "data": secret, "permissions": "1100"}
+    api = connect(**node)
+    try:
+        api.call("PATCH", "/identifiers/record", {"handle": f"0.NA/{name}", "add": [value]})
+    except Failure as failure:
+        if failure.code != "value-already-exists":
+            raise
+        api.call("PATCH", "/identifiers/record", {"handle": f"0.NA/{name}", "modify": [value]})
+    if as_json:
+        print_json({"identity": f"{index}:0.NA/{name}", "secret": secret})
+        return
+    print(f"identity {index}:0.NA/{name}")
+    print(f"secret   {secret}   (shown only now)")
 
 
 def _print(prefix: dict[str, Any], as_json: bool) -> None:
