@@ -168,7 +168,8 @@ def judge(store: EventStore, document: Document, record_time: int) -> Outcome:
         if (found := check_event(event)) and (faults := errors(found)):
             wrong.append((place, _job_error(document, place, faults)))
             continue
-        said = {key: value for key, value in event.items() if key != "recordTime"}
+        # A record time is the repository's to give.
+        said = {key: value for key, value in event.items() if key != "recordTime"} if "recordTime" in event else event
         print_ = blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
         try:
             identity = said.get("eventID") or event_hash(said, namespaces)

@@ -347,6 +347,6 @@ def _options(cache_bytes: int) -> Options:
     table.set_cache_index_and_filter_blocks(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
     options.set_block_based_table_factory(table)
-    options.set_write_buffer_size(64 << 20)
+    options.set_write_buffer_size(32 << 20)
     options.set_max_background_jobs(2)
     return options

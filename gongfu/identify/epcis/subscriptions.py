@@ -72,6 +72,8 @@ class Subscriptions:
         self._attempts = attempts
         self._pauses = first_pause_s, longest_pause_s
         self._together = asyncio.Semaphore(together)
+        # Few look at events at a time: others of the process use its threads, too.
+        self._looking = asyncio.Semaphore(2)
         self._facts = lru_cache(maxsize=_KEPT_FACTS)(store.facts)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._stored = asyncio.Event()
@@ -144,7 +146,8 @@ class Subscriptions:
         delivered = False
         while subscription.state == "active" and subscription.position < until:
             last = subscription.sending_to or min(until, subscription.position + _LOOKED_AT)
-            events, last = await asyncio.to_thread(self._matching, query, subscription.position + 1, last)
+            async with self._looking:
+                events, last = await asyncio.to_thread(self._matching, query, subscription.position + 1, last)
             if events:
                 delivered = True
                 subscription = await self._send(subscription, events, last)

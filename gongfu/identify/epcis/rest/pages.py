@@ -19,6 +19,8 @@ from gongfu.kernel.times import Clock, format_rfc3339
 T = TypeVar("T")
 
 Headers = Sequence[tuple[str, str]]
+# Of definitions of queries and subscriptions.
+_MAX_BODY_BYTES = 64 * 1024
 # Queries that read at a time; others wait.
 _TOGETHER = 4
 
@@ -133,6 +135,8 @@ def json_body(call: Call) -> dict[str, Any]:
         EpcisProblem: it is none.
     """
     check_media_type(call.request)
+    if len(call.request.body) > _MAX_BODY_BYTES:
+        raise EpcisProblem(Kind.VALIDATION, 413, f"at most {_MAX_BODY_BYTES} bytes are taken here")
     try:
         value = orjson.loads(call.request.body)
     except ValueError as error:

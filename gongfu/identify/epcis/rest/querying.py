@@ -34,8 +34,6 @@ from gongfu.identify.epcis.uris import Namespaces, time_ns
 from gongfu.identify.http.types import Response
 from gongfu.kernel.times import MILLISECOND, format_rfc3339
 
-_MAX_DEFINITION_BYTES = 64 * 1024
-
 
 class Querying:
     """Keeps queries, answers them, and takes subscriptions."""
@@ -60,8 +58,6 @@ class Querying:
 
     async def create(self, call: Call) -> Response:
         """POST /queries: 201; a query without a name is answered and not kept."""
-        if len(call.request.body) > _MAX_DEFINITION_BYTES:
-            raise EpcisProblem(Kind.QUERY, 413, f"a definition has at most {_MAX_DEFINITION_BYTES} bytes")
         body = json_body(call)
         given = body.get("query")
         if not isinstance(given, dict):
