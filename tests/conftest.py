@@ -1,4 +1,5 @@
 pytest_plugins = [
+    "tests.spreading",
     "tests.fixtures.nats",
     "tests.fixtures.nats_cluster",
     "tests.fixtures.node",

@@ -1,9 +1,11 @@
 """Several workers of one node that share its partitions, on a real nats-server, fed with blocks by the test."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import sys
 from dataclasses import dataclass, field
 
@@ -57,6 +59,26 @@ class Fleet(Worker):
 
     def signal(self, name: str, number: signal.Signals) -> None:
         self.running[name].signal(number)
+
+    async def suspend(self, name: str) -> None:
+        """Stop a worker as a debugger does, but not while it holds the lock of SQLite, which would stop all others."""
+
+        async def stopped() -> bool:
+            self.signal(name, signal.SIGSTOP)
+            if await asyncio.to_thread(self._is_unlocked):
+                return True
+            self.signal(name, signal.SIGCONT)
+            return False
+
+        await until(stopped, f"{name} is stopped", PATIENCE_S)
+
+    def _is_unlocked(self) -> bool:
+        with contextlib.closing(sqlite3.connect(self.directory / "records.db", timeout=0.2)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
 
     def close(self) -> None:
         for process in self.running.values():

@@ -213,6 +213,7 @@ def test_doctor_of_a_running_node(pump: tuple[Node, str]) -> None:
     assert str(node.process.pid if node.process else 0) in lock["text"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("arguments", [("--help",), ("version",), ("version", "--json")])
 def test_cheap_commands_are_quick(arguments: tuple[str, ...]) -> None:
     took = []

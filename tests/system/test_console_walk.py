@@ -16,6 +16,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from demo.node import free_port
 from tests.system.test_demo import START_S, Demo
 
+# A browser, a node and a plant are more than two cores share well with other tests.
+pytestmark = pytest.mark.alone
+
 PASSWORD = "a password of my own"
 ARGUMENTS = [
     "--no-sandbox",
@@ -158,7 +161,7 @@ def test_a_person_finds_the_fault_and_acknowledges_its_alarm(demo: Demo, browser
     api = demo.api()
     context = browser.new_context(viewport={"width": 1440, "height": 900}, locale=words.locale)
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     outside: list[str] = []
     failures: list[str] = []
     page.on(
@@ -189,7 +192,7 @@ def test_a_person_finds_the_fault_and_acknowledges_its_alarm(demo: Demo, browser
 def test_the_narrow_console_does_not_scroll_sideways(demo: Demo, browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, locale="zh-CN")
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     sign_in(page, demo, CHINESE, first=False)
     for path in (
         "overview",

@@ -188,6 +188,7 @@ def test_a_second_start_changes_nothing_and_goes_on(demo: Demo, api: Api) -> Non
         second = again.api()
         assert sorted(rule["name"] for rule in second.items("/rules")) == rules
         assert len([event for event in second.items("/events", asset=MACHINE) if event["kind"] == EVENT_KIND]) == 4
+        wait_for(lambda: "temperature" in points(second, "tep/reactor"), 20.0)
         before = points(second, "tep/reactor")["temperature"]["latest"]["time"]
         wait_for(lambda: points(second, "tep/reactor")["temperature"]["latest"]["time"] > before, 20.0)
         second.close()

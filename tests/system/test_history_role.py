@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import psutil
+import pytest
 from nats.aio.client import Client
 
 from gongfu.bus.connection import subscribe
@@ -27,6 +28,8 @@ from gongfu.node.runtime import (
 from gongfu.store.history.client import ClickHouseHistory
 from tests.contract.history.points import T0, batch
 from tests.fixtures.nats import NatsServer, free_port
+
+pytestmark = pytest.mark.alone
 
 RSS_LIMIT = 230 * 2**20
 IDLE_SECONDS = 8

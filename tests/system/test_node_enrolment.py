@@ -70,6 +70,8 @@ def test_the_life_of_nodes(nodes: tuple[TreeNode, ...], tmp_path: Path) -> None:
     # While it runs: its roles come by themselves.
     founded = nation.json("found", "--name", "Nation", "--tier", "nation", "--prefix", "88", "--region", "11")
     assert founded["path"] == [{"id": founded["id"], "name": "Nation", "tier": "nation"}]
+    # Who asks before they serve is told so.
+    wait_until(lambda: nation.run_cli("node", "list", "--json").returncode == 0, "the node lists its children", 60.0)
     assert nation.json("list") == []
     assert nation.refusal("found", "--name", "x", "--tier", "y") == "already-in-a-tree"
     nation.wait_healthy(LIMIT_S)

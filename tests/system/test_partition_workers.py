@@ -83,7 +83,7 @@ async def test_added_killed_and_stopped_workers_change_nothing_of_the_outcome(
     await shares_are(bus, 4)
     await all_taken(bus, ends)
     # One is stopped as by a debugger; it believes to have everything when it goes on.
-    fleet.signal("worker-2", signal.SIGSTOP)
+    await fleet.suspend("worker-2")
     await feed(60)
     await fleet.begin("worker-3")
     await all_taken(bus, ends)
