@@ -249,6 +249,8 @@ def _identifier(given: dict[str, Any], where: Where) -> IdentifierSettings:
         raise ConfigurationError(f"{where('identifier', 'advertise')}: must be a host name or an address, no port")
     if settings.gs1_root:
         _url(settings.gs1_root, ("http", "https"), where("identifier", "gs1_root"))
+    if not settings.dns_zone:
+        raise ConfigurationError(f"{where('identifier', 'dns_zone')}: must not be empty; dns_port = 0 is no DNS")
     for key in ("dns_zone", "dns_oid_zone", "dns_ons_root", "gs1_prefix"):
         text: str = getattr(settings, key)
         if text and not _DOTTED.fullmatch(text):

@@ -10,16 +10,21 @@ from gongfu.identify.dns.message import HEADER_BYTES, Query
 
 _LETTERS = frozenset(range(0x41, 0x5B)) | frozenset(range(0x61, 0x7B))
 
-Kept = tuple[bytes, bytes, int, bytes]
-"""All behind the number, for a question in small letters; for others: header, end of the question, and all behind."""
+# What Python takes for an entry beside its bytes.
+_ENTRY_BYTES = 700
+
+Kept = tuple[bytes, int]
+"""All of an answer behind the number, with the question in small letters, and where in the answer that ends."""
 
 
 class AnswerCache:
     """Bounded: the oldest give way. ``get`` is looked up directly by who answers."""
 
-    def __init__(self, entries: int) -> None:
-        """Make it for so many answers."""
+    def __init__(self, entries: int, size: int) -> None:
+        """Make it for so many answers, and so many bytes."""
         self._entries = entries
+        self._size = size
+        self._used = 0
         self._answers: dict[bytes, Kept] = {}
         self._names: dict[bytes, tuple[str, ...]] = {}
         self._by_name: dict[str, set[bytes]] = {}
@@ -40,17 +45,21 @@ class AnswerCache:
         end = HEADER_BYTES + len(query.question)
         if not _LETTERS.isdisjoint(data[2:HEADER_BYTES]) or not _LETTERS.isdisjoint(data[end - 4 :]):
             return
-        while len(self._answers) >= self._entries:
-            self._drop(next(iter(self._answers)))
         key = data[2:].lower()
-        head, rest = answer[2:HEADER_BYTES], answer[end:]
-        self._answers[key] = (head + data[HEADER_BYTES:end].lower() + rest, head, end, rest)
+        self._drop(key)
+        kept = answer[2:HEADER_BYTES] + data[HEADER_BYTES:end].lower() + answer[end:]
+        self._used += len(key) + len(kept) + _ENTRY_BYTES
+        while self._answers and (len(self._answers) >= self._entries or self._used > self._size):
+            self._drop(next(iter(self._answers)))
+        self._answers[key] = (kept, end)
         self._names[key] = names
         for name in names:
             self._by_name.setdefault(name, set()).add(key)
 
     def _drop(self, key: bytes) -> None:
-        self._answers.pop(key, None)
+        kept = self._answers.pop(key, None)
+        if kept is not None:
+            self._used -= len(key) + len(kept[0]) + _ENTRY_BYTES
         for name in self._names.pop(key, ()):
             keys = self._by_name.get(name)
             if keys is not None:
@@ -69,5 +78,6 @@ class AnswerCache:
     def clear(self) -> None:
         """Forget all."""
         self._answers.clear()
+        self._used = 0
         self._names.clear()
         self._by_name.clear()

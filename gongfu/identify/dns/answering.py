@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from gongfu.identify.dns.answer_cache import AnswerCache
 from gongfu.identify.dns.message import (
     CLASS_IN,
+    HEADER_BYTES,
     MAX_MESSAGE_BYTES,
     Answer,
     Query,
@@ -40,7 +41,7 @@ Resolve = Callable[[HandleName], Awaitable[Found | Nowhere | None]]
 _TRANSFERS = frozenset({Type.AXFR, Type.IXFR})
 # Of queries that are not answered from the zone.
 _ANY_TTL = 3600
-_CACHED = 65_536
+_CACHED, _CACHED_BYTES = 65_536, 64 << 20
 _LINKS = {Family.HANDLE: handle_links, Family.OID: ors_links, Family.KEY: ons_links}
 
 
@@ -57,6 +58,7 @@ class DnsAnswering:
         resolve: Resolve | None = None,
         below: Callable[[HandleName], bool] = lambda name: True,
         cached: int = _CACHED,
+        cached_bytes: int = _CACHED_BYTES,
     ) -> None:
         """Make it.
 
@@ -69,6 +71,7 @@ class DnsAnswering:
             below: whether there may be prefixes below that of a handle ``0.NA/…``, or handles that go on from another
                 one with a dot: then the name is there, though it has nothing.
             cached: how many answers are kept until what they say changes.
+            cached_bytes: how large all of them may be.
         """
         self._zones = zones
         self._lookup = lookup
@@ -76,7 +79,7 @@ class DnsAnswering:
         self._now = now
         self._resolve = resolve
         self._below = below
-        self.cache = AnswerCache(cached)
+        self.cache = AnswerCache(cached, cached_bytes)
         # Is told of each query over UDP who sent it (the address as bytes).
         self.noted: Callable[[bytes, bytes], None] | None = None
         self._kept = self.cache.get
@@ -96,7 +99,10 @@ class DnsAnswering:
         if kept is not None:
             return data[:2] + kept[0]
         kept = self._kept(key.lower())
-        return None if kept is None else data[:2] + kept[1] + data[12 : kept[2]] + kept[3]
+        if kept is None:
+            return None
+        answer, end = kept
+        return data[:2] + answer[: HEADER_BYTES - 2] + data[HEADER_BYTES:end] + answer[end - 2 :]
 
     def answer(self, data: bytes, *, stream: bool = False) -> bytes | Awaitable[bytes] | None:
         """Return the answer to a query; None where there is nobody to answer, an awaitable where others are asked.

@@ -88,7 +88,14 @@ class Descent:
         for known in (prefix, *parents(prefix)):
             self.delegations.forget(known)
 
-    async def walk(self, flight: Flight, at: KeptDelegation, fresh: bool, recursions: int) -> Arrival:
+    async def walk(
+        self,
+        flight: Flight,
+        at: KeptDelegation,
+        fresh: bool,
+        recursions: int,
+        wish: Resolution | None = None,
+    ) -> Arrival:
         """Ask from one service to the next.
 
         Args:
@@ -96,12 +103,14 @@ class Descent:
             at: the service to begin with.
             fresh: see ``start``.
             recursions: how often the question was passed on before.
+            wish: what to ask; the handle as a whole without it.
         """
+        question = wish or Resolution(str(flight.name))
         seen = {(at.prefix, at.sites)}
         state = CacheState.MISS if fresh else CacheState.DELEGATION
         going_down = bool(at.prefix)
         while True:
-            said = await self.question(flight, at, Resolution(str(flight.name)), recursions, state)
+            said = await self.question(flight, at, question, recursions, state)
             if isinstance(said, ResponseCode):
                 return Arrival(None, said, at)
             code = ResponseCode(said.header.response)

@@ -1,6 +1,7 @@
 """Resolves any handle: here, from the caches, or by asking down the tree of services."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -288,17 +289,17 @@ class Resolver:
         self, name: HandleName, public: Resolved, indexes: tuple[int, ...], types: tuple[str, ...], recursions: int
     ) -> Resolved:
         """Ask the authority for values that the public may not read: only it can tell whether they are there."""
-        start, fresh = self._descent.start(name)
         flight = Flight(name)
         flight.hops += public.hops
-        if folded(start.prefix) != folded(public.authority):
-            return msgspec.structs.replace(public, code=ResponseCode.VALUES_NOT_FOUND, values=())
-        state = CacheState.MISS if fresh else CacheState.DELEGATION
-        said = await self._descent.question(flight, start, Resolution(str(name), indexes, types), recursions, state)
-        code = ResponseCode.VALUES_NOT_FOUND
-        if not isinstance(said, ResponseCode) and said.header.response in _REFUSALS:
-            code = ResponseCode.AUTHENTICATION_NEEDED
-        return msgspec.structs.replace(public, code=code, values=(), sites=start.values, hops=tuple(flight.hops))
+        start, fresh = self._descent.start(name)
+        wish = Resolution(str(name), indexes, types)
+        code, sites = ResponseCode.VALUES_NOT_FOUND, tuple[HandleValue, ...]()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._questioner.patience.total_seconds):
+                arrival = await self._descent.walk(flight, start, fresh, recursions, wish)
+                if arrival.code in _REFUSALS:
+                    code, sites = ResponseCode.AUTHENTICATION_NEEDED, arrival.at.values
+        return msgspec.structs.replace(public, code=code, values=(), sites=sites, hops=tuple(flight.hops))
 
 
 def _aged(value: HandleValue, age: int) -> HandleValue:

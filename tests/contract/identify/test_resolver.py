@@ -324,6 +324,26 @@ async def test_caches_are_bounded():
         assert ask.resolver.figures()["resolver_records"] == 0
 
 
+async def test_caches_are_bounded_by_bytes_and_by_what_is_not_there():
+    async with chain("99") as (root,):
+        ask = Asking(root.site(), records=200, record_bytes=200_000)
+        root.records["99/huge"] = (HandleValue(1, "DESC", bytes(3000)),)
+        root.put("99/kept", "x")
+        await ask.text("99/kept")
+        await ask("99/huge")
+        await ask("99/huge")
+        assert root.asked.count("99/huge") == 2
+        for n in range(100):
+            assert await ask.text(f"99/none-{n}") is None
+        assert ask.resolver.figures()["resolver_records"] == 51
+        assert await ask.text("99/kept") == "x"
+        assert root.asked.count("99/kept") == 1
+        for n in range(190):
+            root.records[f"99/{n}"] = (HandleValue(1, "DESC", bytes(1000)),)
+            await ask(f"99/{n}")
+        assert 100 < ask.resolver.figures()["resolver_records"] < 120
+
+
 async def test_no_more_resolutions_at_once_than_allowed():
     async with chain("99") as (root,):
         ask = Asking(root.site(), running=3)

@@ -39,7 +39,10 @@ RECORDS: dict[str, Sequence[HandleValue]] = {
     "99.1/big": tuple(HandleValue(n, "URL", b"http://a/%d" % n + b"x" * 200) for n in range(1, 40)),
     "99.1/7.1": (HandleValue(1, "URL", b"http://oid/"), HandleValue(2, "ORS.CINF", b"http://oid/c!|")),
     "0.NA/99.1": (HandleValue(1, "URL", b"http://org/"),),
-    "99.1/gs1/01/06901234000016": (HandleValue(1, "EPCIS", b"http://epcis/"), HandleValue(2, "URL", b"http://p.example/")),
+    "99.1/gs1/01/06901234000016": (
+        HandleValue(1, "EPCIS", b"http://epcis/"),
+        HandleValue(2, "URL", b"http://p.example/"),
+    ),
 }
 SETTINGS = DnsSettings(
     zone="id.internal",
@@ -279,6 +282,16 @@ def test_the_cache_is_bounded():
     assert len(answering.cache) == 10
     answering.changed(frozenset(f"99.1/{n}" for n in range(100)), frozenset())
     assert len(answering.cache) == 0
+
+
+def test_the_cache_is_bounded_by_bytes():
+    zones = Zones(SETTINGS, serial=1)
+    answering = DnsAnswering(zones, lookup, Counters(), now=lambda: NOW, cached_bytes=20_000)
+    for n in range(100):
+        answering.answer(dns.message.make_query(name_of(f"99.1/{n}"), "TXT").to_wire())
+        # The same again takes no more room.
+        answering.answer(dns.message.make_query(name_of(f"99.1/{n}"), "TXT").to_wire())
+    assert 10 < len(answering.cache) < 25
 
 
 WIRE = dns.message.make_query(name_of("99.1/泵/01"), "TXT", use_edns=0).to_wire()
