@@ -1,6 +1,7 @@
 """Handles administered over the Handle protocol: real sockets, a real store, challenges and proofs."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -30,11 +31,20 @@ from gongfu.identify.handle.bodies import (
     split_digest,
 )
 from gongfu.identify.handle.codes import OpCode, OpFlag, Permission, ResponseCode
-from gongfu.identify.handle.envelope import Header, Message, encode_signed
+from gongfu.identify.handle.envelope import (
+    ENVELOPE_BYTES,
+    Envelope,
+    Header,
+    Message,
+    decode_message,
+    encode_envelope,
+    encode_message,
+    encode_signed,
+)
 from gongfu.identify.handle.predefined import HS_PUBKEY, HS_SECKEY, decode_site
 from gongfu.identify.handle.values import HandleValue
 from tests.fixtures.handle_service import OWNER, SECRET, HandleNode, administrator, handle_node
-from tests.fixtures.identifiers import PREFIX
+from tests.fixtures.identifiers import PREFIX, PrefixState
 
 URL = HandleValue(1, "URL", "https://工厂.example/泵".encode())
 PRICE = HandleValue(2, "PRICE", b"7", permissions=Permission.ADMIN_READ | Permission.ADMIN_WRITE)
@@ -279,3 +289,62 @@ async def test_what_is_not_offered(node: HandleNode, operation: OpCode, flags: i
     said = await node.tcp(request(operation, b"\0", flags))
     assert code(said) is expected
     assert decode_error(said.body)[0]
+
+
+async def test_members_of_ranges_and_their_classes(node: HandleNode) -> None:
+    member = f"{PREFIX}/M00000007"
+    await node.node.add_class(1, model="A-{number}")
+    await node.node.identifiers.define_range(PREFIX, "M{00000001..00000009}", 1)
+    for _ in range(2):
+        assert await resolved(node, member) == {2000: b"A-00000007"}
+    # What all members have in common changes, and with it each answer that is kept.
+    await node.node.add_class(1, model="B-{number}")
+    assert await resolved(node, member) == {2000: b"B-00000007"}
+    add = request(OpCode.ADD_VALUE, encode_record(Record(member, (URL,))))
+    assert code(await node.as_owner(add)) is ResponseCode.SUCCESS
+    assert await resolved(node, member) == {1: URL.data, 2000: b"B-00000007"}
+    delete = request(OpCode.DELETE_HANDLE, encode_handle(member))
+    assert code(await node.as_owner(delete)) is ResponseCode.SUCCESS
+    assert code(await node.udp(resolution(member))) is ResponseCode.HANDLE_NOT_FOUND
+    assert await resolved(node, f"{PREFIX}/M00000008") == {2000: b"B-00000008"}
+    await node.node.identifiers.remove_range(PREFIX, "M{00000001..00000009}")
+    assert code(await node.udp(resolution(f"{PREFIX}/M00000008"))) is ResponseCode.HANDLE_NOT_FOUND
+
+
+async def test_prefixes_that_are_suspended_and_revoked(node: HandleNode) -> None:
+    await node.node.create(PUMP, URL)
+    assert await resolved(node, PUMP) == {1: URL.data}
+    await node.node.add_prefix(PREFIX, state=PrefixState.SUSPENDED)
+    assert await resolved(node, PUMP) == {1: URL.data}
+    assert code(await node.as_owner(create(f"{PREFIX}/new", URL))) is ResponseCode.OPERATION_DENIED
+    await node.node.add_prefix(PREFIX, state=PrefixState.REVOKED)
+    assert code(await node.udp(resolution(PUMP))) is ResponseCode.HANDLE_NOT_FOUND
+    assert code(await node.tcp(resolution(PUMP))) is ResponseCode.HANDLE_NOT_FOUND
+    # Its keys are gone with it.
+    assert code(await node.as_owner(create(f"{PREFIX}/new", URL))) is ResponseCode.UNABLE_TO_AUTHENTICATE
+    await node.node.add_prefix(PREFIX, state=PrefixState.ACTIVE)
+    assert await resolved(node, PUMP) == {1: URL.data}
+    assert code(await node.as_owner(create(f"{PREFIX}/new", URL))) is ResponseCode.SUCCESS
+
+
+async def test_a_request_that_comes_again_over_udp_is_done_once(node: HandleNode) -> None:
+    challenge = await node.udp(create(PUMP, URL))
+    digest, body = split_digest(challenge.body)
+    proof = encode_challenge_answer(with_secret(OWNER, 300, SECRET)(body[4:] + digest[1:]))
+    encoded = encode_message(Message(Header(OpCode.CHALLENGE_RESPONSE), proof))
+    packet = encode_envelope(Envelope(99, len(encoded), challenge.session or 0)) + encoded
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect(("127.0.0.1", node.port))
+        loop = asyncio.get_running_loop()
+        said: list[bytes] = []
+        async with asyncio.timeout(60):
+            # Twice at once, and once more when it was answered.
+            await loop.sock_sendall(client, packet)
+            await loop.sock_sendall(client, packet)
+            said.append(await loop.sock_recv(client, 2000))
+            await loop.sock_sendall(client, packet)
+            said.append(await loop.sock_recv(client, 2000))
+    assert said[0] == said[1]
+    assert decode_message(said[0][ENVELOPE_BYTES:]).header.response == ResponseCode.SUCCESS
+    assert node.counters.snapshot()["handle_requests_repeated"] == 2
