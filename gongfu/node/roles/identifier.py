@@ -26,6 +26,8 @@ from gongfu.store.records.revisions import MigrationError
 
 logger = logging.getLogger("gongfu.identifier")
 
+_SWITCH_S = 0.0005
+
 
 async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     stop = asyncio.Event()
@@ -42,6 +44,8 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
         # Prefixes, classes and ranges stay for long: the collector need not look at them again and again.
         gc.collect()
         gc.freeze()
+        # A batch of writes lets those who look something up wait for at most this long at a time (seconds).
+        sys.setswitchinterval(_SWITCH_S)
         report_ready()
         logger.info("identifiers below %s: %s", host.root, host.listening())
         stopped, broken = asyncio.create_task(stop.wait()), asyncio.create_task(host.broken())
