@@ -126,6 +126,8 @@ class DigitalLinks:
         found = self._identifiers.lookup(name)
         if not isinstance(found, Found):
             return [Write(operation=Operation.CREATE, handle=handle, values=tuple(values))] if values else []
+        if not values and self._is_member(name):
+            raise GS1Error(Reason.LINK, "its links are of its range's class; delete the identifier, or give it its own")
         kept = {value.index for value in values}
         surplus = tuple(value.index for value in found.values if is_link(value) and value.index not in kept)
         writes: list[Write] = []
@@ -137,6 +139,12 @@ class DigitalLinks:
         elif surplus:
             writes.append(Write(operation=Operation.REMOVE_VALUES, handle=handle, indexes=surplus))
         return writes
+
+    def _is_member(self, name: HandleName) -> bool:
+        """Return whether a handle is of a range, with or without a record of its own."""
+        space = self._identifiers.namespace
+        prefix = space.find_prefix(name.prefix)
+        return prefix is not None and space.find(prefix.number, name.suffix) is not None
 
     def _handle(self, link: DigitalLink) -> HandleName:
         """Return the handle at which links are kept.

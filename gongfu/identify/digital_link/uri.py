@@ -10,7 +10,7 @@ Short names (``/gtin/…/ser/…``) were removed from the standard in 1.3 and ar
 
 import re
 from collections.abc import Sequence
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 import msgspec
 
@@ -23,6 +23,7 @@ MAX_LENGTH = 8192
 _URI = re.compile(r"(?P<root>https?://[^/?#]+)(?P<path>/[^?#]*)(\?(?P<query>[^#]*))?(#.*)?\Z", re.IGNORECASE)
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PAIRS = re.compile(r"[&;]")
+_ENCODED_DIGITS = re.compile(r"(%3[0-9]|[0-9])+\Z")
 _IN_SEGMENTS = "%:@!$&'()*+,;=~"
 SHORT_NAMES = {
     "cpid": "8010",
@@ -128,6 +129,9 @@ def parse_target(path: str, query: str = "", *, short_names: bool = False) -> Di
     segments = path.split("/")[1:]
     if segments and not segments[-1]:
         segments.pop()
+    if "%3" in path:
+        # Digits mean the same encoded or not (RFC 3986 §2.3), in identifiers too.
+        segments = [unquote(segment) if _ENCODED_DIGITS.match(segment) else segment for segment in segments]
     if short_names:
         segments = _without_short_names(segments)
     start = _start(segments)

@@ -547,6 +547,9 @@ async def test_ten_million_serial_numbers_by_one_range(resolver: Resolver) -> No
     assert (await resolver.links.put("(01)09506000134383(21)00000042", [link("pip", "own", default=True)])).done
     assert await resolver.where(item) == "own"
     assert (await resolver.ask(f"{item}?linkType=gs1:dpp")).status_code == 404
+    for serial in ("00000042", "00000045"):
+        with pytest.raises(GS1Error):
+            await resolver.links.put(f"(01)09506000134383(21){serial}", [])
     await resolver.node.write(Operation.DELETE, f"{PREFIX}/gs1/01/09506000134383/21/00000043")
     assert (await resolver.ask("/01/09506000134383/21/00000043")).status_code == 404
     assert await resolver.where("/01/09506000134383/21/00000044") == "items/000044?s=gs1/01/09506000134383/21/00000044"

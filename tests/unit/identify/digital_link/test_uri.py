@@ -120,6 +120,11 @@ def test_many_identifiers() -> None:
     assert link.canonical() == f"https://id.gs1.org/01/{GTIN}/22/2A/10/ABC%2F1/21/7?17=271231&3103=000195"
 
 
+def test_digits_may_be_encoded() -> None:
+    assert parse_uri(f"{ROOT}/%301/%30{GTIN[1:]}/%32%31/%37").path == f"/01/{GTIN}/21/7"
+    assert parse_uri(f"{ROOT}/01/{GTIN}/21/%37%2F7").qualifiers == (Element("21", "7/7"),)
+
+
 def test_an_identifier_in_the_stem_is_none() -> None:
     assert parse_uri(f"{ROOT}/01/faux/00/{KEYS['00']}").key.ai == "00"
 
