@@ -46,9 +46,10 @@ class Connections:
         return Connection(self)
 
     def close(self) -> None:
-        """Cut all off."""
+        """Cut all off, and give up what is to be answered later."""
         for connection in list(self.open):
             connection.close()
+            connection.cancel()
 
 
 class Connection(asyncio.Protocol):
@@ -101,6 +102,11 @@ class Connection(asyncio.Protocol):
         """Cut the connection off."""
         if self._transport is not None:
             self._transport.abort()
+
+    def cancel(self) -> None:
+        """Give up what is to be answered later; a write that was begun is done none the less."""
+        if self._later is not None:
+            self._later.cancel()
 
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
