@@ -1,5 +1,6 @@
 """The shipped table against the dictionary, and what the dictionary's reader refuses."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from gongfu.identify.digital_link.application_identifiers import (
 from gongfu.identify.digital_link.dictionary import NOTICE, read_dictionary
 
 DICTIONARY = Path("/work/shared/data/gs1/gs1-syntax-dictionary.txt")
-SHIPPED = Path("gongfu/identify/digital_link/ai_table.json")
+SHIPPED = files("gongfu.identify.digital_link") / "ai_table.json"
 
 
 @pytest.mark.skipif(not DICTIONARY.exists(), reason="the GS1 dictionary is not on this machine")
