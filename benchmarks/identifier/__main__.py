@@ -1,9 +1,10 @@
 """The identifier service's benchmark: ``python -m benchmarks.identifier [--only PART …] [--store DIR [--divide N]]``.
 
 ``registration`` files and batches, and what a record takes on the disk; ``hot`` DNS beside knotd, HTTP beside nginx
-and the Handle protocol; ``cold`` the same with a great store behind, which ``benchmarks.identifier.billions
---directory DIR`` has built. Without ``--store`` a small one is built for ``hot``, and ``cold`` is left out. Rates are per CPU-second
-of the serving process. Rows of parts that are left out stay in ``last.json`` as they were.
+and the Handle protocol; ``cold`` the same with a great store behind (``--store``), which
+``benchmarks.identifier.billions --directory DIR`` has built. Without ``--store`` a small one is built for ``hot``, and
+``cold`` is left out. Rates are per CPU-second of the serving process. Rows of parts that are left out stay in
+``last.json`` as they were.
 """
 
 import argparse

@@ -6,6 +6,7 @@ empty field is none, and ``""`` an empty text.
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -216,10 +217,7 @@ def _lines(data: bytes, decoder: Any, said: Mapping[str, str], first: int) -> tu
                 malformed[end] = str(error)[:200]
             end += 1
         rows = kept
-    columns: dict[str, pa.Array] = {}
-    for field, name in said.items():
-        values = [getattr(item, field) for item in found]
-        columns[name] = _array(values)
+    columns = {name: _array(list(map(attrgetter(field), found))) for field, name in said.items()}
     return Part(columns, rows, malformed), end
 
 

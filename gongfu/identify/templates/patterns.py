@@ -16,7 +16,7 @@ _SIMPLE = re.compile(rf"(?:{_ONE}(?:\{{[0-9]{{1,3}}\}})?)*(?:{_ONE}[+*])?")
 class Pattern(Protocol):
     """A compiled expression."""
 
-    def fullmatch(self, text: str) -> object | None:
+    def fullmatch(self, text: str, /) -> object | None:
         """Return something if the whole text matches, else None."""
         ...
 
