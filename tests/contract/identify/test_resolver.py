@@ -1,6 +1,7 @@
 """Resolution down a tree of Handle services on real sockets: caches, referrals, and what must not be believed."""
 
 import asyncio
+import random
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.resolver.resolver import Resolver
 from gongfu.identify.resolver.types import CacheState
 from gongfu.kernel.counters import Counters
-from tests.fixtures.resolution import PATIENCE, Asking, Service, chain, referral, site_value
+from tests.fixtures.resolution import IMPATIENCE, PATIENCE, Asking, Service, chain, referral, site_value
 
 LEVELS = ("99", "99.1", "99.1.2", "99.1.2.3")
 HANDLE = "99.1.2.3/泵/a?b#c%"
@@ -360,3 +361,35 @@ async def test_what_is_here_is_not_asked_for():
     assert await resolver.values("99/a") == (value,)
     assert await resolver.values("no handle") is None
     assert msgspec.json.encode(resolved)
+
+
+async def test_whatever_a_service_answers_there_is_an_end():
+    rng = random.Random(1)
+    async with chain("99", "99.1") as (root, child):
+        child.put("99.1/a", "x")
+        good = [
+            encode_record(Record("99.1/a", (HandleValue(1, "URL", b"x"), root.site()))),
+            encode_record(Record("0.NA/99.1", (child.site(),))),
+            encode_record(Record("0.NA/99.1", (HandleValue(1, "HS_SITE", b"\0" * 40),))),
+        ]
+        codes = [int(code) for code in ResponseCode] + [999, 2**32 - 1]
+        ask = Asking(root.site(), patience=IMPATIENCE)
+
+        def junk(message: Message) -> Message:
+            which = rng.randrange(len(good))
+            body = bytearray(good[which])
+            # Addresses stay as they are: nobody else is to be asked.
+            for _ in range(rng.randrange(4) if which != 1 else 0):
+                body[rng.randrange(len(body))] = rng.randrange(256)
+            end = rng.choice((len(body), rng.randrange(len(body))))
+            said = respond(message, ResponseCode.SUCCESS, bytes(body[:end]))
+            code = rng.choice((1, 302, 303, rng.choice(codes)))
+            return msgspec.structs.replace(said, header=msgspec.structs.replace(said.header, response=code))
+
+        root.before = junk
+        for _ in range(80):
+            resolved = await ask("99.1/a", fresh=True)
+            assert isinstance(resolved.code, ResponseCode)
+            assert resolved.questions <= 17
+        root.before = lambda _: None
+        assert await Asking(root.site()).text("99.1/a") == "x"
