@@ -77,7 +77,8 @@ class Questioner:
                 if said is not None and said.header.response not in _TRY_NEXT:
                     return said
                 answer = answer or said
-                if said is not None:
+                if said is not None and not (way == "udp" and said.header.response == ResponseCode.ERROR):
+                    # An answer too long for UDP is an error there, too.
                     break
         return answer
 

@@ -238,6 +238,10 @@ async def test_a_large_answer():
     async with chain("99") as (root,):
         root.records["99/a"] = tuple(HandleValue(n, "DESC", bytes(200)) for n in range(1, 100))
         assert len((await Asking(root.site())("99/a")).values) == 99
+        root.records["99/b"] = tuple(HandleValue(n, "DESC", bytes(200)) for n in range(1, 400))
+        resolved = await Asking(root.site())("99/b")
+        assert len(resolved.values) == 399
+        assert [hop.server.split()[0] for hop in resolved.hops] == ["udp", "tcp"]
 
 
 async def test_a_service_answers_only_for_its_own_prefixes():
