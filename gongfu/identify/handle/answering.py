@@ -10,6 +10,7 @@ from gongfu.identify.handle.answer_cache import AnswerCache
 from gongfu.identify.handle.bodies import encode_error
 from gongfu.identify.handle.codes import MessageFlag, OpCode, OpFlag, ResponseCode
 from gongfu.identify.handle.envelope import (
+    VERSION,
     Envelope,
     Header,
     Message,
@@ -170,7 +171,8 @@ class Answering:
         serial = self._site_serial()
         if serial != NO_SITE:
             header = Header(header.operation, header.response, header.flags, serial, header.recursions, header.expires)
-        depends = "" if request.header.expires else message.depends
+        # A kept answer bears our version.
+        depends = "" if request.header.expires or envelope.version < VERSION else message.depends
         credential = message.credential
         if request.header.flags & _CERTIFIED and self._certify is not None and not credential:
             signed = self._certify(encode_signed(header, message.body))

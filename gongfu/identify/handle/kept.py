@@ -7,9 +7,10 @@ from gongfu.identify.handle.answering import Reply
 from gongfu.identify.handle.datagrams import DATA_BYTES
 
 _LENGTH = struct.Struct(">II")
-_HEAD = b"\x02\x01\0\0"
-# Number of the packet and length stand before the message.
-_MOST = DATA_BYTES + _LENGTH.size
+# Version and flags of an answer's envelope.
+HEAD = b"\x02\x01\0\0"
+# The most that fits in one UDP packet: number of the packet and length stand before the message.
+SINGLE_BYTES = DATA_BYTES + _LENGTH.size
 
 
 def kept_key(packet: bytes) -> bytes:
@@ -22,11 +23,6 @@ def kept_value(reply: Reply) -> bytes:
     return _LENGTH.pack(0, len(reply.data)) + reply.data
 
 
-def is_single(kept: bytes) -> bool:
-    """Return whether an answer fits in one UDP packet."""
-    return len(kept) <= _MOST
-
-
 def answer_packet(packet: bytes, kept: bytes) -> bytes:
     """Return envelope and message of the kept answer to the request of a packet."""
-    return _HEAD + packet[4:12] + kept
+    return HEAD + packet[4:12] + kept
