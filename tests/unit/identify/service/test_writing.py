@@ -119,6 +119,38 @@ async def test_writing_the_same_again_changes_nothing(tmp_path: Path) -> None:
         assert later[2] > stamps[2]
 
 
+async def test_the_same_handle_several_times_in_a_batch(tmp_path: Path) -> None:
+    async with identifiers(tmp_path) as node:
+
+        def pump(operation: Operation, handle: str, model: str) -> Write:
+            return Write(operation=operation, handle=handle, template="pump", attributes={"model": model})
+
+        one, same = f"{PREFIX}/a", f"{PREFIX}/a"
+        writes = [
+            pump(CREATE, one, "A"),
+            pump(CREATE, same, "B"),
+            pump(PUT, same, "C"),
+            Write(operation=DELETE, handle=same),
+            pump(PUT, one, "D"),
+            pump(CREATE, one, "E"),
+            pump(PUT, one, "D"),
+        ]
+        # Those that wait are one group; each batch sees the one before.
+        done = await asyncio.gather(*(node.identifiers.write(part) for part in (writes[:3], writes[3:])))
+        assert [outcome.code for part in done for outcome in part] == [
+            WriteCode.CREATED,
+            WriteCode.ALREADY_EXISTS,
+            WriteCode.REPLACED,
+            WriteCode.DELETED,
+            WriteCode.CREATED,
+            WriteCode.ALREADY_EXISTS,
+            WriteCode.UNCHANGED,
+        ]
+        assert node.values(one) == {2000: "D"}
+        assert node.identifiers.counts()[PREFIX].total == 1
+        assert (await node.identifiers.recount()).wrong == ()
+
+
 async def test_states_of_a_prefix(tmp_path: Path) -> None:
     async with identifiers(tmp_path) as node:
         handle = "99.1000.A/x"
