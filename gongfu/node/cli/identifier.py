@@ -21,6 +21,7 @@ _GROUPS = {
     "class": ("identifier_class", "What all members of ranges have in common."),
     "range": ("identifier_range", "Register ranges of numbers (号段)."),
     "import": ("identifier_import", "Register many from a CSV, NDJSON or Parquet file."),
+    "load": ("identifier_load", "Load a file straight into the store of a stopped node."),
 }
 READY_S = 60.0
 # Of a value's data; --json has all of it.
