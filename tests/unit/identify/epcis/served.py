@@ -78,16 +78,19 @@ async def served(path: Path, limits: Limits | None = None, **subscribing: Any) -
 
 
 class Receiver:
-    """Takes webhooks; answers with ``statuses`` in turn, then 200."""
+    """Takes webhooks; answers with ``statuses`` in turn, then 200; not at all while ``silent``."""
 
     def __init__(self) -> None:
         self.statuses = list[int]()
+        self.silent = False
         self.requests = list[Request]()
         self.url = ""
 
     async def __call__(self, request: Request) -> Response:
         """Answer."""
         self.requests.append(request)
+        if self.silent:
+            await asyncio.sleep(3600)
         return Response(self.statuses.pop(0) if self.statuses else 200)
 
     def events(self) -> list[str]:

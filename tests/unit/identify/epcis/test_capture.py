@@ -237,3 +237,10 @@ def test_lots_of_instances_are_indexed(tmp_path: Path) -> None:
         roles = [(mention.number, mention.role) for mention in it.store.mentions(lot("L1"))]
         assert [number for number, role in roles if role is Role.LOT_OF] == [1, 2, 3]
         assert [number for number, role in roles if role is Role.OBJECT] == [3, 4, 5]
+
+
+@pytest.mark.parametrize("action", ["OBSERVE", "DELETE"])
+def test_master_data_of_what_is_not_made_is_refused(tmp_path: Path, action: str) -> None:
+    with opened(tmp_path / "store") as it:
+        done = it.take(document(observed(1, item(1), action=action, ilmd={"cbvmda:lotNumber": "L"})))
+        assert [error.instance for error in done.errors] == ["/epcisBody/eventList/0/ilmd"]

@@ -150,6 +150,7 @@ CASES: list[tuple[dict[str, Any], bool]] = [
     ({"EXISTS_SENSORREPORT_example:nothing": None}, False),
     ({"EQ_example:number": 5}, True),
     ({"EQ_example:number": ["5", "6"]}, True),
+    ({"EQ_example:number": ["5.0"]}, True),
     ({"EQ_example:number": 7}, False),
     ({"EQ_INNER_example:number": 7}, True),
     ({"EQ_INNER_example:text": "five"}, False),

@@ -114,6 +114,22 @@ async def test_a_delivery_in_hand_at_a_restart_is_the_same_one(tmp_path: Path) -
         assert [results(request.body)[0]["eventID"][-1] for request in receiver.requests] == ["1", "1", "2"]
 
 
+async def test_a_delivery_that_nobody_answered_is_the_same_one_after_a_restart(tmp_path: Path) -> None:
+    async with receiving() as receiver:
+        async with served(tmp_path / "store") as it:
+            receiver.silent = True
+            await _subscribe(it, receiver)
+            await it.capture(document(_shipped(1)))
+            await it.until(lambda: len(receiver.requests) == 1)
+            await it.capture(document(_shipped(2)))
+        receiver.silent = False
+        async with served(tmp_path / "store") as it:
+            await it.until(lambda: len(receiver.requests) == 3)
+        keys = [request.headers["idempotency-key"] for request in receiver.requests]
+        assert keys[0] == keys[1] != keys[2]
+        assert receiver.events() == ["urn:uuid:1", "urn:uuid:1", "urn:uuid:2"]
+
+
 async def test_a_backlog_comes_in_order_and_in_parts(tmp_path: Path) -> None:
     async with receiving() as receiver, served(tmp_path / "store") as it:
         for start in range(0, 1400, 700):
