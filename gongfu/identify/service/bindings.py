@@ -7,7 +7,7 @@ store keeps a fingerprint of each, and is not opened where they differ.
 
 import hashlib
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import IntEnum
 
 from gongfu.identify.namespace.types import ClassRecord, Prefix
@@ -69,7 +69,13 @@ def missing(present: Mapping[bytes, bytes], wanted: Iterator[tuple[bytes, bytes]
     return new
 
 
-def lost_templates(present: Mapping[bytes, bytes], known: Collection[int]) -> list[int]:
-    """Return the numbers of templates that a store has and the directory has not."""
+def lost(present: Iterable[bytes], kind: Kind, known: Collection[int]) -> list[int]:
+    """Return the numbers of a kind that a store has and the directory has not.
+
+    Args:
+        present: keys of all fingerprints of the store.
+        kind: of what.
+        known: the numbers that the directory has.
+    """
     numbers = [_NUMBER.unpack_from(key, len(BINDINGS)) for key in present]
-    return sorted(number for kind, number in numbers if kind == Kind.TEMPLATE and number not in known)
+    return sorted(number for of, number in numbers if of == kind and number not in known)

@@ -28,6 +28,7 @@ from gongfu.identify.records.keys import (
 )
 from gongfu.identify.records.shard import Shard
 from gongfu.identify.service import bindings
+from gongfu.identify.service.bindings import BindingError, Kind
 from gongfu.identify.service.forms import Forms
 from gongfu.identify.service.layout import shard_path
 from gongfu.identify.service.members import Ranges
@@ -143,14 +144,19 @@ class Contents:
 
     def _check_lost(self, directory: Directory) -> None:
         """Make sure that all is there that records and ranges are made of."""
-        lost = bindings.lost_templates(self._bound, directory.templates)
-        if lost:
-            raise bindings.BindingError(f"the records database has lost template number {lost[0]}")
+        prefixes = {prefix.number for prefix in directory.prefixes}
+        for kind, known in ((Kind.PREFIX, prefixes), (Kind.TEMPLATE, directory.templates)):
+            lost = bindings.lost(self._bound, kind, known)
+            if lost:
+                raise BindingError(
+                    f"the records database has lost {kind.name.lower()} number {lost[0]}, which the store knows: "
+                    "it is an older copy, or another's"
+                )
         classes = {item.number: item for item in directory.classes}
         used = {of for patterns in self.ranges.values() for series in patterns.values() for of in series.counts()}
         for of in sorted(used):
             if of not in classes or not _fits(classes[of], directory.templates):
-                raise bindings.BindingError(f"the records database has lost class number {of}, or its template")
+                raise BindingError(f"the records database has lost class number {of}, or its template")
 
     def _unbound(self, wanted: Iterator[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         new = bindings.missing(self._bound, wanted)
@@ -189,7 +195,7 @@ class Contents:
         _check_number(prefix.number)
         known = self.space.prefixes.get(prefix.key)
         if known is not None and known.number != prefix.number:
-            raise bindings.BindingError(f"prefix {prefix.name} has number {known.number}, not {prefix.number}")
+            raise BindingError(f"prefix {prefix.name} has number {known.number}, not {prefix.number}")
         self._settle({**self._unbound(iter([bindings.of_prefix(prefix)])), **self._unseeded([prefix], now)})
         self.space = self.space.replaced(prefixes={**self.space.prefixes, prefix.key: self._valued(prefix)})
 
@@ -257,7 +263,7 @@ def _fits(item: ClassRecord, templates: Mapping[int, Template]) -> bool:
 
 def _check_number(number: int) -> None:
     if not NAMING_AUTHORITY_NUMBER < number < MAX_PREFIX:
-        raise bindings.BindingError(f"the number of a prefix is 1 to {MAX_PREFIX - 1}, not {number}")
+        raise BindingError(f"the number of a prefix is 1 to {MAX_PREFIX - 1}, not {number}")
 
 
 def _stamped(values: Sequence[HandleValue], now: int) -> tuple[HandleValue, ...]:

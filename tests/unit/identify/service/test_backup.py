@@ -82,15 +82,18 @@ async def test_a_store_and_another_records_database(tmp_path: Path) -> None:
     await store.close()
     changed = msgspec.structs.replace(PUMP, attributes=(Attribute(name="other", index=2000), *PUMP.attributes[1:]))
     for wrong, words in (
-        (msgspec.structs.replace(same, prefixes=[Prefix(number=2, name="99.c")]), "prefix number 2"),
+        (msgspec.structs.replace(same, prefixes=[same.prefixes[0], Prefix(number=2, name="99.c")]), "prefix number 2"),
         (msgspec.structs.replace(same, templates={1: changed}), "template number 1"),
         (msgspec.structs.replace(same, templates={2: PUMP}, classes=[]), "lost template number 1"),
         (msgspec.structs.replace(same, classes=[]), "lost class number 1"),
+        (msgspec.structs.replace(same, prefixes=same.prefixes[:1]), "lost prefix number 2"),
     ):
         with pytest.raises(BindingError, match=words):
             await opened(wrong)
     # The name of a prefix may be written otherwise, and what it is may change.
-    store = await opened(msgspec.structs.replace(same, prefixes=[Prefix(number=2, name="99.B", enterprise="New")]))
+    store = await opened(
+        msgspec.structs.replace(same, prefixes=[same.prefixes[0], Prefix(number=2, name="99.B", enterprise="New")])
+    )
     await store.close()
 
 
