@@ -1,6 +1,7 @@
 """Data of the records that are answered."""
 
 import ipaddress
+import re
 import struct
 from collections.abc import Sequence
 
@@ -8,14 +9,14 @@ _SOA = struct.Struct(">IIIII")
 _NAPTR = struct.Struct(">HH")
 _STRING_BYTES = 255
 # What may stand in a URI (RFC 3986 §2.2, §2.3), and "%", of which what was encoded before is made.
-_URI = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&'()*+,;=%")
+_NOT_URI = re.compile(rb"[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]")
 # What may divide a NAPTR's expression (RFC 3402 §3.2: neither a digit nor a flag), the usual first.
 _DIVIDERS = b'!|^"<>{}`'
 
 
 def uri(text: bytes) -> bytes:
     """Return a URI as ASCII: bytes that may not stand in one are percent-encoded (RFC 3987 §3.1)."""
-    return b"".join(bytes([byte]) if byte in _URI else b"%%%02X" % byte for byte in text)
+    return _NOT_URI.sub(lambda found: b"%%%02X" % found[0][0], text)
 
 
 def naptr_data(order: int, preference: int, flags: bytes, service: bytes, target: bytes) -> bytes | None:
