@@ -419,6 +419,9 @@ def test_resolutions_of_the_same_client_in_loops_are_told_apart(
     # Over UDP and TCP it is the same question; over HTTP another. UDP may send again on a slow machine.
     assert found["real"] == 2
     assert found["replayed"] >= 5 + 2
+    operations = done(api.get("/identifiers/operations"))
+    assert operations["cache"]["hits"] >= 2
+    assert operations["answers"]["handle"]["success"] >= 6
     today = done(api.get("/identifiers/statistics", params={"by": "day", "days": 1, "prefix": "99.168.5"}))["items"]
     assert [(one["real"], one["total"], one["added"]) for one in today] == [(2, 1, 1)]
 

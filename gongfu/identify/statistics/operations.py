@@ -16,6 +16,12 @@ from gongfu.kernel.counters import Counters
 from gongfu.kernel.times import format_rfc3339
 
 _ANSWERS = {"handle": "handle_answers.", "http": "http_answers.", "dns": "dns_answers."}
+# Answers that were kept from the same request before: whose they are, and the code where it is counted nowhere else.
+_KEPT = {
+    "handle_answers.fast": ("handle", "success"),
+    "dns_answers.fast": ("dns", "kept"),
+    "http_answers_kept": ("http", ""),
+}
 _DROPPED = ("_dropped.", "_refused", "_shed.")
 
 Gauges = Callable[[], Mapping[str, float]]
@@ -46,7 +52,7 @@ class Operations:
             root: prefix of the service.
             store: directory whose size is told.
             faces: where each listens.
-            gauges: ``hits``, ``misses``, ``negative``, ``entries`` of caches, ``p50`` and ``p99`` in milliseconds.
+            gauges: ``negative`` and ``entries`` of caches, ``p50`` and ``p99`` in milliseconds, as far as known.
         """
         self._identifiers = identifiers
         self._applications = applications
@@ -84,16 +90,24 @@ class Operations:
         """Return how the service runs."""
         counted = self._counters.snapshot()
         answers = {
-            face: {name.removeprefix(start): count for name, count in counted.items() if name.startswith(start)}
+            face: {
+                name.removeprefix(start): count
+                for name, count in counted.items()
+                if name.startswith(start) and name not in _KEPT
+            }
             for face, start in _ANSWERS.items()
         }
+        for name, (face, code) in _KEPT.items():
+            if code and name in counted:
+                answers[face][code] = answers[face].get(code, 0) + counted[name]
         resolutions = sum(sum(codes.values()) for codes in answers.values())
         written = counted.get("identifier_writes", 0)
         now, (before, resolved, wrote) = time.monotonic(), self._last
         passed = max(now - before, 1e-3)
         self._last = (now, resolutions, written)
         gauges = dict(self._gauges())
-        hits, misses = gauges.get("hits", 0.0), gauges.get("misses", 0.0)
+        hits = float(sum(counted.get(name, 0) for name in _KEPT))
+        misses = max(resolutions - hits, 0.0)
         counts = self._identifiers.counts().values()
         size, files = await asyncio.to_thread(_size, self._store)
         return OperationsView(
