@@ -61,9 +61,9 @@ def _memory() -> int:
     return psutil.Process().memory_info().rss
 
 
-async def open_store(path: Path, divisor: int) -> Identifiers:
+async def open_store(path: Path, divisor: int, cache_bytes: int = CACHE_BYTES) -> Identifiers:
     """Open or make the store."""
-    return await Identifiers.open(path, inventory.directory(divisor), cache_bytes=CACHE_BYTES)
+    return await Identifiers.open(path, inventory.directory(divisor), cache_bytes=cache_bytes)
 
 
 async def _register_ranges(identifiers: Identifiers, divisor: int) -> int:

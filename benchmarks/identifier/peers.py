@@ -79,10 +79,10 @@ def _wait_for(port: int, kind: socket.SocketKind, question: bytes) -> None:
 
 
 @contextmanager
-def gongfu(store: Path, divisor: int, ports: list[int], answers: int) -> Iterator[int]:
+def gongfu(store: Path, divisor: int, ports: list[int], answers: int, cache: int = 256) -> Iterator[int]:
     """Run the faces over a store; yields the process id."""
     command = [sys.executable, "-m", "benchmarks.identifier.serving", str(store), str(divisor), *map(str, ports)]
-    with running([*command, "--answers", str(answers)], stdout=subprocess.PIPE) as process:
+    with running([*command, "--answers", str(answers), "--cache", str(cache)], stdout=subprocess.PIPE) as process:
         if process.stdout is None or process.stdout.readline().strip() != "ready":
             raise PeerError("the node did not start")
         yield process.pid

@@ -23,6 +23,8 @@ _AT_ONCE = 100
 _HTTP_CONNECTIONS = 8
 _HTTP_SECONDS = 5
 _PATIENCE_S = 20.0
+# MiB: index and filters of 100 million records are 200 of them.
+_COLD_CACHE = 1024
 
 
 class LostError(Exception):
@@ -166,7 +168,7 @@ def cold(store: Path, divisor: int, warm: int, count: int, answers: int) -> list
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         with (
-            gongfu(store, divisor, [handle_port, http_port, dns_port], answers) as node,
+            gongfu(store, divisor, [handle_port, http_port, dns_port], answers, _COLD_CACHE) as node,
             knotd(directory / "knot", knot_port, ZONE, links) as knot,
         ):
             begun = time.monotonic()

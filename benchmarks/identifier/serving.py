@@ -22,9 +22,9 @@ from gongfu.kernel.counters import Counters
 ZONE = "gongfu.internal"
 
 
-async def serve(path: Path, divisor: int, ports: tuple[int, int, int], answers: int) -> None:
+async def serve(path: Path, divisor: int, ports: tuple[int, int, int], answers: int, cache_bytes: int) -> None:
     """Serve until killed; says ``ready`` when it listens."""
-    identifiers = await open_store(path, divisor)
+    identifiers = await open_store(path, divisor, cache_bytes)
     counters = Counters()
     handle = HandleService(identifiers, counters, kept=AnswerCache(most=answers, most_bytes=answers * 700))
     http = HttpServer(counters)
@@ -51,8 +51,9 @@ def main() -> None:
     parser.add_argument("divisor", type=int)
     parser.add_argument("ports", type=int, nargs=3, help="Handle, HTTP, DNS")
     parser.add_argument("--answers", type=int, default=65_536, help="how many answers are kept by each face")
-    arguments = parser.parse_args()
-    uvloop.run(serve(arguments.directory, arguments.divisor, tuple(arguments.ports), arguments.answers))
+    parser.add_argument("--cache", type=int, default=256, help="MiB of the record store's caches")
+    given = parser.parse_args()
+    uvloop.run(serve(given.directory, given.divisor, tuple(given.ports), given.answers, given.cache << 20))
 
 
 if __name__ == "__main__":
