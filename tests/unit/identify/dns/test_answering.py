@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import dns.edns
 import dns.flags
@@ -64,7 +65,7 @@ def below(name: HandleName) -> bool:
 
 
 class Asking:
-    def __init__(self, found: Callable[[HandleName], Found | Elsewhere | Nowhere] = lookup, **more: object) -> None:
+    def __init__(self, found: Callable[[HandleName], Found | Elsewhere | Nowhere] = lookup) -> None:
         self.kept = 0
         self.counters = Counters()
         zones = Zones(SETTINGS, serial=7, key_handles=lambda ai, value: [HandleName("99.1", f"gs1/{ai}/{value}")])
@@ -77,9 +78,9 @@ class Asking:
         assert isinstance(answer, bytes)
         return answer
 
-    def __call__(self, name: str | bytes, kind: str, *, stream: bool = False, **more: object) -> dns.message.Message:
+    def __call__(self, name: str | bytes, kind: str, *, stream: bool = False, **more: Any) -> dns.message.Message:
         qname = dns.name.from_text(name if isinstance(name, str) else name.decode())
-        query = dns.message.make_query(qname, kind, **more)  # type: ignore[arg-type]
+        query = dns.message.make_query(qname, kind, **more)
         answer = dns.message.from_wire(self.raw(query.to_wire(), stream=stream))
         assert query.is_response(answer)
         # The same again is the same.
@@ -176,7 +177,8 @@ def test_names_without_records_are_there_or_not(ask: Asking, name: str, code: st
     answer = ask(name, "MX")
     assert (dns.rcode.to_text(answer.rcode()), answer.answer) == (code, [])
     (soa,) = answer.authority
-    assert (soa.rdtype, soa.ttl, soa[0].minimum) == (dns.rdatatype.SOA, 60, 60)
+    assert (soa.rdtype, soa.ttl) == (dns.rdatatype.SOA, 60)
+    assert soa[0].to_text().endswith(" 60")
     assert dns.name.from_text(name).is_subdomain(soa.name)
 
 
@@ -227,7 +229,7 @@ def test_edns(ask: Asking):
 def test_long_answers_are_truncated_by_what_the_client_takes(ask: Asking):
     name = name_of("99.1/big")
     for payload, longest in ((0, 512), (512, 512), (1000, 1000), (4096, 1232)):
-        more = {"use_edns": 0, "payload": payload} if payload else {}
+        more: dict[str, Any] = {"use_edns": 0, "payload": payload} if payload else {}
         answer = ask(name, "URI", **more)
         assert answer.flags & dns.flags.TC
         assert not answer.answer

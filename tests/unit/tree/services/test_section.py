@@ -28,10 +28,9 @@ from gongfu.tree.services.messages import (
 )
 from gongfu.tree.services.records import ABOVE
 from gongfu.tree.services.section import CHANGE, SERVICE, SERVICE_ABOVE, OwnService, ServicesSection
-from tests.fixtures.tree import TreeNode, TreeOfHosts, make_tree, until
+from tests.fixtures.tree import TreeNode, TreeOfHosts, until
 
 NOBODY = Subject(0, "identifier", NODE_TENANT, Role.ADMIN)
-__all__ = ["make_tree"]
 
 
 def site(port: int) -> tuple[bytes, ...]:
@@ -69,7 +68,8 @@ class Small:
     async def delegated(self, name: str) -> dict[str, tuple[PrefixState, int]]:
         directory = self.tree.node(name).directory
         stated = await self.tree.node(name).host.read(records.services)
-        members = list(directory._snapshot.below.values())
+        found = [directory.member(node.id) for other, node in self.tree.nodes.items() if other != name]
+        members = [member for member in found if member is not None]
         return {d.name: (d.state, len(d.values)) for d in delegations(directory.chain.membership, members, stated)}
 
 
