@@ -179,20 +179,14 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
         specs += [_python_role("worker", name, directory, needs, stop_timeout=30.0) for name in names]
     if "web" in cluster.roles:
         specs.append(_python_role("web", cluster.name("web"), directory, (*bus, *stored, PREPARE)))
-    return specs + late_specs(plan, directory)
+    specs += tree_specs(plan, directory) if is_in_tree(plan.runtime.tree, directory) else []
+    return specs + (identifier_specs(plan, directory) if has_identifiers(plan.runtime.identifier, directory) else [])
 
 
-def late_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
-    """Return the roles that a node may get while it runs, as far as it has what they need: tree and identifiers.
-
-    Raises:
-        FileNotFoundError: there is no nats-server; the message says what to do.
-    """
-    specs = tree_specs(plan, directory) if is_in_tree(plan.runtime.tree, directory) else []
-    if has_identifiers(plan.runtime.identifier, directory):
-        needs = (*(("nats",) if plan.nats_port else ()), PREPARE)
-        specs.append(_python_role("identifier", plan.cluster.name("identifier"), directory, needs, stop_timeout=30.0))
-    return specs
+def identifier_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
+    """Return the role of the identifier service."""
+    needs = (*(("nats",) if plan.nats_port else ()), PREPARE)
+    return [_python_role("identifier", plan.cluster.name("identifier"), directory, needs, stop_timeout=30.0)]
 
 
 def has_identifiers(settings: IdentifierSettings, directory: DataDirectory) -> bool:

@@ -23,11 +23,14 @@ from gongfu.node.plan import (
     PREPARE,
     Plan,
     banner,
-    late_specs,
+    has_identifiers,
+    identifier_specs,
+    is_in_tree,
     make_plan,
     port_needs,
     ready_document,
     role_specs,
+    tree_specs,
 )
 from gongfu.node.ports import port_trouble
 from gongfu.node.restarting import Restarting
@@ -117,8 +120,15 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: 
 
 async def _await_late_roles(plan: Plan, directory: DataDirectory, supervisor: Supervisor) -> None:
     """Start the roles of the tree when the node has joined one, and the identifier service when it is set up."""
-    while True:
-        supervisor.add(late_specs(plan, directory))
+    runtime = plan.runtime
+    tree = identifiers = False
+    while not (tree and identifiers):
+        if not tree and is_in_tree(runtime.tree, directory):
+            supervisor.add(tree_specs(plan, directory))
+            tree = True
+        if not identifiers and has_identifiers(runtime.identifier, directory):
+            supervisor.add(identifier_specs(plan, directory))
+            identifiers = True
         await asyncio.sleep(LATE_ROLES_INTERVAL_S)
 
 
