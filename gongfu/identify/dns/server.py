@@ -18,6 +18,7 @@ _CONNECTIONS = 1000
 _IDLE_S = 10.0
 _UNREAD_BYTES = 1024 * 1024
 _LENGTH_BYTES = 2
+_ATTEMPTS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -190,14 +191,22 @@ class DnsServer:
         Raises:
             OSError: the address is taken.
         """
+        # A port that is free for TCP may be somebody's for UDP.
+        attempts = 1 if port else _ATTEMPTS
+        while True:
+            attempts -= 1
+            try:
+                return await self._listen(host, port)
+            except OSError:
+                await self.stop()
+                if not attempts:
+                    raise
+
+    async def _listen(self, host: str, port: int) -> int:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self._answers, self._connections), host, port)
         port = self._server.sockets[0].getsockname()[1]
-        try:
-            self._socket = open_datagram_socket(host, port)
-        except OSError:
-            await self.stop()
-            raise
+        self._socket = open_datagram_socket(host, port)
         loop.add_reader(self._socket, _Datagrams(self._socket, self._answers).ready)
         return port
 
