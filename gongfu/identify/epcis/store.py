@@ -337,7 +337,7 @@ def _options(cache_bytes: int) -> Options:
     options.create_if_missing(True)
     options.set_compression_per_level([DBCompressionType.none(), DBCompressionType.none(), DBCompressionType.lz4()])
     options.set_bottommost_compression_type(DBCompressionType.zstd())
-    options.set_bottommost_compression_options(-14, 3, 0, 16 * 1024, True)
+    options.set_bottommost_compression_options(-14, 1, 0, 16 * 1024, True)
     options.set_bottommost_zstd_max_train_bytes(100 * 16 * 1024, True)
     table = BlockBasedOptions()
     table.set_block_size(16 << 10)

@@ -139,7 +139,7 @@ def test_mutations_are_judged_as_by_the_schema() -> None:
         del events_of(head)[1:]
         sources.append(head)
     judged = {True: 0, False: 0}
-    for _ in range(6000):
+    for _ in range(4000):
         value = copy.deepcopy(chance.choice(sources))
         holder, key = chance.choice(_places(value))
         way = chance.random()
@@ -155,4 +155,4 @@ def test_mutations_are_judged_as_by_the_schema() -> None:
         theirs = schema.is_valid(value)
         judged[theirs] += 1
         assert ours == theirs, (json.dumps(value, ensure_ascii=False), findings(value), list(schema.iter_errors(value)))
-    assert min(judged.values()) > 500
+    assert min(judged.values()) > 300

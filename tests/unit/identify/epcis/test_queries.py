@@ -302,7 +302,7 @@ def test_random_queries_on_a_store(tmp_path: Path) -> None:
         for start in range(0, 300, 60):
             assert it.take(document(*told[start : start + 60])).success
         facts = [Facts(one, NAMESPACES) for one in told]
-        for _ in range(100):
+        for _ in range(50):
             parameters = {name: choices[name]() for name in chance.sample(sorted(choices), chance.randint(0, 3))}
             query = parse_query(parameters, NAMESPACES)
             expected = [n for n, one in enumerate(facts, 1) if matches(query, one)]
