@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gongfu.identify.service_directory import ServiceDirectory
 from gongfu.node.configuration import load_configuration
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.plan import make_plan, port_needs, role_specs
@@ -64,3 +65,10 @@ def test_roles_of_the_tree_run_in_a_tree_only(tmp_path: Path) -> None:
 
 def test_roles_of_the_tree_can_be_turned_off(tmp_path: Path) -> None:
     assert "tree" not in _specs(tmp_path, "[tree]\nenabled = 'off'\n", joined=True)
+
+
+def test_the_identifier_role_runs_when_the_service_is_set_up(tmp_path: Path) -> None:
+    assert "identifier" not in _specs(tmp_path)
+    ServiceDirectory(DataDirectory(tmp_path / "gongfu").identifiers).create("99.168", 1)
+    assert list(_specs(tmp_path))[-1] == "identifier"
+    assert "identifier" not in _specs(tmp_path, '[identifier]\nenabled = "off"\n')
