@@ -65,7 +65,9 @@ class EventStore:
         self._sync.sync = True
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = Rdict(str(path), _options(cache_bytes))
+            # Else what was there before opens with the options stored with it, which say nothing of caches.
+            opened = _options(cache_bytes)
+            self._db = Rdict(str(path), opened, column_families={"default": opened})
         except Exception as error:
             raise OSError(f"the store of events {path} cannot be opened: {error}") from error
         self._lock = threading.Lock()

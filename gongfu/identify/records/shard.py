@@ -71,7 +71,9 @@ class Shard:
         self.incoming = path.with_name(f"{path.name}.incoming")
         try:
             self._options = options(cache_bytes, block_bytes)
-            self._db = Rdict(str(path), self._options)
+            # Without being told so, what was there before opens with the options that are stored with it, which say
+            # nothing of caches: 8 MiB in place of ours.
+            self._db = Rdict(str(path), self._options, column_families={"default": self._options})
         except Exception as error:
             raise OSError(f"the shard {path} cannot be opened: {error}") from error
         shutil.rmtree(self.incoming, ignore_errors=True)

@@ -26,6 +26,13 @@ def test_taken_files_are_there_after_a_restart(tmp_path: Path) -> None:
     shard.close()
 
 
+def test_caches_are_there_after_a_restart(tmp_path: Path) -> None:
+    for _ in range(2):
+        shard = Shard(tmp_path / "shard", cache_bytes=128 << 20)
+        assert shard._db.property_int_value("rocksdb.block-cache-capacity") == 64 << 20
+        shard.close()
+
+
 def test_unsorted_keys_and_strange_files_are_refused(tmp_path: Path) -> None:
     shard = Shard(tmp_path / "shard")
     with pytest.raises(OSError, match="cannot be written"):
