@@ -440,6 +440,8 @@ def test_it_is_drained_and_starts_again_with_what_it_had(node: IdentifierNode, a
 def test_a_backup_is_restored_with_all_identifiers(
     node: IdentifierNode, api: httpx.Client, pump: str, tmp_path: Path
 ) -> None:
+    node.cli("id", "sign", CHINESE)
+    assert "trusted" in node.cli("id", "resolve", "--verify", CHINESE)
     manifest = json.loads(node.cli("backup", str(tmp_path / "backup"), "--json"))
     registered = done(api.get("/identifiers"))["registered"]
     counted = manifest["counts"]["identifiers"]
@@ -448,6 +450,9 @@ def test_a_backup_is_restored_with_all_identifiers(
     node.cli("restore", str(tmp_path / "backup"), "--data-dir", str(tmp_path / "other"))
     restored = count_copy(tmp_path / "other" / "identifiers", anew=True)
     assert restored.counts() == counted
+    kept = [file.relative_to(node.data_dir) for file in (node.data_dir / "secrets").rglob("*") if file.is_file()]
+    assert any("signing-key" in file.name for file in kept)
+    assert all((tmp_path / "other" / file).read_bytes() == (node.data_dir / file).read_bytes() for file in kept)
 
 
 def test_a_grant_lets_a_stranger_read_and_change_a_private_value(
