@@ -42,14 +42,14 @@ class TraceWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thing: Thing
     direction: str = "both"
     depth: Annotated[int, Meta(ge=1, le=100)] = 32
-    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
 class ThingWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A thing, and how much is told of it."""
 
     thing: Thing
-    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
 class EventService:
@@ -68,7 +68,8 @@ class EventService:
             OSError: it cannot be opened.
         """
         self.store = EventStore(path, cache_bytes=32 << 20)
-        self._subscriptions = Subscriptions(self.store, WebhookDelivery(), clock=clock)
+        self._delivery = WebhookDelivery()
+        self._subscriptions = Subscriptions(self.store, self._delivery, clock=clock)
         self._capture = Capture(self.store, clock=clock, on_stored=self._subscriptions.stored)
         self._traceability = Traceability(self.store)
         self._sessions = Sessions(engine, clock, SignInLimit())
@@ -84,6 +85,7 @@ class EventService:
     async def close(self) -> None:
         """End what runs, and close the store."""
         await self._subscriptions.close()
+        await self._delivery.close()
         await self._capture.close()
         await asyncio.to_thread(self.store.close)
 

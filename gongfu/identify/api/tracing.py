@@ -20,14 +20,14 @@ class TraceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thing: Thing
     direction: str = "both"
     depth: Annotated[int, Meta(ge=1, le=100)] = 32
-    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
 class ThingBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A thing, and how much is told of it."""
 
     thing: Thing
-    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
 class LinksBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -167,7 +167,7 @@ class Prefixes:
         if row is None:
             raise not_found(f"prefix {name[:80]}")
         with_application = await asyncio.to_thread(self._application, row.name)
-        return self._view(row, with_application, self._identifiers.counts())
+        return self._view(row, with_application)
 
     async def page(
         self, after: str, limit: int, *, search: str = "", state: str = "", enterprise: str = ""
@@ -180,8 +180,7 @@ class Prefixes:
                 return found, application_records.by_prefix(connection)
 
         found, applications = await asyncio.to_thread(read)
-        counts = self._identifiers.counts()
-        views = [self._view(row, applications.get(row.name), counts) for row in found[:limit]]
+        views = [self._view(row, applications.get(row.name)) for row in found[:limit]]
         return views, found[limit - 1].name_key if len(found) > limit else None
 
     def _row(self, name: str) -> Any:
@@ -274,10 +273,11 @@ class Prefixes:
         else:
             await self._identifiers.set_prefix(prefix_of(row))
 
-    def _view(self, row: Any, application: int | None, counts: dict[str, Count]) -> PrefixView:
-        count = counts.get(row.name, Count())
+    def _view(self, row: Any, application: int | None) -> PrefixView:
         space = self._identifiers.namespace
-        known = space.prefixes.get(row.name_key) or space.delegations.get(row.name_key)
+        own = space.prefixes.get(row.name_key)
+        count = self._identifiers.count(own) if own is not None else Count()
+        known = own or space.delegations.get(row.name_key)
         values = known.values if known is not None else ()
         return PrefixView(
             row.name,
