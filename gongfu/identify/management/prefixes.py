@@ -220,7 +220,9 @@ class Prefixes:
         def insert() -> Any:
             with writing(self._engine) as connection:
                 if rows.find(connection, key) is not None:
-                    raise Problem(409, "prefix-taken", "The prefix is there already", name)
+                    raise Problem(
+                        409, "prefix-taken", "The prefix is taken", f"{name} is registered or delegated already"
+                    )
                 values = {
                     "name": name,
                     "name_key": key,
