@@ -51,6 +51,7 @@ from gongfu.node.identifier_faces import IdentifierFaces, oids_of
 from gongfu.node.identifier_site import KEY_FILE as SERVER_KEY_FILE
 from gongfu.node.identifier_site import SERIAL_FILE, own_site, server_key
 from gongfu.node.identifier_trust import KEY_FILE, IdentifierTrust, signing_key
+from gongfu.node.identifier_watch import IdentifierWatch
 from gongfu.node.runtime import Runtime
 from gongfu.store.records.engine import reading
 
@@ -113,6 +114,7 @@ class IdentifierHost:
             oids=oids_of(settings),
         )
         self._daily = Daily(engine, clock, identifiers, resolutions)
+        self._watch = IdentifierWatch(settings.host, settings.handle_port, self.root)
         operations = Operations(
             identifiers,
             applications,
@@ -121,6 +123,8 @@ class IdentifierHost:
             root=self.root,
             store=directory.store,
             faces=self._faces.listening,
+            latency=self._watch.latency,
+            reporting=self._watch.reporting,
         )
         templates = Templates(engine, clock, identifiers)
         self._faces.mount_templates(identifiers, templates, counters)
@@ -195,6 +199,7 @@ class IdentifierHost:
         await self._faces.start()
         for command in self._commands:
             await serve_command(bus, subjects.service(f"identify.{command.name}"), command, at_once=AT_ONCE)
+        self._watch.start(bus, subjects)
         await self._batches.serve(bus, subjects.service("identify.batch"))
 
     async def broken(self) -> str:
@@ -211,6 +216,7 @@ class IdentifierHost:
     async def stop(self) -> None:
         """Answer what was taken, and close the store."""
         await self._batches.stop()
+        await self._watch.stop()
         await self._faces.stop()
         await self._trust.stop()
         await self._delegations.stop()

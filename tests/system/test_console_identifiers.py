@@ -3,6 +3,7 @@
 With ``GONGFU_SCREENSHOTS=docs/img`` the pictures of the documentation are taken anew.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +157,11 @@ def test_identifiers_in_the_console(node: IdentifierNode, browser: Browser, tmp_
     _register(page, node, tmp_path)
     _apply(page, node, tmp_path)
     _look_up(page, node)
+    page.goto(f"{node.url}/identifiers/operations")
+    # The service asks itself how long an answer takes.
+    expect(page.locator("main .tile", has_text="时延 p99")).to_contain_text(re.compile(r"\d\.\d\d\s*ms"))
+    expect(page.locator("main")).to_contain_text("不在树中")
+    take_picture(page, "operations", CHINESE)
     page.goto(f"{node.url}/identifiers")
     expect(page.locator("main")).to_contain_text("10,000,001")
     take_picture(page, "identifiers", CHINESE)

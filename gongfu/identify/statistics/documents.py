@@ -102,7 +102,7 @@ class OperationsView(msgspec.Struct, frozen=True):
     since: str
     resolutions: int
     per_second: float
-    latency_ms: Mapping[str, float]
+    latency_ms: Mapping[str, float | None]
     answers: Mapping[str, Mapping[str, int]]
     cache: Mapping[str, float]
     store: Mapping[str, int]

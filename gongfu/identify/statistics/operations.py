@@ -24,6 +24,7 @@ _KEPT = {
 }
 _DROPPED = ("_dropped.", "_refused", "_shed.")
 
+_NOT_REPORTING: Mapping[str, str | float | None] = {"state": "none", "lag_seconds": None, "waiting": 0}
 Gauges = Callable[[], Mapping[str, float]]
 
 
@@ -41,6 +42,8 @@ class Operations:
         store: Path,
         faces: Callable[[], Mapping[str, str]],
         gauges: Gauges = dict,
+        latency: Callable[[], Mapping[str, float | None]] = lambda: {"p50": None, "p99": None},
+        reporting: Callable[[], Mapping[str, str | float | None]] = lambda: _NOT_REPORTING,
     ) -> None:
         """Make it.
 
@@ -52,7 +55,9 @@ class Operations:
             root: prefix of the service.
             store: directory whose size is told.
             faces: where each listens.
-            gauges: ``negative`` and ``entries`` of caches, ``p50`` and ``p99`` in milliseconds, as far as known.
+            gauges: ``negative`` and ``entries`` of caches, as far as known.
+            latency: ``p50`` and ``p99`` of answers, milliseconds; None while there is none.
+            reporting: ``state``, ``lag_seconds`` and ``waiting`` of reports to the parent.
         """
         self._identifiers = identifiers
         self._applications = applications
@@ -62,6 +67,8 @@ class Operations:
         self._store = store
         self._faces = faces
         self._gauges = gauges
+        self._latency = latency
+        self._reporting = reporting
         self._since = time.time_ns()
         self._last: tuple[float, int, int] = (time.monotonic(), 0, 0)
 
@@ -114,7 +121,7 @@ class Operations:
             format_rfc3339(self._since),
             resolutions,
             round(max(resolutions - resolved, 0) / passed, 3),
-            {name: gauges.get(name, 0.0) for name in ("p50", "p99")},
+            self._latency(),
             answers,
             {
                 "hits": hits,
@@ -134,7 +141,7 @@ class Operations:
                 "written": float(written),
                 "per_second": round(max(written - wrote, 0) / passed, 3),
             },
-            {"state": "none", "lag_seconds": None, "waiting": 0},
+            self._reporting(),
             {name: count for name, count in counted.items() if any(part in name for part in _DROPPED)},
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
