@@ -186,6 +186,9 @@ def check_issued(pem: str, authority: str, request: str, node: str) -> None:
         Refused: ``certificate-malformed``, ``csr-malformed``; ``certificate-wrong``, another authority, key or node.
     """
     certificate = _load(pem)
+    # The number of unused bits, before the signature, is signed by nobody.
+    if not certificate.public_bytes(Encoding.DER).endswith(b"\0" + certificate.signature):
+        raise Refused(Reason.CERTIFICATE_MALFORMED, "bits of the signature are unused")
     try:
         certificate.verify_directly_issued_by(_load(authority))
     except (InvalidSignature, *_UNREADABLE):

@@ -26,6 +26,8 @@ order.answer          x       x         x        -
 order.write           x       x         -        -
 order.approve         x       x         -        -
 report.write          x       x         -        -
+identifier.write      x       x         -        -
+identifier.review     x       -         -        -
 """
 # Only users of the node's own tenant may, and then whatever the tenant of the resource.
 NODE_ONLY = {
@@ -36,6 +38,8 @@ NODE_ONLY = {
     "order.write",
     "order.approve",
     "report.write",
+    "identifier.write",
+    "identifier.review",
 }
 
 ROWS = [line.split() for line in TABLE.strip().splitlines()]

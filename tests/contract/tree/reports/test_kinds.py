@@ -51,7 +51,11 @@ async def test_a_kind_is_known_in_the_whole_subtree_and_nowhere_else(make_tree: 
     await tree.command("nation", "report-kind-declare")(DeclareKind(record=RecordKind(name="finding")))
     page = ReportKindPage(await tree.command("nation", "report-kinds")(ListKinds()))
     assert msgspec.json.decode(msgspec.json.encode(page), type=ReportKindPage) == page
-    assert [kind.name for kind in page.items if isinstance(kind, KindDoc)] == ["finding", "node-live"]
+    assert [kind.name for kind in page.items if isinstance(kind, KindDoc)] == [
+        "finding",
+        "identifiers-daily",
+        "node-live",
+    ]
 
 
 async def test_what_was_stated_before_its_kind_is_known_is_asked_for(make_tree: Callable[..., TreeOfHosts]) -> None:

@@ -30,7 +30,8 @@ class Office(ReportTree):
         for kind in (RecordKind(name="finding", up_to="province"), RecordKind(name="accident")):
             await self.command("nation", "report-kind-declare")(DeclareKind(record=kind))
         for name in self.tree.nodes:
-            await until(lambda name=name: len(self.section(name).kinds.known) == 3, f"{name} knows the kinds")
+            kinds = self.section(name).kinds
+            await until(lambda kinds=kinds: {"finding", "accident"} <= kinds.known.keys(), f"{name} knows the kinds")
 
     async def sign(self, node: str, kind: str, body: object) -> Any:
         return await self.command(node, "record-add")(AddRecord(kind, msgspec.Raw(msgspec.json.encode(body))))

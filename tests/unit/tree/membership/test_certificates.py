@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gongfu.kernel.times import SECOND
@@ -120,6 +120,7 @@ def test_a_request_with_a_changed_byte_is_refused(place: int, change: int) -> No
 
 @settings(deadline=None)
 @given(place=st.integers(0), change=st.integers(1, 255))
+@example(place=416, change=1)
 def test_a_certificate_with_a_changed_byte_is_refused(place: int, change: int) -> None:
     der = bytearray(ssl.PEM_cert_to_DER_cert(issue_to_child()))
     der[place % len(der)] ^= change
