@@ -21,10 +21,14 @@ class Known:
     ended_at: int = 0
 
     def state(self, now: int) -> Denial | None:
-        """Return why no call may be made under it now; None when one may."""
+        """Return why no call may be made under it now; None when one may.
+
+        A contract that holds from its making holds for whoever has it: a node's estimate of the time may be behind its
+        maker's.
+        """
         if self.ended_at:
             return Denial.REVOKED
-        if now < self.contract.valid_from:
+        if now < self.contract.valid_from and self.contract.made_at < self.contract.valid_from:
             return Denial.NOT_YET_VALID
         return Denial.EXPIRED if now >= self.contract.valid_until else None
 

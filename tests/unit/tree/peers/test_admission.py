@@ -93,7 +93,7 @@ def test_a_call_without_a_contract_does_not() -> None:
 @pytest.mark.parametrize(
     ("known", "now", "denial"),
     [
-        (Known(contract()), NOW - 1, Denial.NOT_YET_VALID),
+        (Known(contract(made_at=NOW - 2)), NOW - 1, Denial.NOT_YET_VALID),
         (Known(contract(valid_until=NOW + 10)), NOW + 10, Denial.EXPIRED),
         (Known(contract(), NOW), NOW, Denial.REVOKED),
         (Known(contract(caller=Party(OTHER.id))), NOW, Denial.CALLER_NOT_PARTY),
@@ -105,6 +105,10 @@ def test_a_call_without_a_contract_does_not() -> None:
 )
 def test_what_the_contract_does_not_say_is_denied(known: Known, now: int, denial: Denial) -> None:
     assert judged(known=known, now=now) is denial
+
+
+def test_a_contract_that_holds_from_its_making_holds_where_the_time_is_estimated_earlier() -> None:
+    assert judged(known=Known(contract(made_at=NOW)), now=NOW - 1) is None
 
 
 def test_flood_and_waiting_calls_are_bounded() -> None:
