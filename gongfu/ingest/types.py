@@ -1,9 +1,11 @@
 """What the protocols hand to the columniser and what they get back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
+from typing import Any, Protocol
+
+from gongfu.kernel.points import ValueType
 
 
 class Form(Enum):
@@ -14,6 +16,7 @@ class Form(Enum):
     NDJSON = auto()
     ARROW = auto()
     SPARKPLUG = auto()
+    COLUMNS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,55 @@ class Receipt:
 
 
 Done = Callable[[Receipt], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingColumns:
+    """Readings of one asset and of one type of value, by driver, in the order of their arrival.
+
+    Attributes:
+        child: path of the asset below the writer's own, empty for its own.
+        value_type: type of all values.
+        names: names of points, each once.
+        name_of: by reading, index into ``names``.
+        values: by reading: float, int within 64 bits, bool, or text (string and compact JSON).
+        times: by reading, source time in UTC ns; 0: the time of arrival.
+        qualities: by reading, the quality byte.
+    """
+
+    child: str
+    value_type: ValueType
+    names: list[str]
+    name_of: list[int]
+    values: list[Any]
+    times: list[int]
+    qualities: list[int]
+
+
+class ColumnIntake(Protocol):
+    """Takes readings of drivers in; the columniser implements it."""
+
+    @property
+    def saturated(self) -> bool:
+        """True while accepted points wait for durability beyond the bound."""
+        ...
+
+    def submit_columns(
+        self, writer: Writer, columns: Sequence[ReadingColumns], received: int, done: Done | None = None
+    ) -> None:
+        """Take readings. Never blocks and never raises; the outcome comes through ``done`` on the same event loop.
+
+        Args:
+            writer: the device of the connection.
+            columns: what was read.
+            received: UTC ns at which it arrived.
+            done: called once, when all accepted points are durable or it is known that none will be.
+        """
+        ...
+
+    def shed_readings(self, writer: Writer, n: int, reason: str) -> None:
+        """Count readings of a device that were dropped under load before they were handed over."""
+        ...
 
 
 class Intake(Protocol):

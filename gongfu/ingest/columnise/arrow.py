@@ -6,21 +6,19 @@ null or empty is the own asset) and ``quality`` (uint8, the quality byte).
 """
 
 import struct
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gongfu.ingest.columnise.accumulator import OpenBlock
 from gongfu.ingest.columnise.arrow_message import is_compressed
-from gongfu.ingest.columnise.elements import PointTable, Refusals, refuse_unknown
+from gongfu.ingest.columnise.columns import PointColumns
 from gongfu.ingest.columnise.json import SourceTimes
-from gongfu.ingest.columnise.limits import MAX_NAME, MAX_PATH
+from gongfu.ingest.columnise.limits import MAX_PATH
 from gongfu.ingest.columnise.reasons import Reason, Reject, shown
-from gongfu.ingest.columnise.values import name_problem, path_problem
-from gongfu.kernel.points import EXACT_INTEGER_LIMIT, Series, ValueType
+from gongfu.ingest.columnise.values import path_problem
+from gongfu.kernel.points import ValueType
 from gongfu.kernel.quality import Quality
 from gongfu.kernel.times import MAX_NS
 
@@ -33,7 +31,7 @@ class _Unusable(Exception):
     """The stream is Arrow but not of this form."""
 
 
-def read_arrow(payload: bytes, times: SourceTimes, max_points: int, reject: Reject) -> "list[ArrowColumns]":
+def read_arrow(payload: bytes, times: SourceTimes, max_points: int, reject: Reject) -> "list[PointColumns]":
     """Return the points of a stream, one element per asset."""
     try:
         table = _read_table(payload, max_points)
@@ -122,7 +120,7 @@ def _values(column: Any) -> tuple[ValueType, Any, NDArray[np.bool_]]:
     raise _Unusable(f"column value must be a number, boolean or string, not {kind}")
 
 
-def _split(table: Any, times: SourceTimes, reject: Reject) -> "list[ArrowColumns]":
+def _split(table: Any, times: SourceTimes, reject: Reject) -> "list[PointColumns]":
     stamps, usable = _times(_column(table, "time"))
     name_of, names = _texts(_column(table, "name"), "name")
     value_type, values, nulls = _values(_column(table, "value"))
@@ -148,14 +146,14 @@ def _split(table: Any, times: SourceTimes, reject: Reject) -> "list[ArrowColumns
         if bad.any():
             reject(reason, int(bad.sum()), f"row {int(bad.argmax())}: {detail}")
             keep &= ~bad
-    elements: list[ArrowColumns] = []
+    elements: list[PointColumns] = []
     for child, mine in _by_asset(table, keep):
         problem = path_problem(child, MAX_PATH) if child else ""
         if problem:
             reject(Reason.NAME_INVALID, len(mine), f"asset {shown(child)}: {problem}")
             continue
         elements.append(
-            ArrowColumns(child, names, name_of[mine], value_type, values[mine], stamps[mine], qualities[mine])
+            PointColumns(child, names, name_of[mine], value_type, values[mine], stamps[mine], qualities[mine])
         )
     return elements
 
@@ -171,110 +169,3 @@ def _by_asset(table: Any, keep: NDArray[np.bool_]) -> list[tuple[str, NDArray[np
         child = "" if index < 0 else assets[index]
         found.setdefault(child, []).append(rows[asset_of[rows] == index])
     return [(child, np.concatenate(parts)) for child, parts in found.items()]
-
-
-class ArrowColumns:
-    """An ``Element`` of an Arrow stream: points of one asset in columns."""
-
-    def __init__(
-        self,
-        child: str,
-        names: list[str],
-        name_of: NDArray[np.int64],
-        value_type: ValueType,
-        values: NDArray[Any],
-        times: NDArray[np.int64],
-        qualities: NDArray[np.uint8],
-    ) -> None:
-        self.child = child
-        self._names = names
-        self._name_of = name_of
-        self._value_type = value_type
-        self._values = values
-        self._times = times
-        self._qualities = qualities
-        self._used: list[int] = np.unique(name_of).tolist()
-
-    @property
-    def points(self) -> int:
-        """Number of points."""
-        return len(self._times)
-
-    def missing(self, names: Mapping[str, Series]) -> dict[str, ValueType]:
-        """Return valid names without a series, with the type each gets."""
-        used = [self._names[index] for index in self._used]
-        return {name: self._value_type for name in used if name not in names and not name_problem(name, MAX_NAME)}
-
-    def write_planned(self, table: PointTable, block: OpenBlock) -> bool:
-        """Return False: columns need no plan."""
-        return False
-
-    def write(self, table: PointTable, block: OpenBlock, reject: Reject, refused: Refusals) -> None:
-        """Append the points to the block; report those that cannot be."""
-        by_type: dict[ValueType, list[tuple[int, int]]] = {}
-        for index in self._used:
-            name = self._names[index]
-            series = table.names.get(name)
-            if series is not None:
-                by_type.setdefault(series.value_type, []).append((index, series.series))
-                continue
-            for _ in range(int((self._name_of == index).sum())):
-                refuse_unknown(name, self.child, name_problem(name, MAX_NAME), refused, reject)
-        series_of = np.zeros(len(self._names), dtype="<u4")
-        for value_type, known in by_type.items():
-            wanted = np.zeros(len(self._names), dtype=np.bool_)
-            for index, series in known:
-                wanted[index], series_of[index] = True, series
-            rows = np.flatnonzero(wanted[self._name_of])
-            self._write_type(value_type, rows, series_of, block, reject)
-
-    def _write_type(
-        self, value_type: ValueType, rows: NDArray[np.int64], series_of: NDArray[Any], block: OpenBlock, reject: Reject
-    ) -> None:
-        values = self._values[rows]
-        bad, column = _convert(values, value_type)
-        for reason, mask in bad:
-            if mask.any():
-                name = self._names[int(self._name_of[rows[int(mask.argmax())]])]
-                reject(reason, int(mask.sum()), f"{shown(name)}: value does not fit type {value_type.label}")
-        keep = np.ones(len(rows), dtype=np.bool_)
-        for _, mask in bad:
-            keep &= ~mask
-        if column is None or not keep.any():
-            return
-        rows, column = rows[keep], column[keep]
-        series = series_of[self._name_of[rows]].tobytes()
-        times = self._times[rows].astype("<i8").tobytes()
-        qualities = self._qualities[rows].astype("u1").tobytes()
-        if value_type is ValueType.STRING:
-            block.add_texts(value_type, series, times, qualities, column.tolist())
-        else:
-            block.add(value_type, len(rows), series, times, qualities, column.tobytes())
-
-
-def _convert(
-    values: NDArray[Any], value_type: ValueType
-) -> tuple[list[tuple[Reason, NDArray[np.bool_]]], NDArray[Any] | None]:
-    """Return (what does not fit, by reason; the values as the column type, or None when none fits)."""
-    kind = values.dtype.kind
-    everything = np.ones(len(values), dtype=np.bool_)
-    if value_type is ValueType.DOUBLE and kind == "f":
-        return [], values.astype("<f8")
-    if value_type is ValueType.DOUBLE and kind in "iu" and values.dtype != np.uint8:
-        # uint8 is how booleans come here; integers are int64 or uint64.
-        overflow = values > np.uint64(2**63 - 1) if kind == "u" else ~everything
-        inexact = (values > EXACT_INTEGER_LIMIT) | (values < -EXACT_INTEGER_LIMIT if kind == "i" else ~everything)
-        return [(Reason.INTEGER_OVERFLOW, overflow), (Reason.PRECISION_LOSS, inexact & ~overflow)], values.astype("<f8")
-    if value_type is ValueType.INT64 and kind in "iu" and values.dtype != np.uint8:
-        overflow = values > np.uint64(2**63 - 1) if kind == "u" else ~everything
-        return [(Reason.INTEGER_OVERFLOW, overflow)], values.astype("<i8")
-    if value_type is ValueType.INT64 and kind == "f":
-        fraction = ~np.isfinite(values) | (np.trunc(values) != values)
-        inexact = ~fraction & (np.abs(values) > EXACT_INTEGER_LIMIT)
-        exact = np.where(fraction | inexact, 0.0, values).astype("<i8")
-        return [(Reason.TYPE_MISMATCH, fraction), (Reason.PRECISION_LOSS, inexact)], exact
-    if value_type is ValueType.BOOLEAN and values.dtype == np.uint8:
-        return [], values
-    if value_type is ValueType.STRING and kind == "O":
-        return [], values
-    return [(Reason.TYPE_MISMATCH, everything)], None

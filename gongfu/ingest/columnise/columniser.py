@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -19,6 +19,7 @@ from gongfu.ingest.columnise.accumulator import Accumulator, OpenBlock
 from gongfu.ingest.columnise.batch import Batch
 from gongfu.ingest.columnise.careful import CarefulWay, give
 from gongfu.ingest.columnise.catalogue import SeriesCatalogue
+from gongfu.ingest.columnise.columns import columns_of
 from gongfu.ingest.columnise.drops import DELAYED, REFUSED, SHED, DropRecorder
 from gongfu.ingest.columnise.elements import PointTable
 from gongfu.ingest.columnise.gateway import GatewayReader
@@ -30,7 +31,7 @@ from gongfu.ingest.columnise.limits import BUSY_BYTES, BUSY_POINTS, PENDING_BYTE
 from gongfu.ingest.columnise.reading import PayloadReader
 from gongfu.ingest.columnise.reasons import Shed
 from gongfu.ingest.columnise.snapshot import write_by_plan
-from gongfu.ingest.types import Done, Form, Receipt, Writer
+from gongfu.ingest.types import Done, Form, ReadingColumns, Receipt, Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.quality import Quality
@@ -244,6 +245,21 @@ class Columniser:
         job = Job(writer, form, payload, received, done, context)
         job.document = document
         self._careful.take(job)
+
+    def submit_columns(
+        self, writer: Writer, columns: Sequence[ReadingColumns], received: int, done: Done | None = None
+    ) -> None:
+        """Take readings of a driver (see ``ColumnIntake.submit_columns``)."""
+        self._counters.add("messages_received")
+        self._settle_order(writer)
+        job = Job(writer, Form.COLUMNS, b"", received, done, "")
+        horizon, stamp = received + self._future, partial(self._stamp, received)
+        job.elements = [columns_of(one, horizon, stamp, job.reject) for one in columns]
+        self._careful.take(job)
+
+    def shed_readings(self, writer: Writer, n: int, reason: str) -> None:
+        """Count readings that were dropped (see ``ColumnIntake.shed_readings``)."""
+        self._careful.count(writer, SHED, {reason: n}, "")
 
     def _took(self, n: int) -> None:
         self.points_in += n
