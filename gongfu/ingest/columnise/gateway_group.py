@@ -40,7 +40,7 @@ class GatewayGroup:
         self.given: list[Given] = []
         self.routes: list[Route] = []
         self.times: list[int] = []
-        self.values: list[float] = []
+        self.values: list[int | float] = []
 
     def write(self, accumulator: Accumulator, lost: SettlePart) -> list[Given]:
         """Append all to the open blocks; return payloads that need the careful way, of which nothing was taken.
