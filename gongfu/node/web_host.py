@@ -19,6 +19,7 @@ from gongfu.bus.metrics import MetricsPublisher
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
+from gongfu.node.connect_routes import connect_routes
 from gongfu.node.event_publisher import EventPublisher
 from gongfu.node.history_store import open_history
 from gongfu.node.http_telemetry import HttpTelemetry
@@ -44,6 +45,9 @@ from gongfu.rest.routing import Route
 from gongfu.store.history import api as history_api
 from gongfu.store.history.query import HistoryQueries
 from gongfu.store.history.sql_tables import PointSource, SqlTables
+from gongfu.thing import api as things_api
+from gongfu.thing.instances import Instances, check_asset_type
+from gongfu.thing.service import ThingModels
 from gongfu.web import health, overview
 from gongfu.web.app import create_app
 from gongfu.web.live import NodeLive
@@ -139,7 +143,10 @@ def open_web_host(
         device_key,
         clock=clock,
         announce=lambda change: publisher.publish("registry", change),
+        fits_type=check_asset_type,
     )
+    things = ThingModels(engine, clock)
+    instances = Instances(engine, clock, lambda change: publisher.publish("registry", change))
     state = NodeState(subjects, clock)
     presence = Presence(
         bus,
@@ -175,6 +182,7 @@ def open_web_host(
         *devices.routes(registry, live),
         *points.routes(registry, live),
         *events.routes(registry),
+        *things_api.routes(things, instances),
         *overview.routes(source),
         *history_api.routes(_history(runtime, engine)),
         *alarms_api.routes(alarms),
@@ -182,6 +190,7 @@ def open_web_host(
         *models_api.routes(models, worker),
         *tree_routes(runtime, bus, subjects, engine, clock),
         *identifier_routes(runtime, bus, subjects, engine, clock),
+        *connect_routes(runtime, bus, subjects, engine, clock, registry.devices, publisher),
     ]
     identify = registry.sessions.identify
     further = [

@@ -1,6 +1,6 @@
 """Assets: a tree of things, each with one path in its tenant."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -73,13 +73,22 @@ def check_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
+# Raises a Problem when an asset of a tenant cannot be of a type.
+CheckType = Callable[[Connection, int, str], None]
+
+
+def any_type(_connection: Connection, _tenant: int, _type: str) -> None:
+    """Every type will do."""
+
+
 class Assets:
     """Assets of tenants; every method is one transaction and blocks on the records."""
 
-    def __init__(self, engine: Engine, clock: Clock, announce: Announce) -> None:
+    def __init__(self, engine: Engine, clock: Clock, announce: Announce, fits: CheckType = any_type) -> None:
         self._engine = engine
         self._clock = clock
         self._announce = announce
+        self._fits = fits
 
     def page(
         self,
@@ -146,7 +155,7 @@ class Assets:
         """Add an asset.
 
         Raises:
-            Problem: 400 for names, 404 for the parent, 409 when there is one at the path.
+            Problem: 400 for names and the type, 404 for the parent, 409 when there is one at the path.
         """
         if (request.path is None) == (request.name is None):
             raise invalid("give either path, or name with parent_id")
@@ -158,6 +167,7 @@ class Assets:
         try:
             with writing(self._engine) as connection:
                 asset_records.lock_tree(connection, subject.tenant)
+                self._fits(connection, subject.tenant, request.type)
                 path = request.path
                 if path is None:
                     path = check_name(request.name or "", "asset name", without="/")
@@ -192,6 +202,8 @@ class Assets:
                 values: dict[str, Any] = {}
                 if patch.type is not msgspec.UNSET:
                     values["type"] = check_type(patch.type)
+                    if patch.type != row.type:
+                        self._fits(connection, subject.tenant, patch.type)
                 if patch.attributes is not msgspec.UNSET:
                     values["attributes"] = check_attributes(patch.attributes)
                 path = self._new_path(connection, subject, row, patch, values)
@@ -202,9 +214,16 @@ class Assets:
                 document = _document(_find(connection, subject, key))
         except IntegrityError:
             raise conflict("there is an asset at the new path already") from None
-        was_moved = path != row.path
         self._announce(
-            RegistryChange(kind="asset", id=key, name=path, tenant=subject.tenant, change="updated", moved=was_moved)
+            RegistryChange(
+                kind="asset",
+                id=key,
+                name=path,
+                tenant=subject.tenant,
+                change="updated",
+                moved=path != row.path,
+                typed=document.type != row.type,
+            )
         )
         # A device writes to its asset's path, which it learnt when it connected.
         for item in moved:

@@ -18,6 +18,7 @@ class RegistryChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         tenant: tenant id.
         change: ``secret`` means that the old secret of a device is no longer valid.
         moved: an updated asset has another path, and so has all below it.
+        typed: an updated asset has another type.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class RegistryChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     tenant: int
     change: Change
     moved: bool = False
+    typed: bool = False
 
 
 # Called on the thread that made the change, after its commit; must not raise and not block.

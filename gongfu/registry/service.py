@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from gongfu.kernel.times import Clock, SystemClock
-from gongfu.registry.assets import Assets
+from gongfu.registry.assets import Assets, CheckType, any_type
 from gongfu.registry.changes import Announce, silent
 from gongfu.registry.device_import import DeviceImport
 from gongfu.registry.devices import Devices
@@ -31,7 +31,12 @@ class Registry:
 
 
 def open_registry(
-    engine: Engine, device_key: bytes, *, clock: Clock | None = None, announce: Announce = silent
+    engine: Engine,
+    device_key: bytes,
+    *,
+    clock: Clock | None = None,
+    announce: Announce = silent,
+    fits_type: CheckType = any_type,
 ) -> Registry:
     """Return the registry on migrated records.
 
@@ -40,13 +45,14 @@ def open_registry(
         device_key: ``device_secrets.load_device_key(data_dir)``.
         clock: the clock, by default the machine's.
         announce: called after the commit of each change, on the thread that made it.
+        fits_type: raises when an asset cannot be of a type.
     """
     clock = clock or SystemClock()
     return Registry(
         engine=engine,
         sessions=Sessions(engine, clock, SignInLimit()),
         users=Users(engine, clock, announce),
-        assets=Assets(engine, clock, announce),
+        assets=Assets(engine, clock, announce, fits_type),
         devices=Devices(engine, clock, announce, device_key),
         device_import=DeviceImport(engine, clock, announce, device_key),
         points=Points(engine, clock, announce),

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from gongfu.store.records.engine import Key, metadata, name_text
@@ -70,6 +71,14 @@ asset = Table(
     Column("attributes", JSON, nullable=False, default=dict),
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("tenant_id", "path"),
+    # Few assets of a large node have one.
+    Index(
+        "ix_asset_tenant_id_type",
+        "tenant_id",
+        "type",
+        sqlite_where=text("type <> ''"),
+        postgresql_where=text("type <> ''"),
+    ),
     sqlite_autoincrement=True,
 )
 
