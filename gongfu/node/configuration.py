@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE, ROLES, ClusterSettings, Facts, trouble
 from gongfu.node.quantities import parse_bytes, parse_seconds
 from gongfu.node.runtime import (
     BlockLogSettings,
+    ConnectSettings,
     IdentifierSettings,
     MqttSettings,
     QuotaSettings,
@@ -35,6 +36,8 @@ from gongfu.node.settings_file import (
     read_section,
     suggest,
 )
+from gongfu.node.sparkplug_settings import SparkplugEdgeSettings, SparkplugSettings
+from gongfu.node.sparkplug_settings import trouble as sparkplug_trouble
 from gongfu.node.toml_lines import line_of
 
 CONFIG_VARIABLE = "GONGFU_CONFIG"
@@ -46,6 +49,7 @@ _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,120}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 _DOTTED = re.compile(r"[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*")
 _OID_OF_PREFIX = re.compile(r"[0-2](\.[0-9]{1,39})+=[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*")
+T = TypeVar("T")
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
 
 
@@ -104,6 +108,9 @@ class Configuration:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     tree: TreeSettings = field(default_factory=TreeSettings)
     identifier: IdentifierSettings = field(default_factory=IdentifierSettings)
+    sparkplug: SparkplugSettings = field(default_factory=SparkplugSettings)
+    sparkplug_edge: SparkplugEdgeSettings = field(default_factory=SparkplugEdgeSettings)
+    connect: ConnectSettings = field(default_factory=ConnectSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     source: Path | None = None
 
@@ -207,6 +214,13 @@ def _quotas(given: dict[str, Any], where: Where) -> QuotaSettings:
     return QuotaSettings(**given)
 
 
+def _sparkplug(values: Values, section: str, kind: type[T], lists: tuple[str, ...], where: Where) -> T:
+    given = read_section(values, section, where)
+    if wrong := sparkplug_trouble(given):
+        raise ConfigurationError(f"{where(section, wrong[0])}: {wrong[1]}")
+    return kind(**{key: tuple(value) if key in lists else value for key, value in given.items()})
+
+
 def _tree(given: dict[str, Any], where: Where) -> TreeSettings:
     plugins = tuple(given.pop("plugins", ()))
     for module in plugins:
@@ -221,6 +235,13 @@ def _tree(given: dict[str, Any], where: Where) -> TreeSettings:
         raise ConfigurationError(f"{where('tree', 'host')}: {settings.host} needs advertise, the address for children")
     if settings.advertise and not _HOST.fullmatch(settings.advertise):
         raise ConfigurationError(f"{where('tree', 'advertise')}: must be a host name or an address, without a port")
+    return settings
+
+
+def _connect(given: dict[str, Any], where: Where) -> ConnectSettings:
+    settings = ConnectSettings(**given)
+    if settings.enabled not in ("auto", "off"):
+        raise ConfigurationError(f'{where("connect", "enabled")}: must be "auto" or "off", not {settings.enabled!r}')
     return settings
 
 
@@ -381,6 +402,9 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         worker=WorkerSettings(**read_section(values, "worker", where)),
         tree=tree_settings,
         identifier=identifier_settings,
+        sparkplug=_sparkplug(values, "sparkplug", SparkplugSettings, ("host_ids",), where),
+        sparkplug_edge=_sparkplug(values, "sparkplug_edge", SparkplugEdgeSettings, ("assets",), where),
+        connect=_connect(read_section(values, "connect", where), where),
         cluster=_cluster(read_section(values, "cluster", where), base, where),
         source=file.absolute() if file else None,
     )

@@ -104,6 +104,19 @@ class DataDirectory:
         """The identifier service's store; made by ``gongfu id init`` (gongfu/identify/service_directory.py)."""
         return self.root / "identifiers"
 
+    @property
+    def connection_secrets(self) -> Path:
+        """Passwords and keys of connections to machines, and what their drivers keep; is there once some are used."""
+        return self.secrets / "connections"
+
+    def want_connect(self) -> None:
+        """Let the role ``connect`` run from now on; it starts within a second.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        self.connection_secrets.mkdir(mode=0o700, exist_ok=True)
+
     def create(self) -> None:
         """Make the directories, closed to other users.
 

@@ -14,7 +14,14 @@ from gongfu.node.configuration import Configuration, is_loopback
 from gongfu.node.data_directory import DataDirectory, secret_of, write_private
 from gongfu.node.ports import PortNeed, keep_ports
 from gongfu.node.role_process import RoleSpec
-from gongfu.node.runtime import ROLE_VARIABLE, RUNTIME_VARIABLE, IdentifierSettings, Runtime, TreeSettings
+from gongfu.node.runtime import (
+    ROLE_VARIABLE,
+    RUNTIME_VARIABLE,
+    ConnectSettings,
+    IdentifierSettings,
+    Runtime,
+    TreeSettings,
+)
 
 PREPARE = "prepare"
 HISTORY_USER = "gongfu"
@@ -112,6 +119,9 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         worker=configuration.worker,
         tree=tree,
         identifier=own,
+        sparkplug=configuration.sparkplug,
+        sparkplug_edge=configuration.sparkplug_edge,
+        connect=configuration.connect,
         tree_nats_port=ports["tree"],
         instance=configuration.cluster.instance,
         embedded=tuple(
@@ -180,7 +190,19 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
     if "web" in cluster.roles:
         specs.append(_python_role("web", cluster.name("web"), directory, (*bus, *stored, PREPARE)))
     specs += tree_specs(plan, directory) if is_in_tree(plan.runtime.tree, directory) else []
+    specs += connect_specs(plan, directory) if has_connections(plan.runtime.connect, directory) else []
     return specs + (identifier_specs(plan, directory) if has_identifiers(plan.runtime.identifier, directory) else [])
+
+
+def connect_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
+    """Return the role of the connections to machines."""
+    needs = (*(("nats",) if plan.nats_port else ()), PREPARE)
+    return [_python_role("connect", plan.cluster.name("connect"), directory, needs, stop_timeout=30.0)]
+
+
+def has_connections(settings: ConnectSettings, directory: DataDirectory) -> bool:
+    """Return whether the connections to machines are to run: somebody has made one, or looked at a machine."""
+    return settings.enabled != "off" and directory.connection_secrets.exists()
 
 
 def identifier_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:

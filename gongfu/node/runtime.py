@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from gongfu.node.sparkplug_settings import SparkplugEdgeSettings, SparkplugSettings
+
 RUNTIME_VARIABLE = "GONGFU_RUNTIME"
 READY_VARIABLE = "GONGFU_READY_FD"
 # A pipe the supervisor closes when everything the role depends on is ready: imports overlap with that, use does not.
@@ -117,6 +119,16 @@ class IdentifierSettings(msgspec.Struct, frozen=True, kw_only=True):
     signing_algorithm: str = "RS256"
     # Of the record store's cache.
     cache_bytes: int = 64 << 20
+    # How many answers each face keeps until what they say changes: at most this many.
+    handle_answers: int = 100_000
+    http_answers: int = 100_000
+    dns_answers: int = 65_536
+
+
+class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections to machines. ``enabled`` is ``auto`` (the role runs once there are some) or ``off``."""
+
+    enabled: str = "auto"
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +156,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     worker: WorkerSettings = WorkerSettings()
     tree: TreeSettings = TreeSettings()
     identifier: IdentifierSettings = IdentifierSettings()
+    sparkplug: SparkplugSettings = SparkplugSettings()
+    sparkplug_edge: SparkplugEdgeSettings = SparkplugEdgeSettings()
+    connect: ConnectSettings = ConnectSettings()
     # Loopback port of the server of the tree's links.
     tree_nats_port: int = 0
     # Name of this machine in a cluster; empty on a node of one machine.

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gongfu.node.runtime import (
+    ConnectSettings,
     IdentifierSettings,
     MqttSettings,
     QuotaSettings,
@@ -18,6 +19,7 @@ from gongfu.node.runtime import (
     WebSettings,
     WorkerSettings,
 )
+from gongfu.node.sparkplug_settings import SparkplugEdgeSettings, SparkplugSettings
 
 
 class ConfigurationError(Exception):
@@ -50,6 +52,12 @@ _SECTIONS: dict[str, dict[str, type]] = {
         "oids": list,
         "dns_addresses": list,
     },
+    "connect": {f.name: type(f.default) for f in msgspec.structs.fields(ConnectSettings)},
+    "sparkplug": {**{f.name: type(f.default) for f in msgspec.structs.fields(SparkplugSettings)}, "host_ids": list},
+    "sparkplug_edge": {
+        **{f.name: type(f.default) for f in msgspec.structs.fields(SparkplugEdgeSettings)},
+        "assets": list,
+    },
     "cluster": {"instance": str, "roles": list, "secrets_dir": str},
 }
 _RANGES: dict[str, tuple[float, float]] = {
@@ -70,7 +78,12 @@ _RANGES: dict[str, tuple[float, float]] = {
         for whose in ("device", "tenant")
         for what in ("points", "messages", "bytes")
     },
+    "sparkplug.reorder_seconds": (0.1, 60),
+    "sparkplug.rebirths_per_second": (0.1, 10_000),
+    "sparkplug_edge.tenant": (1, 2**31),
+    "sparkplug_edge.publish_seconds": (0.05, 3600),
     "identifier.cache_bytes": (1 << 20, 1 << 40),
+    **{f"identifier.{face}_answers": (100, 100_000_000) for face in ("handle", "http", "dns")},
     "quotas.burst_seconds": (0.1, 3600),
     "quotas.max_delay_seconds": (0, 3600),
 }

@@ -146,7 +146,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
     writable: bool = False
     description: str = ""
-    sample: Value = None
+    sample: Any = None
     has_children: bool = False
     path: tuple[str, ...] = ()
     type_name: str = ""

@@ -1,0 +1,207 @@
+"""HTTP of connections."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from gongfu.connect.connections.checking import check_addresses, check_driver_options, check_url
+from gongfu.connect.connections.service import ConnectionService
+from gongfu.connect.connections.types import (
+    Ask,
+    BrowseRequest,
+    ConnectionDetail,
+    ConnectionDocument,
+    ConnectionPatch,
+    DriverList,
+    FoundList,
+    NewConnection,
+    NodeList,
+    PreviewRequest,
+    ReadRequest,
+    Target,
+    TestAnswer,
+    ValueList,
+    WriteRequest,
+    Written,
+)
+from gongfu.connect.kit.loading import available
+from gongfu.connect.kit.status import Status
+from gongfu.connect.kit.types import Address
+from gongfu.connect.kit.values import Conversion, Rejection
+from gongfu.connect.preview.types import Proposal
+from gongfu.kernel.errors import forbidden, invalid, not_found
+from gongfu.kernel.permissions import Action, Subject
+from gongfu.rest.paging import MAX_LIMIT, Page, cursor_of, encode_cursor, limit_of
+from gongfu.rest.routing import Call, Route
+
+# Asks the role that runs connections; the answer is of the given type. Raises ``Problem``.
+AskRole = Callable[[Ask, Any], Awaitable[Any]]
+# Returns the status by id of those connections that are known to that role; empty while it does not answer.
+StatusOf = Callable[[list[int]], Awaitable[dict[int, Status]]]
+# Notes in the audit who wrote what to a machine.
+NoteWrite = Callable[[Subject, str, str], None]
+
+_PREVIEW_LIMIT = 20_000
+_RECORD_LIMIT_S = 300.0
+
+
+class ConnectionPage(msgspec.Struct, frozen=True):
+    """A page of connections in order of name."""
+
+    items: list[ConnectionDocument]
+    next: str | None
+
+
+def routes(service: ConnectionService, ask: AskRole, status_of: StatusOf, note_write: NoteWrite) -> list[Route]:
+    """Return the operations.
+
+    Args:
+        service: connections as they are stored.
+        ask: asks the role that runs them.
+        status_of: how they are.
+        note_write: called before a value is written to a machine; blocks.
+    """
+
+    async def with_status(detail: ConnectionDetail) -> ConnectionDetail:
+        return msgspec.structs.replace(detail, status=(await status_of([detail.id])).get(detail.id))
+
+    async def drivers(call: Call) -> DriverList:
+        return DriverList([one.manifest for _, one in sorted((await asyncio.to_thread(available)).items())])
+
+    async def list_connections(call: Call) -> Page:
+        items, key = await asyncio.to_thread(service.page, call.subject, cursor_of(call, str), limit_of(call))
+        known = await status_of([item.id for item in items])
+        items = [msgspec.structs.replace(item, status=known.get(item.id)) for item in items]
+        return Page(items, None if key is None else encode_cursor(key))
+
+    async def get(call: Call) -> ConnectionDetail:
+        return await with_status(await asyncio.to_thread(service.get, call.subject, call.integer("id")))
+
+    async def create(call: Call) -> ConnectionDetail:
+        return await asyncio.to_thread(service.create, call.subject, call.body)
+
+    async def change(call: Call) -> ConnectionDetail:
+        return await with_status(await asyncio.to_thread(service.change, call.subject, call.integer("id"), call.body))
+
+    async def remove(call: Call) -> None:
+        await asyncio.to_thread(service.remove, call.subject, call.integer("id"))
+
+    async def checked(subject: Subject, target: Target) -> Target:
+        """Return a target that is the caller's, with user and password out of the URL."""
+        if target.connection:
+            await asyncio.to_thread(service.connection, subject, target.connection)
+            return Target(connection=target.connection)
+        url, credentials, driver = check_url(target.url, target.protocol)
+        options, secrets = check_driver_options(driver, target.options, credentials)
+        return Target(url=url, protocol=driver.manifest.protocol, options={**options, **secrets})
+
+    async def test(call: Call) -> TestAnswer:
+        target = await checked(call.subject, call.body)
+        return await ask(Ask(operation="test", tenant=call.subject.tenant, target=target), TestAnswer)
+
+    async def discover(call: Call) -> FoundList:
+        target = await checked(call.subject, call.body)
+        return await ask(Ask(operation="discover", tenant=call.subject.tenant, target=target), FoundList)
+
+    async def browse(call: Call) -> NodeList:
+        body: BrowseRequest = call.body
+        if not 1 <= body.limit <= MAX_LIMIT:
+            raise invalid(f"limit must be 1 to {MAX_LIMIT}")
+        target = await checked(call.subject, body.target)
+        question = Ask(
+            operation="browse",
+            tenant=call.subject.tenant,
+            target=target,
+            parent=body.parent,
+            limit=body.limit,
+            cursor=body.cursor,
+        )
+        return await ask(question, NodeList)
+
+    async def read(call: Call) -> ValueList:
+        body: ReadRequest = call.body
+        if len(body.addresses) > MAX_LIMIT:
+            raise invalid(f"at most {MAX_LIMIT} addresses are read at once")
+        check_addresses(body.addresses)
+        target = await checked(call.subject, body.target)
+        question = Ask(operation="read", tenant=call.subject.tenant, target=target, addresses=body.addresses)
+        return await ask(question, ValueList)
+
+    async def write(call: Call) -> Written:
+        body: WriteRequest = call.body
+        connection = await asyncio.to_thread(service.connection, call.subject, call.integer("id"))
+        address = _writable(connection.addresses, body)
+        try:
+            value = Conversion(address).undo(body.value)
+        except Rejection as rejection:
+            raise invalid(f"value: {rejection}", reason=rejection.reason) from None
+        detail = f"{connection.name}: {address.point} ({address.where}) = {body.value!r}"
+        await asyncio.to_thread(note_write, call.subject, f"connection/{connection.name}", detail)
+        question = Ask(
+            operation="write",
+            tenant=call.subject.tenant,
+            target=Target(connection=connection.id),
+            addresses=[address],
+            value=value,
+        )
+        return await ask(question, Written)
+
+    async def preview(call: Call) -> Proposal:
+        body: PreviewRequest = call.body
+        if not 1 <= body.limit <= _PREVIEW_LIMIT:
+            raise invalid(f"limit must be 1 to {_PREVIEW_LIMIT}")
+        if not 0 <= body.record <= _RECORD_LIMIT_S:
+            raise invalid(f"record must be 0 to {_RECORD_LIMIT_S:g} seconds")
+        target = await checked(call.subject, body.target)
+        question = Ask(
+            operation="preview",
+            tenant=call.subject.tenant,
+            target=target,
+            parent=body.parent,
+            limit=body.limit,
+            name=body.name,
+            asset=body.asset,
+            record=body.record,
+        )
+        return await ask(question, Proposal)
+
+    async def apply(call: Call) -> ConnectionDetail:
+        proposal: Proposal = call.body
+        request = NewConnection(
+            name=proposal.name,
+            url=proposal.url,
+            protocol=proposal.protocol,
+            asset=proposal.asset,
+            options=proposal.options,
+            addresses=[point.address for point in proposal.points if point.include],
+        )
+        return await asyncio.to_thread(service.create, call.subject, request)
+
+    seen, made, sent = Action.READ, Action.DEVICE_WRITE, Action.DEVICE_SEND
+    detail, value = ConnectionDetail, "Write a value to a writable point, and read it back"
+    return [
+        Route("GET", "/drivers", seen, drivers, "The drivers of this node", None, DriverList),
+        Route("GET", "/connections", seen, list_connections, "List connections", None, ConnectionPage),
+        Route("POST", "/connections", made, create, "Make a connection to a machine", NewConnection, detail, 201),
+        Route("POST", "/connections:test", made, test, "Say whether a machine can be reached", Target, TestAnswer),
+        Route("POST", "/connections:discover", made, discover, "What answers at a URL", Target, FoundList),
+        Route("POST", "/connections:browse", made, browse, "What a machine has to show", BrowseRequest, NodeList),
+        Route("POST", "/connections:read", made, read, "Read addresses once", ReadRequest, ValueList),
+        Route("POST", "/connections:preview", made, preview, "Propose a connection", PreviewRequest, Proposal),
+        Route("POST", "/connections:apply", made, apply, "Make what was proposed", Proposal, detail, 201),
+        Route("GET", "/connections/{id}", seen, get, "A connection with its status", None, detail),
+        Route("PATCH", "/connections/{id}", made, change, "Change a connection", ConnectionPatch, detail),
+        Route("DELETE", "/connections/{id}", made, remove, "Remove a connection and its device", None, None, 204),
+        Route("POST", "/connections/{id}:write", sent, write, value, WriteRequest, Written),
+    ]
+
+
+def _writable(addresses: list[Address], body: WriteRequest) -> Address:
+    for address in addresses:
+        if (address.asset, address.point) == (body.asset, body.point):
+            if not address.writable:
+                raise forbidden(f"the connection does not say that {body.point!r} may be written (writable)")
+            return address
+    raise not_found(f"point {body.point!r} of this connection")

@@ -1,0 +1,184 @@
+"""The role ``connect`` put together: all connections of this machine, and what the API asks of them."""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from gongfu.bus.blocklog import ensure_streams
+from gongfu.bus.connection import subscribe
+from gongfu.bus.requests import serve
+from gongfu.connect.connections.fleet import Fleet
+from gongfu.connect.connections.operations import Operations
+from gongfu.connect.connections.secrets import ConnectionSecrets
+from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
+from gongfu.connect.kit.status import State, Status
+from gongfu.connect.kit.timing import SystemTiming
+from gongfu.ingest.admission.admission import Admission
+from gongfu.ingest.admission.book import QuotaBook
+from gongfu.ingest.columnise.columniser import Columniser
+from gongfu.ingest.types import Writer
+from gongfu.kernel.counters import Counters
+from gongfu.kernel.subjects import Subjects
+from gongfu.kernel.times import SystemClock
+from gongfu.node.data_directory import DataDirectory
+from gongfu.node.event_publisher import EventPublisher
+from gongfu.node.quotas import defaults_of
+from gongfu.node.runtime import Runtime
+from gongfu.registry import event_records
+from gongfu.store.records.engine import writing
+
+logger = logging.getLogger("gongfu.connect")
+
+# The records are looked at as well without an announcement: those may be lost.
+_RELOAD_S = 10.0
+_ASKS_AT_ONCE = 16
+# Events of one device that are kept as records in a minute; more are counted only.
+_EVENTS_A_MINUTE = 60
+_TEXT_LIMIT = 4000
+
+
+class ConnectHost:
+    """Everything of the role but its process. ``start`` it, then ``stop`` it."""
+
+    def __init__(self, runtime: Runtime, bus: Client, engine: Engine, counters: Counters) -> None:
+        loop = asyncio.get_running_loop()
+        self._runtime = runtime
+        self._bus = bus
+        self._engine = engine
+        self._counters = counters
+        self._subjects = Subjects(runtime.node)
+        clock = SystemClock()
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix="connect-records")
+        self._publisher = EventPublisher(bus, self._subjects, loop)
+        self._intake = Columniser(bus, self._subjects, engine, runtime.telemetry, counters, clock)
+        self._admission = Admission(defaults_of(runtime.quotas), loop.time)
+        self._quotas = QuotaBook(bus, self._subjects, engine, self._executor, self._admission)
+        secrets = ConnectionSecrets(DataDirectory(Path(runtime.data_dir)).connection_secrets)
+        timing = SystemTiming()
+        self._fleet = Fleet(
+            engine,
+            self._executor,
+            secrets,
+            self._intake,
+            self._admission,
+            timing,
+            random.random,
+            self._status_changed,
+            self._happened,
+            runtime.instance,
+        )
+        self._operations = Operations(self._fleet.running, secrets, timing)
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._noted: dict[int, tuple[float, int]] = {}
+        self._online = 0
+
+    def gauges(self) -> dict[str, float]:
+        """Return the figures for ``MetricsPublisher``."""
+        return {**self._intake.gauges(), "connections_online": float(self._online)}
+
+    async def start(self) -> None:
+        """Connect to the block log, take up all connections, and answer."""
+        log = self._runtime.block_log
+        partitions = self._runtime.telemetry.partitions
+        await ensure_streams(self._bus, self._subjects, partitions, log.max_age_seconds, log.max_bytes, log.replicas)
+        await self._intake.start()
+        await self._quotas.start()
+        name = service_name(self._runtime.instance)
+        asks = self._subjects.service(name)
+        self._subscriptions += [
+            await serve(self._bus, asks, self._operations.answer, Ask, at_once=_ASKS_AT_ONCE),
+            await serve(self._bus, f"{asks}.status", self._statuses, StatusAsk),
+            await subscribe(self._bus, self._subjects.event("connection"), self._changed),
+        ]
+        await self._fleet.load()
+        self._begin(self._reload())
+
+    async def stop(self) -> None:
+        """End all connections and make durable what they brought."""
+        for subscription in self._subscriptions:
+            await subscription.unsubscribe()
+        for task in self._tasks:
+            task.cancel()
+        await self._fleet.close()
+        await self._intake.close()
+        await self._quotas.stop()
+        await self._publisher.close()
+        self._executor.shutdown()
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload(self) -> None:
+        while True:
+            await asyncio.sleep(_RELOAD_S)
+            await self._fleet.load()
+            self._admission.sweep()
+            statuses = await self._fleet.statuses()
+            self._online = sum(status.state is State.ONLINE for status in statuses)
+
+    async def _statuses(self, ask: StatusAsk) -> list[Status]:
+        return await self._fleet.statuses(ask.ids)
+
+    async def _changed(self, message: Msg) -> None:
+        try:
+            change = msgspec.json.decode(message.data, type=ConnectionChange)
+        except msgspec.MsgspecError:
+            logger.warning("unreadable event on %s", message.subject)
+            return
+        self._begin(self._fleet.load(change.id))
+
+    def _status_changed(self, status: Status) -> None:
+        self._publisher.publish("connection-status", status)
+
+    def _happened(self, writer: Writer, kind: str, detail: Mapping[str, Any]) -> None:
+        document = {"tenant": writer.tenant, "device": writer.device, "asset": writer.asset, "kind": kind, **detail}
+        self._publisher.publish("connection-event", document)
+        now = asyncio.get_running_loop().time()
+        began, n = self._noted.get(writer.device, (now, 0))
+        if now - began >= 60.0:
+            began, n = now, 0
+        self._noted[writer.device] = (began, n + 1)
+        if n >= _EVENTS_A_MINUTE:
+            self._counters.add("connection_events_left_out")
+            return
+        asyncio.get_running_loop().run_in_executor(self._executor, self._note, writer, kind, dict(detail))
+
+    def _note(self, writer: Writer, kind: str, detail: dict[str, Any]) -> None:
+        now = self._clock.now_ns()
+        try:
+            with writing(self._engine) as transaction:
+                event_records.add(
+                    transaction,
+                    id=str(uuid.uuid4()),
+                    tenant_id=writer.tenant,
+                    asset_id=writer.asset,
+                    kind=kind[:60],
+                    time_from=int(detail.get("since", 0)) or now,
+                    time_to=int(detail.get("until", 0)) or now,
+                    text=msgspec.json.encode(detail).decode()[:_TEXT_LIMIT],
+                    source=f"connection {writer.name}"[:120],
+                    created_at=now,
+                )
+        except SQLAlchemyError as error:
+            logger.warning("an event of %s was not kept: %s", writer.name, type(error).__name__)
+
+
+def service_name(instance: str) -> str:
+    """Return the name under which the role of a machine answers."""
+    return f"connect.{instance}" if instance else "connect"

@@ -1,0 +1,92 @@
+"""The API of connections on this node: its routes ask the role ``connect``, which runs once somebody has asked."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from nats.aio.client import Client
+from sqlalchemy import Engine
+
+from gongfu.bus.requests import NobodyServesError, request
+from gongfu.connect.connections import api
+from gongfu.connect.connections.secrets import ConnectionSecrets
+from gongfu.connect.connections.service import ConnectionService
+from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
+from gongfu.connect.kit.status import Status
+from gongfu.kernel.errors import Problem, unavailable
+from gongfu.kernel.permissions import Subject
+from gongfu.kernel.subjects import Subjects
+from gongfu.kernel.times import Clock
+from gongfu.node.connect_host import service_name
+from gongfu.node.data_directory import DataDirectory
+from gongfu.node.event_publisher import EventPublisher
+from gongfu.node.runtime import Runtime
+from gongfu.registry import audit
+from gongfu.registry.devices import Devices
+from gongfu.rest.routing import Route
+from gongfu.store.records.engine import writing
+
+_ASK_S = 90.0
+_STATUS_S = 2.0
+# A role that was not needed before has started after this.
+_START_S = 30.0
+
+
+def connect_routes(
+    runtime: Runtime,
+    bus: Client,
+    subjects: Subjects,
+    engine: Engine,
+    clock: Clock,
+    devices: Devices,
+    publisher: EventPublisher,
+) -> list[Route]:
+    """Return the routes of connections.
+
+    Args:
+        runtime: addresses and settings.
+        bus: an open connection to the bus.
+        subjects: names on the bus.
+        engine: migrated records.
+        clock: present time.
+        devices: where the device of a connection is made.
+        publisher: announces changes.
+    """
+    directory = DataDirectory(Path(runtime.data_dir))
+    name = subjects.service(service_name(runtime.instance))
+
+    def announce(change: ConnectionChange) -> None:
+        directory.want_connect()
+        publisher.publish("connection", change)
+
+    service = ConnectionService(
+        engine, clock, devices, ConnectionSecrets(directory.connection_secrets), announce, runtime.instance
+    )
+
+    async def ask(question: Ask, answer: Any) -> Any:
+        if runtime.connect.enabled == "off":
+            raise unavailable('connections are off on this node: [connect] enabled = "off"')
+        await asyncio.to_thread(directory.want_connect)
+        deadline = asyncio.get_running_loop().time() + _START_S
+        while True:
+            try:
+                return await request(bus, name, question, _ASK_S + question.record, answer)
+            except NobodyServesError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise unavailable("the role connect does not answer; see `gongfu status`") from None
+            await asyncio.sleep(0.2)
+
+    async def status_of(keys: list[int]) -> dict[int, Status]:
+        if not keys or not directory.connection_secrets.exists():
+            return {}
+        try:
+            found = await request(bus, f"{name}.status", StatusAsk(keys), _STATUS_S, list[Status])
+        except Problem:
+            return {}
+        return {status.connection: status for status in found}
+
+    def note_write(subject: Subject, resource: str, detail: str) -> None:
+        with writing(engine) as connection:
+            audit.record(connection, subject, "connection.write", resource, clock.now_ns(), detail)
+
+    return api.routes(service, ask, status_of, note_write)
