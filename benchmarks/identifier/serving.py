@@ -30,7 +30,14 @@ async def serve(path: Path, divisor: int, ports: tuple[int, int, int], answers: 
     http = HttpServer(counters)
     http.mount(PATH, HandlesFace(identifiers, handle.authenticator, handle.authorization, now=lambda: int(time.time())))
     zones = Zones(DnsSettings(zone=ZONE), serial=1)
-    dns = DnsAnswering(zones, identifiers.lookup, counters, now=lambda: int(time.time()), cached=answers)
+    dns = DnsAnswering(
+        zones,
+        identifiers.lookup,
+        counters,
+        now=lambda: int(time.time()),
+        namespace=lambda: identifiers.namespace,
+        cached=answers,
+    )
     for watcher in (handle.changed, http.changed, dns.changed):
         identifiers.watch(watcher)
     handle_port, http_port, dns_port = ports

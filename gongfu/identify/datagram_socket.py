@@ -115,6 +115,7 @@ class DatagramSocket:
         counters: Counters,
         name: str,
         *,
+        made: Callable[[bytes], bytes | None] | None = None,
         batches: bool = True,
     ) -> None:
         """Make it.
@@ -125,12 +126,14 @@ class DatagramSocket:
             slow: what needs to know who asks, takes its time or answers with more than one datagram: see ``send``.
             counters: ``<name>_datagrams_dropped.<reason>``, ``<name>_answers.fast``.
             name: of the protocol.
+            made: the same as ``fast`` for what that has no answer to; what it answers it counts itself.
             batches: read and write many at a time where the system can.
         """
         self._socket = opened
         # Is told who sent what (the address as bytes), of each datagram that is not too long.
         self.noted: Callable[[bytes, bytes], None] | None = None
         self._fast = fast
+        self._made = made or _nothing
         self._slow = slow
         self._counters = counters
         self._dropped = f"{name}_datagrams_dropped"
@@ -164,6 +167,8 @@ class DatagramSocket:
             elif (answer := fast(data)) is not None:
                 self.send(answer, address)
                 self._counters.add(self._answered)
+            elif (answer := self._made(data)) is not None:
+                self.send(answer, address)
             else:
                 self._slow(data, address)
 
@@ -177,14 +182,18 @@ class DatagramSocket:
             return
         came, going, going_sizes = batch.came, batch.going, batch.going_sizes
         noted, names, (first, last) = self.noted, batch.names, _NAME_PLACE[batch.family]
-        start = slow = 0
+        start = slow = made = 0
         for at, size in enumerate(batch.sizes[:count].tolist()):
             begin = at * RECEIVE_BYTES
             data = came[begin : begin + size].tobytes()
             if noted is not None and size < RECEIVE_BYTES:
                 place = at * _NAME_ROOM
                 noted(names[place + first : place + last].tobytes(), data)
-            answer = fast(data) if size < RECEIVE_BYTES else None
+            if size == RECEIVE_BYTES:
+                answer = None
+            elif (answer := fast(data)) is None:
+                answer = self._made(data)
+                made += answer is not None
             if answer is not None and (length := len(answer)) <= _SEND_BYTES:
                 going[begin : begin + length] = answer
                 going_sizes[at] = length
@@ -200,7 +209,7 @@ class DatagramSocket:
                 else:
                     self._slow(data, batch.address(at))
         self._send_batch(start, count)
-        self._counters.add(self._answered, count - slow)
+        self._counters.add(self._answered, count - slow - made)
 
     def _send_batch(self, start: int, end: int) -> None:
         batch = self._batch
@@ -216,6 +225,10 @@ class DatagramSocket:
                 # This one cannot be sent, which says nothing of the others.
                 self._counters.add(f"{self._dropped}.not-sent")
                 start += 1
+
+
+def _nothing(data: bytes) -> None:
+    return None
 
 
 def open_datagram_socket(host: str, port: int) -> socket.socket:

@@ -1,8 +1,10 @@
 """Bytes in, bytes out: what the node answers to any DNS query."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from gongfu.identify.dns.answer_cache import AnswerCache
+from gongfu.identify.dns.direct import DirectAnswers
 from gongfu.identify.dns.message import (
     CLASS_IN,
     HEADER_BYTES,
@@ -33,7 +35,10 @@ from gongfu.identify.handle.codes import TtlType
 from gongfu.identify.handle.names import NAMING_AUTHORITY, HandleName
 from gongfu.identify.handle.resolution import Elsewhere, Found, Lookup, Nowhere
 from gongfu.identify.handle.values import HandleValue
+from gongfu.identify.namespace.lookup import Namespace
 from gongfu.kernel.counters import Counters
+
+logger = logging.getLogger(__name__)
 
 Resolve = Callable[[HandleName], Awaitable[Found | Nowhere | None]]
 """Asks other nodes; None where they cannot be asked now, or have not answered."""
@@ -41,7 +46,10 @@ Resolve = Callable[[HandleName], Awaitable[Found | Nowhere | None]]
 _TRANSFERS = frozenset({Type.AXFR, Type.IXFR})
 # Of queries that are not answered from the zone.
 _ANY_TTL = 3600
-_CACHED, _CACHED_BYTES = 65_536, 64 << 20
+_CACHED = 65_536
+# Of a query, its answer and what is kept beside them.
+_ANSWER_BYTES = 1024
+_COUNTED = {code: f"dns_answers.{code.name.lower()}" for code in Rcode}
 _LINKS = {Family.HANDLE: handle_links, Family.OID: ors_links, Family.KEY: ons_links}
 
 
@@ -57,8 +65,9 @@ class DnsAnswering:
         now: Callable[[], int],
         resolve: Resolve | None = None,
         below: Callable[[HandleName], bool] = lambda name: True,
+        namespace: Callable[[], Namespace] | None = None,
         cached: int = _CACHED,
-        cached_bytes: int = _CACHED_BYTES,
+        cached_bytes: int | None = None,
     ) -> None:
         """Make it.
 
@@ -70,8 +79,9 @@ class DnsAnswering:
             resolve: asks other nodes for what is delegated or above; without it such names are refused.
             below: whether there may be prefixes below that of a handle ``0.NA/…``, or handles that go on from another
                 one with a dot: then the name is there, though it has nothing.
+            namespace: what ``lookup`` knows, to answer from directly (``direct``); another one when it changes.
             cached: how many answers are kept until what they say changes.
-            cached_bytes: how large all of them may be.
+            cached_bytes: how large all of them may be; None: enough for as many usual ones.
         """
         self._zones = zones
         self._lookup = lookup
@@ -79,7 +89,10 @@ class DnsAnswering:
         self._now = now
         self._resolve = resolve
         self._below = below
-        self.cache = AnswerCache(cached, cached_bytes)
+        self.cache = AnswerCache(cached, cached * _ANSWER_BYTES if cached_bytes is None else cached_bytes)
+        self._direct: DirectAnswers | None = None
+        if namespace is not None:
+            self._direct = DirectAnswers(zones, namespace, self._missing)
         # Is told of each query over UDP who sent it (the address as bytes).
         self.noted: Callable[[bytes, bytes], None] | None = None
         self._kept = self.cache.get
@@ -97,12 +110,33 @@ class DnsAnswering:
         key = data[2:]
         kept = self._kept(key)
         if kept is not None:
-            return data[:2] + kept[0]
-        kept = self._kept(key.lower())
+            return data[:2] + kept
+        small = key.lower()
+        if small == key:
+            return None
+        kept = self._kept(small)
         if kept is None:
             return None
-        answer, end = kept
-        return data[:2] + answer[: HEADER_BYTES - 2] + data[HEADER_BYTES:end] + answer[end - 2 :]
+        # The question as it came; what stands behind it is as long whoever asks.
+        end = _end_of_question(data)
+        return data[:2] + kept[: HEADER_BYTES - 2] + data[HEADER_BYTES:end] + kept[end - 2 :]
+
+    def made(self, data: bytes) -> bytes | None:
+        """Return the answer to a query over UDP that can be made without any detour; it is kept. Never raises."""
+        if self._direct is None:
+            return None
+        try:
+            told = self._direct.answer(data)
+        except Exception:
+            # ``answer`` says what there is to say of it.
+            logger.exception("a DNS query could not be answered directly")
+            return None
+        if told is None:
+            return None
+        answer, code, name = told
+        self._counters.add(_COUNTED[code])
+        self.cache.add_small(data[2:], answer, name)
+        return data[:2] + answer
 
     def answer(self, data: bytes, *, stream: bool = False) -> bytes | Awaitable[bytes] | None:
         """Return the answer to a query; None where there is nobody to answer, an awaitable where others are asked.
@@ -123,7 +157,7 @@ class DnsAnswering:
             return self._later(query, answer, stream)
         written = self._write(query, answer, stream)
         if names is not None and not stream:
-            self.cache.add(data, query, written, names)
+            self.cache.add(data, HEADER_BYTES + len(query.question), written, names)
         return written
 
     async def _later(self, query: Query, answer: Awaitable[Answer], stream: bool) -> bytes:
@@ -135,7 +169,7 @@ class DnsAnswering:
             # More than the longest message: no way is left to say it.
             answer = Answer(Rcode.SERVFAIL)
             written = write_answer(query, answer, MAX_MESSAGE_BYTES)
-        self._counters.add(f"dns_answers.{Rcode(answer.code).name.lower()}")
+        self._counters.add(_COUNTED[answer.code])
         return written
 
     def _of(self, query: Query) -> tuple[Answer | Awaitable[Answer], tuple[str, ...] | None]:
@@ -206,6 +240,14 @@ class DnsAnswering:
         canonical = Link(b"ORS+COID", b"/" + meant.oid.replace(".", "/").encode())
         more = (canonical,) if meant.family is Family.OID else ()
         return _some(zone, naptr_records(values, now, links, more=more))
+
+
+def _end_of_question(data: bytes) -> int:
+    """Return where the question ends in a query that was answered before."""
+    at = HEADER_BYTES
+    while data[at]:
+        at += 1 + data[at]
+    return at + 5
 
 
 def _nothing(zone: Zone, code: Rcode = Rcode.NOERROR) -> Answer:

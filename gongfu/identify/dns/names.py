@@ -24,6 +24,8 @@ _ESCAPED = tuple(bytes([byte]) if byte in _PLAIN else b"_%02x" % byte for byte i
 # What stands for itself throughout.
 _UNESCAPED = re.compile(rb"[a-z0-9\x80-\xff-]*").fullmatch
 _HEX = frozenset(b"0123456789abcdef")
+_WRITTEN = re.compile(rb"(?:[a-z0-9\x80-\xff-]|_[0-9a-f]{2})+").fullmatch
+_BYTES = {b"%02x" % byte: bytes([byte]) for byte in range(256)}
 
 
 class NameLengthError(ValueError):
@@ -136,3 +138,16 @@ def _unescape(label: bytes) -> bytes:
         else:
             raise ValueError("not escaped")
     return bytes(found)
+
+
+def suffix_of_label(label: bytes) -> bytes | None:
+    """Return the suffix (UTF-8, as far as it is) that one label in small letters is; None where it is not just one.
+
+    What most suffixes are, in one step: ``handle_of`` reads all.
+    """
+    if _UNESCAPED(label) is not None:
+        return label
+    if _WRITTEN(label) is None:
+        return None
+    first, *more = label.split(SLASH)
+    return first + b"".join([_BYTES[part[:2]] + part[2:] for part in more])

@@ -72,7 +72,8 @@ class _Datagrams:
 
     def __init__(self, opened: socket.socket, answers: _Answers) -> None:
         self._answers = answers
-        self._socket = DatagramSocket(opened, answers.at_once, self._slow, answers.counters, "dns")
+        made = answers.answering.made
+        self._socket = DatagramSocket(opened, answers.at_once, self._slow, answers.counters, "dns", made=made)
         self._socket.noted = answers.answering.noted
         self.ready = self._socket.ready
 

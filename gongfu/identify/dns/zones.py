@@ -118,6 +118,11 @@ class Zones:
         }
         self._sizes = sorted({len(labels) for labels in self._zones}, reverse=True)
 
+    @property
+    def deepest(self) -> int:
+        """How many labels the longest name of a zone has."""
+        return self._sizes[0]
+
     def zone_of(self, labels: Sequence[bytes]) -> Zone | None:
         """Return the zone that a name is in; None where it is in none of this node."""
         small = tuple(label.lower() for label in labels[-self._sizes[0] :])

@@ -127,6 +127,10 @@ class Namespace:
             return Nowhere()
         return Found(common.values(name.suffix, member.digits))
 
+    def stored(self, number: int, suffix: bytes) -> bytes | None:
+        """Return the bytes of the record that a suffix (UTF-8) of the prefix with this number has of its own."""
+        return self._records.get(number, suffix)
+
     def find_prefix(self, name: str) -> Prefix | None:
         """Return a prefix of this node that is not revoked; its name in any case."""
         prefix = self.prefixes.get(folded(name))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rocksdict import Checkpoint, Rdict, Snapshot, WriteBatch, WriteOptions
+from rocksdict import BottommostLevelCompaction, Checkpoint, CompactOptions, Rdict, Snapshot, WriteBatch, WriteOptions
 
 from gongfu.identify.records import sorted_files
 from gongfu.identify.records.keys import record_key
@@ -54,12 +54,12 @@ def _through(items: Iterable[tuple[Any, Any]], start: bytes) -> Iterator[tuple[b
 class Shard:
     """An open shard. Any thread may read; one writes."""
 
-    def __init__(self, path: Path, *, cache_bytes: int = 64 << 20, block_bytes: int = 4 << 10) -> None:
+    def __init__(self, path: Path, *, cache_bytes: int = 64 << 20, block_bytes: int = 2 << 10) -> None:
         """Open or make a shard.
 
         Args:
             path: its directory.
-            cache_bytes: of decompressed blocks, indexes and filters.
+            cache_bytes: of decompressed blocks and records; indexes and filters are in memory besides.
             block_bytes: what is compressed together: more is smaller and slower.
 
         Raises:
@@ -70,7 +70,7 @@ class Shard:
         # Beside the shard, on the same file system: files that it is to take. A crash may have left some.
         self.incoming = path.with_name(f"{path.name}.incoming")
         try:
-            self._options = options(cache_bytes, block_bytes)
+            self._options = options(cache_bytes, block_bytes, sum(1 for _ in path.glob("*.sst")))
             # Without being told so, what was there before opens with the options that are stored with it, which say
             # nothing of caches: 8 MiB in place of ours.
             self._db = Rdict(str(path), self._options, column_families={"default": self._options})
@@ -169,4 +169,7 @@ class Shard:
     def compact(self) -> None:
         """Write all levels anew: the smallest form."""
         self._db.flush()
-        self._db.compact_range(None, None)
+        # The lowest level too: files that were taken as they came are small, and each has its dictionary.
+        how = CompactOptions()
+        how.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+        self._db.compact_range(None, None, how)
