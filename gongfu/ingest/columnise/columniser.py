@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from nats.aio.client import Client
@@ -37,6 +37,9 @@ from gongfu.kernel.points import ValueType
 from gongfu.kernel.quality import Quality
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import MILLISECOND, SECOND, Clock
+
+if TYPE_CHECKING:
+    from gongfu.ingest.columnise.sparkplug_births import Birth, Order
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +109,7 @@ class Columniser:
         self._last_stamp = 0
         self.points_in = 0
         self._closing = False
+        self._sequence: Callable[[Writer, bytes, int, Done | None, str], None] | None = None
 
     async def start(self) -> None:
         """Connect to the block log and to announcements of the registry."""
@@ -179,6 +183,25 @@ class Columniser:
         """Call ``follow`` with the sender and the path below its asset of what died; before the first payload."""
         self._reader.on_death = follow
 
+    def follow_sparkplug(
+        self,
+        sequence: Callable[[Writer, bytes, int, Done | None, str], None],
+        order_of: Callable[[int, str], "Order | None"],
+        unknown: Callable[[Writer, str], None],
+    ) -> None:
+        """Let a Sparkplug host decide when payloads are taken; before the first payload.
+
+        ``sequence`` gets every payload that is not known to be the next and gives it to ``take_in_order`` when it is;
+        ``order_of`` returns what knows the order, for the others; ``unknown`` hears of data with an unknown alias.
+        """
+        self._sequence = sequence
+        self._reader.order_of = order_of
+        self._reader.on_unknown = unknown
+
+    def birth(self, device: int, child: str) -> "Birth | None":
+        """Return the Sparkplug birth that counts now of an asset below the sender's own."""
+        return self._reader.birth(device, child)
+
     @property
     def log_available(self) -> bool:
         """False while the block log refuses blocks or does not answer."""
@@ -216,7 +239,7 @@ class Columniser:
             and len(payload) <= self._max_bytes
         ):
             if form is _SPARKPLUG:
-                template = self._reader.template(writer.device, context, len(payload))
+                template = self._reader.template(writer.device, context, payload)
                 if template is not None:
                     self.points_in += template.layout.count
                     batch.take_sparkplug(writer, template, payload, received, done, context)
@@ -240,11 +263,20 @@ class Columniser:
                 if type(document) is dict and self._write_known(writer, table, document, received, done):
                     self._counters.add("messages_received")
                     return
+        if form is _SPARKPLUG and self._sequence is not None:
+            self._sequence(writer, payload, received, done, context)
+            return
         self._counters.add("messages_received")
         self._settle_order(writer)
         job = Job(writer, form, payload, received, done, context)
         job.document = document
         self._careful.take(job)
+
+    def take_in_order(self, writer: Writer, payload: bytes, received: int, done: Done | None, context: str) -> None:
+        """Take a Sparkplug payload whose turn it is (see ``follow_sparkplug``)."""
+        self._counters.add("messages_received")
+        self._settle_order(writer)
+        self._careful.take(Job(writer, _SPARKPLUG, payload, received, done, context))
 
     def submit_columns(
         self, writer: Writer, columns: Sequence[ReadingColumns], received: int, done: Done | None = None

@@ -17,6 +17,7 @@ from gongfu.kernel.times import SECOND
 
 if TYPE_CHECKING:
     from gongfu.ingest.columnise.sparkplug import SparkplugReader
+    from gongfu.ingest.columnise.sparkplug_births import Birth, Order
     from gongfu.ingest.columnise.sparkplug_wire import WireTemplate
 
 
@@ -28,6 +29,8 @@ class PayloadReader:
         self._sparkplug: SparkplugReader | None = None
         # See SparkplugReader.
         self.on_death: Callable[[Writer, str], None] | None = None
+        self.on_unknown: Callable[[Writer, str], None] | None = None
+        self.order_of: Callable[[int, str], Order | None] | None = None
 
     def read(self, job: Job, stamp: Callable[[], int]) -> None:
         """Fill ``job.elements``; what cannot be read is rejected.
@@ -54,12 +57,27 @@ class PayloadReader:
         if self._sparkplug is not None:
             self._sparkplug.forget_points()
 
-    def template(self, device: int, topic: str, size: int) -> WireTemplate | None:
-        """Return the way to read Sparkplug payloads of a length together, None when there is none (yet)."""
+    def template(self, device: int, topic: str, payload: bytes) -> WireTemplate | None:
+        """Return the way to read a Sparkplug payload with others of its length, None when there is none (yet).
+
+        None as well when it is not the next in order; with an answer it counts as taken.
+        """
         if self._sparkplug is None:
             return None
         templates = self._sparkplug.templates.get((device, topic))
-        return None if templates is None else templates.get(size)
+        if templates is None:
+            return None
+        template = templates.get(len(payload))
+        order = templates.order
+        if template is not None and order is not None:
+            if not payload.endswith(order.tail):
+                return None
+            order.advance()
+        return template
+
+    def birth(self, device: int, child: str) -> Birth | None:
+        """Return the Sparkplug birth that counts now of an asset below the sender's own."""
+        return None if self._sparkplug is None else self._sparkplug.birth(device, child)
 
     def _read(self, job: Job, times: SourceTimes, reject: Reject) -> Sequence[Element]:
         form = job.form
@@ -84,6 +102,8 @@ class PayloadReader:
 
         self._sparkplug = SparkplugReader(self._limits.max_points_per_payload)
         self._sparkplug.on_death = self.on_death
+        self._sparkplug.on_unknown = self.on_unknown
+        self._sparkplug.order_of = self.order_of
         return self._sparkplug
 
 

@@ -1,10 +1,10 @@
 """Sparkplug B payloads: metrics to points of the asset ``<group>/<edge>[/<device>]`` below the sender's own.
 
 Births are kept per sender, edge node and device, because data metrics may have an alias only, and no data type
-(Sparkplug 3.0.0 §6.4.6). Host logic (sequence numbers, rebirth requests, state) is not here.
+(Sparkplug 3.0.0 §6.4.6). The order of messages, rebirths and commands are the matter of ``gongfu.ingest.sparkplug``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,12 @@ from gongfu.ingest.columnise.json import SourceTimes
 from gongfu.ingest.columnise.limits import MAX_PATH
 from gongfu.ingest.columnise.reasons import Reason, Reject, shown
 from gongfu.ingest.columnise.rows import Row, missing_rows, write_rows
+from gongfu.ingest.columnise.sparkplug_births import MAX_PLANS, Birth, BirthRegister, Order, Templates, birth_of
 from gongfu.ingest.columnise.sparkplug_plan import SparkplugPlan
 from gongfu.ingest.columnise.sparkplug_schema import DataType, Payload
+from gongfu.ingest.columnise.sparkplug_stale import Stale
+from gongfu.ingest.columnise.sparkplug_structures import is_structure, structure_rows
 from gongfu.ingest.columnise.sparkplug_values import VALUE_TYPES, quality_of, value_of
-from gongfu.ingest.columnise.sparkplug_wire import WireTemplate, make_template
 from gongfu.ingest.columnise.values import path_problem
 from gongfu.ingest.types import Writer
 from gongfu.kernel.points import Series, ValueType
@@ -38,87 +40,7 @@ _SESSION_METRIC = "bdSeq"
 _CONTROL_PREFIXES = ("Node Control/", "Device Control/")
 _COMPRESSED = "SPBV1.0_COMPRESSED"
 _MAX_MS = MAX_NS // MILLISECOND
-MAX_PLANS = 8
-MAX_RELEARNED = 16
 MAX_TOPICS_LEARNT = 200_000
-
-# By length of the payload; None where there is to be none.
-Templates = dict[int, WireTemplate | None]
-
-
-class Birth:
-    """What the birth certificate of an edge node or device said.
-
-    Attributes:
-        by_alias: (name, data type) by alias.
-        types: data type by name.
-        plans: ready-made ways to write a payload, by its aliases or names.
-        templates: ways to read a payload without parsing it, by its length; empty when the birth has ended.
-        relearned: how often a template took the place of another.
-    """
-
-    __slots__ = ("by_alias", "plans", "relearned", "templates", "types")
-
-    def __init__(self) -> None:
-        self.by_alias: dict[int, tuple[str, int]] = {}
-        self.types: dict[str, int] = {}
-        self.plans: dict[Any, SparkplugPlan] = {}
-        self.templates: Templates = {}
-        self.relearned = 0
-
-    def learn(self, payload: bytes, plan: SparkplugPlan) -> None:
-        """Make a template from a payload that a plan has written, unless there is one for its length."""
-        if any(known is not None and known.table is not plan.table for known in self.templates.values()):
-            self.templates.clear()
-        size = len(payload)
-        if size in self.templates:
-            known = self.templates[size]
-            if known is None or self.relearned >= MAX_RELEARNED:
-                return
-            # It did not fit, or had no need to: perhaps payloads of this length have another layout now.
-            self.relearned += 1
-        if len(self.templates) >= MAX_PLANS:
-            self.templates.clear()
-        self.templates[size] = make_template(payload, plan)
-
-
-class BirthRegister:
-    """Births by sender and asset (``group/edge[/device]``)."""
-
-    def __init__(self) -> None:
-        self._births: dict[tuple[int, str], Birth] = {}
-        # Assets with a birth, by sender and edge node: what the death of the node ends.
-        self._edges: dict[tuple[int, str], set[str]] = {}
-
-    def find(self, writer: Writer, child: str) -> Birth | None:
-        """Return the birth that counts now."""
-        return self._births.get((writer.device, child))
-
-    def born(self, writer: Writer, edge: str, child: str, birth: Birth) -> None:
-        """Keep a birth. That of an edge node ends all earlier ones of its devices (§6.4.8)."""
-        if child == edge:
-            self.died(writer, edge, child)
-        self._edges.setdefault((writer.device, edge), set()).add(child)
-        self._end(writer.device, child)
-        self._births[writer.device, child] = birth
-
-    def died(self, writer: Writer, edge: str, child: str) -> None:
-        """Forget a device, or an edge node with its devices (§6.4.11, §6.4.13)."""
-        children = self._edges.get((writer.device, edge), set())
-        for ended in list(children) if child == edge else [child]:
-            children.discard(ended)
-            self._end(writer.device, ended)
-
-    def _end(self, device: int, child: str) -> None:
-        birth = self._births.pop((device, child), None)
-        if birth is not None:
-            birth.templates.clear()
-
-    def forget(self, device: int) -> None:
-        """Forget everything of a sender."""
-        for key in [key for key in self._edges if key[0] == device]:
-            for child in self._edges.pop(key):
-                self._end(device, child)
 
 
 def split_topic(topic: str) -> tuple[str, str, str] | None:
@@ -139,6 +61,8 @@ class SparkplugReader:
     Attributes:
         templates: those of the present birth by device and topic, for payloads of known layout.
         on_death: called with the sender and the asset below its own that died, with all below that.
+        on_unknown: called with the sender and the edge node when data has an alias that no birth names.
+        order_of: returns what knows the order of the payloads of a sender and edge node.
     """
 
     def __init__(self, max_points: int) -> None:
@@ -148,6 +72,8 @@ class SparkplugReader:
         self._topics: dict[str, tuple[str, str, str] | None] = {}
         self.templates: dict[tuple[int, str], Templates] = {}
         self.on_death: Callable[[Writer, str], None] | None = None
+        self.on_unknown: Callable[[Writer, str], None] | None = None
+        self.order_of: Callable[[int, str], Order | None] | None = None
 
     def forget(self, device: int) -> None:
         """Forget the births of a device that is no more."""
@@ -157,15 +83,23 @@ class SparkplugReader:
         """Forget where points go: an asset or point has changed."""
         self.templates.clear()
 
-    def _learn(self, key: tuple[int, str], birth: Birth, payload: bytes, plan: SparkplugPlan) -> None:
+    def birth(self, device: int, child: str) -> Birth | None:
+        """Return the birth that counts now of an edge node or device, by its path below the sender's asset."""
+        return self._births.find(device, child)
+
+    def _learn(self, key: tuple[int, str], edge: str, birth: Birth, payload: bytes, plan: SparkplugPlan) -> None:
         birth.learn(payload, plan)
+        if self.order_of is not None:
+            birth.templates.order = self.order_of(key[0], edge)
         if self.templates.get(key) is not birth.templates:
             if len(self.templates) >= MAX_TOPICS_LEARNT:
                 self.templates.clear()
             self.templates[key] = birth.templates
 
-    def read(self, payload: bytes, topic: str, writer: Writer, times: SourceTimes, reject: Reject) -> "list[Metrics]":
-        """Return the metrics of a payload as one element; none for a death or an unreadable payload."""
+    def read(
+        self, payload: bytes, topic: str, writer: Writer, times: SourceTimes, reject: Reject
+    ) -> "list[Metrics] | list[Stale]":
+        """Return the metrics of a payload as one element, or what a death makes stale; none when it is unreadable."""
         try:
             parts = self._topics[topic]
         except KeyError:
@@ -177,22 +111,25 @@ class SparkplugReader:
             return []
         kind, edge, child = parts
         if kind in _DEATHS:
+            ended = self._births.below(writer.device, edge, child)
             self._births.died(writer, edge, child)
             if self.on_death is not None:
                 self.on_death(writer, child)
-            return []
-        birth = None if kind in _BIRTHS else self._births.find(writer, child)
+            time = times.stamp()
+            return [Stale(path, list(birth.types), time) for path, birth in ended]
+        birth = None if kind in _BIRTHS else self._births.find(writer.device, child)
         message = self._parse(payload, reject)
         if message is None:
             return []
         if kind in _BIRTHS:
-            birth = _birth_of(message.metrics, reject)
+            birth = birth_of(message.metrics, reject)
             if birth is None:
                 return []
             self._births.born(writer, edge, child, birth)
         # What has no birth is not remembered.
-        learn = None if birth is None else partial(self._learn, (writer.device, topic), birth)
-        return [Metrics(child, payload, message, birth or Birth(), times, reject, learn)]
+        learn = None if birth is None else partial(self._learn, (writer.device, topic), edge, birth)
+        unknown = None if self.on_unknown is None else partial(self.on_unknown, writer, edge)
+        return [Metrics(child, payload, message, birth or Birth(), times, reject, learn, unknown)]
 
     def _parse(self, payload: bytes, reject: Reject) -> Any:
         """Return the message, or report what is wrong and return None."""
@@ -212,19 +149,6 @@ class SparkplugReader:
         return message
 
 
-def _birth_of(metrics: Sequence[Any], reject: Reject) -> Birth | None:
-    birth = Birth()
-    for metric in metrics:
-        name = metric.name
-        if type(name) is not str:
-            reject(Reason.MALFORMED_SPARKPLUG, len(metrics), "a metric name is not UTF-8")
-            return None
-        birth.types[name] = metric.datatype
-        if metric.HasField("alias"):
-            birth.by_alias[metric.alias] = (name, metric.datatype)
-    return birth
-
-
 class Metrics:
     """An ``Element`` of a Sparkplug payload.
 
@@ -234,7 +158,7 @@ class Metrics:
 
     __slots__ = (
         "_birth", "_learn", "_metrics", "_payload", "_plain", "_reject", "_rows", "_shape", "_skipped", "_times",
-        "_timestamp", "child",
+        "_timestamp", "_unknown", "child",
     )  # fmt: skip
 
     def __init__(
@@ -246,14 +170,16 @@ class Metrics:
         times: SourceTimes,
         reject: Reject,
         learn: Callable[[bytes, SparkplugPlan], None] | None,
+        unknown: Callable[[], None] | None = None,
     ) -> None:
-        """Hold a parsed payload; ``learn`` hears of it when a plan has written it."""
+        """Hold a parsed payload; ``learn`` hears of it when a plan has written it, ``unknown`` of unknown aliases."""
         self.child = child
         self._payload = payload
         self._birth = birth
         self._times = times
         self._reject = reject
         self._learn = learn
+        self._unknown = unknown
         self._rows: list[Row] | None = None
         self._shape: tuple[Any, ...] = ()
         self._skipped = False
@@ -334,12 +260,14 @@ class Metrics:
                 continue
             if not name:
                 reject(Reason.ALIAS_UNKNOWN, 1, f"alias {metric.alias} is in no birth certificate of this session")
+                if self._unknown is not None:
+                    self._unknown()
                 continue
             if name == _SESSION_METRIC or name.startswith(_CONTROL_PREFIXES):
                 self._skipped = True
                 continue
             value_type = VALUE_TYPES.get(datatype)
-            if value_type is None:
+            if value_type is None and not is_structure(datatype):
                 known = DataType(datatype).name if datatype in DataType.__members__.values() else str(datatype)
                 reject(Reason.DATATYPE_UNSUPPORTED, 1, f"{shown(name)}: data type {known} has no column")
                 continue
@@ -349,6 +277,11 @@ class Metrics:
                 continue
             time = self._times.check(milliseconds * MILLISECOND, 1, reject)
             if time is None:
+                continue
+            if value_type is None:
+                self._skipped = True
+                quality = Quality.GOOD if self._plain else quality_of(metric)
+                yield from structure_rows(name, metric, datatype, self._birth.types, time, quality, reject)
                 continue
             reason, value = value_of(metric, datatype)
             if reason is not None:

@@ -1,7 +1,8 @@
 """Sparkplug B payload message, built at run time: no protobuf compiler and no generated code.
 
 Source: Eclipse Sparkplug 3.0.0, §6.4 (payload definition, field numbers) and §6.4.16 (data types). Parts that are not
-columnised (metadata, data sets, templates, extensions) are declared as bytes: the same wire type, never read.
+columnised in columns of their own (data sets, templates) are declared as bytes, the same wire type, and read by
+messages of their own when they occur; metadata and extensions are never read.
 """
 
 from enum import IntEnum
@@ -15,7 +16,7 @@ _PACKAGE = "gongfu.sparkplug"
 
 
 class DataType(IntEnum):
-    """Data type of a metric (Sparkplug 3.0.0 §6.4.16); those above ``UUID`` have no column."""
+    """Data type of a metric (Sparkplug 3.0.0 §6.4.16); those above ``UUID`` have no column of their own."""
 
     INT8 = 1
     INT16 = 2
@@ -36,6 +37,21 @@ class DataType(IntEnum):
     BYTES = 17
     FILE = 18
     TEMPLATE = 19
+    PROPERTYSET = 20
+    PROPERTYSETLIST = 21
+    INT8ARRAY = 22
+    INT16ARRAY = 23
+    INT32ARRAY = 24
+    INT64ARRAY = 25
+    UINT8ARRAY = 26
+    UINT16ARRAY = 27
+    UINT32ARRAY = 28
+    UINT64ARRAY = 29
+    FLOATARRAY = 30
+    DOUBLEARRAY = 31
+    BOOLEANARRAY = 32
+    STRINGARRAY = 33
+    DATETIMEARRAY = 34
 
 
 _TYPES = {
@@ -90,6 +106,30 @@ _PAYLOAD = [
     ("body", 5, "bytes", False),
 ]
 
+_DATA_SET_VALUE_ONE = [
+    ("int_value", 1, "uint32", False),
+    ("long_value", 2, "uint64", False),
+    ("float_value", 3, "float", False),
+    ("double_value", 4, "double", False),
+    ("boolean_value", 5, "bool", False),
+    ("string_value", 6, "string", False),
+]
+_ROW = [("elements", 1, "DataSetValue", True)]
+_DATA_SET = [
+    ("num_of_columns", 1, "uint64", False),
+    ("columns", 2, "string", True),
+    ("types", 3, "uint32", True),
+    ("rows", 4, "Row", True),
+]
+_PARAMETER = [("name", 1, "string", False), ("type", 2, "uint32", False)]
+_TEMPLATE = [
+    ("version", 1, "string", False),
+    ("metrics", 2, "Metric", True),
+    ("parameters", 3, "Parameter", True),
+    ("template_ref", 4, "string", False),
+    ("is_definition", 5, "bool", False),
+]
+
 _Fields = list[tuple[str, int, str, bool]]
 
 
@@ -110,15 +150,30 @@ def _message(name: str, fields: _Fields, one_of: _Fields) -> DescriptorProto:
     return message
 
 
-def _build() -> Any:
+def _build() -> DescriptorPool:
     file = FileDescriptorProto(name="gongfu/sparkplug_b.proto", package=_PACKAGE, syntax="proto2")
     file.message_type.append(_message("PropertyValue", _PROPERTY_VALUE, _PROPERTY_VALUE_ONE))
     file.message_type.append(_message("PropertySet", _PROPERTY_SET, []))
     file.message_type.append(_message("Metric", _METRIC, _METRIC_ONE))
     file.message_type.append(_message("Payload", _PAYLOAD, []))
+    file.message_type.append(_message("DataSetValue", [], _DATA_SET_VALUE_ONE))
+    file.message_type.append(_message("Row", _ROW, []))
+    file.message_type.append(_message("DataSet", _DATA_SET, []))
+    # The values of parameters have the numbers of those of properties.
+    file.message_type.append(_message("Parameter", _PARAMETER, _PROPERTY_VALUE_ONE))
+    file.message_type.append(_message("Template", _TEMPLATE, []))
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    return GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Payload"))
+    return pool
 
 
-Payload: Any = _build()
+_pool = _build()
+
+
+def _class(name: str) -> Any:
+    return GetMessageClass(_pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+Payload: Any = _class("Payload")
+DataSet: Any = _class("DataSet")
+Template: Any = _class("Template")

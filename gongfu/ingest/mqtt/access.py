@@ -20,7 +20,8 @@ _SPARKPLUG_KINDS = {"NBIRTH": 4, "NDATA": 4, "NDEATH": 4, "DBIRTH": 5, "DDATA": 
 
 # Beyond the telemetry topics a device may always answer what it is asked on its own topics.
 OWN_PUBLISH = ("v1/devices/me/rpc/response/+",)
-OWN_SUBSCRIBE = ("v1/devices/me/#",)
+# Edge nodes of Sparkplug wait for a host's state before they are born.
+OWN_SUBSCRIBE = ("v1/devices/me/#", "spBv1.0/STATE/#", "STATE/+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +104,16 @@ def may_publish(access: DeviceAccess, topic: str) -> bool:
 
 def may_subscribe(access: DeviceAccess, topic_filter: str) -> bool:
     """Return whether the device may subscribe to a valid filter, as the device writes it, without ``$share``."""
-    return any(covers(item, topic_filter) for item in (*OWN_SUBSCRIBE, *access.subscribe_filters))
+    own = any(covers(item, topic_filter) for item in (*OWN_SUBSCRIBE, *access.subscribe_filters))
+    return own or _is_command_filter(topic_filter)
+
+
+def _is_command_filter(topic_filter: str) -> bool:
+    """Return whether it is for the commands of one Sparkplug edge node or its devices, with the ids written out.
+
+    An edge node subscribes before its birth says which it is; whoever knows the ids may listen, but not to all.
+    """
+    levels = topic_filter.split("/")
+    if len(levels) not in (4, 5) or levels[0] != "spBv1.0" or levels[2] not in ("NCMD", "DCMD"):
+        return False
+    return not {levels[1], levels[3]} & {"", "+", "#"}

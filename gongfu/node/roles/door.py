@@ -27,6 +27,7 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.quotas import defaults_of
 from gongfu.node.runtime import MqttSettings, Runtime, load_runtime, report_ready, role_name
+from gongfu.node.sparkplug_host import DoorHost
 from gongfu.registry.credentials import Credentials
 from gongfu.registry.device_secrets import load_device_key
 from gongfu.store.records.engine import open_records
@@ -106,9 +107,14 @@ async def _serve(runtime: Runtime, name: str) -> None:
     )
     services = NodeServices(bus, subjects, door, authenticator.forget, name)
     intake.follow_deaths(services.died)
+    sparkplug = (
+        DoorHost(runtime.sparkplug, runtime.node, door, intake, counters, clock) if runtime.sparkplug.enabled else None
+    )
     quotas = QuotaBook(bus, subjects, engine, executor, door.context.admission, door.context.fair.changed)
     await quotas.start()
     await services.start()
+    if sparkplug is not None:
+        await sparkplug.start(bus, subjects, name)
     await door.join(bus, subjects, name)
     await door.listen(tls)
     metrics = MetricsPublisher(bus, subjects, name, counters, lambda: {**intake.gauges(), **door.gauges()})
@@ -123,6 +129,8 @@ async def _serve(runtime: Runtime, name: str) -> None:
     logger.info("front door %s serves on %s", name, ", ".join(f"{kind} {port}" for kind, port in door.ports.items()))
     await stop.wait()
     logger.info("front door %s stops", name)
+    if sparkplug is not None:
+        await sparkplug.stop()
     await door.close()
     await intake.close()
     await services.stop()

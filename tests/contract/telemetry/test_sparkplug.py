@@ -78,7 +78,7 @@ async def test_int8_of_one_byte_is_signed_too(telemetry: Telemetry) -> None:
     assert [value for _, _, value in (await telemetry.stored())["a1/厂 A/edge", "m"]] == [-128.0]
 
 
-@pytest.mark.parametrize("kind", [0, 16, 17, 18, 19, 20, 22, 34, 99])
+@pytest.mark.parametrize("kind", [0, 17, 18, 20, 21, 99])
 async def test_data_types_without_column_are_counted(telemetry: Telemetry, kind: int) -> None:
     receipt = await send(telemetry, "NBIRTH", [M(kind, b"x", "odd"), M(10, 1.0, "temp")], timestamp=T)
     assert (receipt.accepted, receipt.rejected) == (1, {"datatype_unsupported": 1})
@@ -104,7 +104,8 @@ async def test_death_or_new_birth_of_the_node_ends_births_of_its_devices(telemet
     data = [M(10, 2.0, alias=1, typed=False)]
     assert (await send(telemetry, "DDATA", data, "edge/pump", timestamp=T + 1)).accepted == 1
     receipt = await send(telemetry, end, [M(8, 1, "bdSeq")], timestamp=T + 2)
-    assert (receipt.accepted, receipt.rejected) == (0, {})
+    # A death leaves a stale value at each point; a birth without measurements leaves nothing.
+    assert (receipt.accepted, receipt.rejected) == (2 if end == "NDEATH" else 0, {})
     assert (await send(telemetry, "DDATA", data, "edge/pump", timestamp=T + 3)).rejected == {"alias_unknown": 1}
 
 

@@ -56,6 +56,7 @@ class DoorContext:
         admission: quotas and accounts of the devices connected here.
         fair: the connections that wait for their turn.
         peers: the other front doors, or None.
+        reserved: topics that only the node itself publishes to.
         on_client: called with (connection, online) when a client connects or leaves.
     """
 
@@ -85,6 +86,7 @@ class DoorContext:
         self.max_packet = limits.max_packet
         self.on_client: Callable[[Connection, bool], None] = _ignore
         self.peers: Neighbours | None = None
+        self.reserved: frozenset[str] = frozenset()
         self.stopping = False
         self.now_ns = time.time_ns
         self.time = loop.time

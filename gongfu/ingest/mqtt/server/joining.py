@@ -166,7 +166,8 @@ def _will_of(dialogue: "Dialogue", packet: Connect, access: DeviceAccess, key: K
         return None
     if len(will.payload) > dialogue.context.limits.max_payload:
         raise Refused(Reason.PACKET_TOO_LARGE)
-    if telemetry_form(will.topic) is None and not may_publish(access, will.topic):
+    reserved = will.topic in dialogue.context.reserved
+    if reserved or (telemetry_form(will.topic) is None and not may_publish(access, will.topic)):
         dialogue.context.counters.add("messages_dropped.not_authorized")
         raise Refused(Reason.NOT_AUTHORIZED)
     message = message_of(inner_topic(prefix, will.topic), will.payload, will.qos, will.retain, will.properties, 0)

@@ -113,7 +113,8 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
 def _taken(
     publish: Callable[[Callable[[], None] | None], None], finish: Callable[[Receipt], None] | None, receipt: Receipt
 ) -> None:
-    if receipt.accepted:
+    # A death or a birth may have no points of its own, and is a message nevertheless.
+    if receipt.accepted or not (receipt.rejected or receipt.shed):
         publish(None if finish is None else partial(finish, receipt))
     elif finish is not None:
         finish(receipt)
@@ -147,7 +148,8 @@ def route_of(dialogue: "Dialogue", topic: str) -> Route:
     route = routes.get(key)
     if route is None:
         form = telemetry_form(topic)
-        allowed = form is not None or may_publish(dialogue.access, topic)
+        reserved = topic in dialogue.context.reserved
+        allowed = form is not None or (not reserved and may_publish(dialogue.access, topic))
         route = Route(topic, inner_topic(dialogue.present.prefix, topic), form, allowed)
         if not routes or len(routes) >= MAX_ROUTES:
             routes = dialogue.connection.routes = {}

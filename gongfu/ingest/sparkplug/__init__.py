@@ -1,0 +1,1 @@
+"""Sparkplug B host application: sessions of edge nodes, order of their messages, rebirths, STATE, commands."""
