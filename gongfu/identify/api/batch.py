@@ -9,7 +9,7 @@ once. Memory is bounded by chunks.
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,15 +19,16 @@ from nats.errors import Error as NatsError
 
 from gongfu.bus.commands import Asked
 from gongfu.bus.requests import answer_of
-from gongfu.identify.api.batch_files import MEDIA_TYPES, Chunk, chunk_key, keep, read_chunks
-from gongfu.identify.management.batch_form import CODES, OPERATIONS, ChunkAnswer, ChunkHead, encode_chunk
+from gongfu.identify.api.batch_chunk import Chunk
+from gongfu.identify.api.batch_files import MEDIA_TYPES, chunk_key, keep, read_chunks
+from gongfu.identify.bulk.batch_form import CODES, OPERATIONS, ChunkAnswer, ChunkHead, encode_chunk
 from gongfu.identify.service.writes import DONE
 from gongfu.kernel.errors import Problem, invalid, unavailable
 from gongfu.kernel.permissions import Subject
 from gongfu.rest.routing import Call, Incoming, Streamed
 
 MAX_KEY = 200
-_ANSWER_S = 15.0
+_ANSWER_S = 30.0
 # So long a chunk is sent again and again.
 _PATIENCE_S = 60.0
 _PAUSE_S = 0.2
@@ -90,8 +91,8 @@ class BatchRoute:
         task: asyncio.Task[ChunkAnswer] | None = None
         try:
             while following is not None:
-                numbers, lines = following
-                task = asyncio.create_task(self._write(_encoded(batch, number, lines)))
+                numbers = following.numbers
+                task = asyncio.create_task(self._write(_encoded(batch, number, following)))
                 number += 1
                 following = await asyncio.to_thread(next, chunks, None)
                 answer = await task
@@ -144,23 +145,29 @@ def _wish(call: Call) -> _Batch:
     )
 
 
-def _encoded(batch: _Batch, number: int, lines: list[bytes]) -> bytes:
+def _encoded(batch: _Batch, number: int, chunk: Chunk) -> bytes:
     who = batch.subject
     common = f"{batch.operation} {batch.template} {batch.prefix}"
     head = ChunkHead(
         Asked(who.user, who.name, who.tenant, who.role.value),
-        chunk_key(who.user, batch.key, number, common, lines),
+        chunk_key(who.user, batch.key, number, common, chunk.items),
         batch.operation,
         batch.template,
         batch.prefix,
+        chunk.columns,
     )
-    return encode_chunk(head, lines)
+    return encode_chunk(head, chunk.items)
 
 
-def _result_lines(numbers: list[int], answer: ChunkAnswer, failed_only: bool) -> bytes:
+def _result_lines(numbers: Sequence[int], answer: ChunkAnswer, failed_only: bool) -> bytes:
+    codes, details = answer.codes, answer.details
+    if codes and not details and codes.count(codes[0]) == len(codes):
+        # As a rule all were created.
+        if failed_only and CODES[codes[0]] in DONE:
+            return b""
+        return b'{"line":%%d,"code":"%b"}\n' % _WORDS[codes[0]] * len(codes) % tuple(numbers)
     parts: list[bytes] = []
-    details = answer.details
-    for place, (number, code) in enumerate(zip(numbers, answer.codes, strict=True)):
+    for place, (number, code) in enumerate(zip(numbers, codes, strict=True)):
         if failed_only and CODES[code] in DONE:
             continue
         detail = details.get(place)

@@ -1,30 +1,23 @@
-"""Bodies of batches: kept in a file until they are whole, then read in chunks of lines of JSON."""
+"""Bodies of batches: kept in a file until they are whole, then read in chunks of lines of JSON or of columns."""
 
-import csv
 import hashlib
-import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
-from gongfu.identify.management.batch_form import MAX_ITEMS
+from gongfu.identify.api.batch_chunk import CHUNK_BYTES, LINE_BYTES, Chunk
+from gongfu.identify.bulk.batch_form import MAX_ITEMS
 from gongfu.kernel.errors import Problem, invalid
 from gongfu.rest.routing import Incoming
 
 MAX_BATCH_BYTES = 1 << 30
-# Of a chunk; what is on the bus is bounded.
-CHUNK_BYTES = 4 << 20
-LINE_BYTES = 256 << 10
 NDJSON, CSV, PARQUET = "application/x-ndjson", "text/csv", "application/vnd.apache.parquet"
 MEDIA_TYPES = {NDJSON: NDJSON, "application/ndjson": NDJSON, "application/jsonl": NDJSON, CSV: CSV, PARQUET: PARQUET}
 _IN_MEMORY = 1 << 20
-_OWN_COLUMNS = ("handle", "suffix", "template", "operation")
-
-Chunk = tuple[list[int], list[bytes]]
-"""Numbers of the lines (or rows), and the lines as JSON."""
+_PIECE = 1 << 20
 
 
 async def keep(incoming: Incoming, directory: Path) -> IO[bytes]:
@@ -59,101 +52,61 @@ def read_chunks(file: IO[bytes], media_type: str) -> Iterator[Chunk]:
     """
     if media_type == NDJSON:
         return _lines(file)
-    return _chunked(_csv_rows(file) if media_type == CSV else _parquet_rows(file))
+    # Late: few batches are of these kinds, and the library is large.
+    from gongfu.identify.api import batch_columns
+
+    return batch_columns.read_csv(file) if media_type == CSV else batch_columns.read_parquet(file)
 
 
-def chunk_key(user: int, key: str, number: int, common: str, lines: list[bytes]) -> str:
+def chunk_key(user: int, key: str, number: int, common: str, items: bytes) -> str:
     """Return the key of idempotency of a chunk: the same only for the same items of the same batch of the same user."""
     digest = hashlib.sha256(msgspec.json.encode((user, key, number, common)))
-    for line in lines:
-        digest.update(b"\n")
-        digest.update(line)
+    digest.update(b"\n")
+    digest.update(items)
     return digest.hexdigest()
 
 
 def _lines(file: IO[bytes]) -> Iterator[Chunk]:
-    numbers, lines, size = list[int](), list[bytes](), 0
-    number = 0
-    while line := file.readline(LINE_BYTES + 1):
-        if len(line) > LINE_BYTES:
-            raise invalid(f"line {number + 1} has more than {LINE_BYTES} bytes")
-        number += 1
-        line = line.strip()
-        if not line:
-            continue
-        numbers.append(number)
-        lines.append(line)
-        size += len(line)
-        if len(lines) == MAX_ITEMS or size >= CHUNK_BYTES:
-            yield numbers, lines
-            numbers, lines, size = [], [], 0
-    if lines:
-        yield numbers, lines
+    """Yield lines without blanks around them, and without those that are blank."""
+    number, waiting, size = 1, list[bytes](), 0
+    for lines in _pieces(file):
+        more = sum(map(len, lines)) + len(lines)
+        if waiting and size + more > CHUNK_BYTES:
+            yield from _chunk(number, waiting)
+            number, waiting, size = number + len(waiting), [], 0
+        waiting += map(bytes.strip, lines)
+        size += more
+        while len(waiting) >= MAX_ITEMS:
+            yield from _chunk(number, waiting[:MAX_ITEMS])
+            del waiting[:MAX_ITEMS]
+            number, size = number + MAX_ITEMS, sum(map(len, waiting)) + len(waiting)
+    yield from _chunk(number, waiting)
 
 
-def _chunked(rows: Iterator[dict[str, Any]]) -> Iterator[Chunk]:
-    numbers, lines, size = list[int](), list[bytes](), 0
-    for number, row in enumerate(rows, 1):
-        line = msgspec.json.encode(_item(row))
-        numbers.append(number)
-        lines.append(line)
-        size += len(line)
-        if len(lines) == MAX_ITEMS or size >= CHUNK_BYTES:
-            yield numbers, lines
-            numbers, lines, size = [], [], 0
-    if lines:
-        yield numbers, lines
+def _chunk(first: int, lines: list[bytes]) -> Iterator[Chunk]:
+    if all(lines):
+        if lines:
+            yield Chunk(range(first, first + len(lines)), b"\n".join(lines))
+        return
+    kept = [(number, line) for number, line in enumerate(lines, first) if line]
+    if kept:
+        yield Chunk([number for number, _ in kept], b"\n".join([line for _, line in kept]))
 
 
-def _item(row: dict[str, Any]) -> dict[str, Any]:
-    item: dict[str, Any] = {}
-    attributes: dict[str, Any] = {}
-    for name, value in row.items():
-        if value is None or value == "":
-            continue
-        if name in _OWN_COLUMNS:
-            item[name] = value
-        else:
-            attributes[name.removeprefix("attributes.")] = value
-    if attributes:
-        item["attributes"] = attributes
-    return item
+def _pieces(file: IO[bytes]) -> Iterator[list[bytes]]:
+    """Yield lines, many at a time.
 
-
-def _check_columns(names: list[str]) -> None:
-    if "handle" not in names and "suffix" not in names:
-        raise invalid('a column "handle" (or "suffix", with ?prefix=) is needed')
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise invalid(f"the column {twice[0][:80]!r} stands twice")
-
-
-def _csv_rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")  # type: ignore[arg-type]
-    try:
-        rows = csv.reader(text, strict=True)
-        names = [name.strip() for name in next(rows, [])]
-        _check_columns(names)
-        for row in rows:
-            if not row:
-                continue
-            if len(row) != len(names):
-                raise invalid(f"line {rows.line_num} has {len(row)} columns, the header {len(names)}")
-            yield dict(zip(names, row, strict=True))
-    except UnicodeDecodeError as error:
-        raise invalid(f"CSV is UTF-8 text: {error.reason}") from None
-    except csv.Error as error:
-        raise invalid(f"CSV: {error}") from None
-
-
-def _parquet_rows(file: IO[bytes]) -> Iterator[dict[str, Any]]:
-    # Late: few batches are of this kind, and the library is large.
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(file)
-        _check_columns(list(table.schema_arrow.names))
-        for batch in table.iter_batches(batch_size=MAX_ITEMS):
-            yield from batch.to_pylist()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise invalid(f"Parquet: {str(error)[:200]}") from None
+    Raises:
+        Problem: 400: a line is too long.
+    """
+    rest, number = b"", 0
+    while data := file.read(_PIECE):
+        lines = (rest + data).split(b"\n")
+        rest = lines.pop()
+        if max(map(len, lines), default=0) > LINE_BYTES or len(rest) > LINE_BYTES:
+            long = next((place for place, line in enumerate(lines, 1) if len(line) > LINE_BYTES), len(lines) + 1)
+            raise invalid(f"line {number + long} has more than {LINE_BYTES} bytes")
+        number += len(lines)
+        yield lines
+    if rest:
+        yield [rest]

@@ -35,6 +35,57 @@ def digest_of(made: Prepared) -> bytes:
     return digest.digest()
 
 
+def look_at_prefixes(contents: Contents, made: Prepared, wish: Wish) -> tuple[set[str], set[int]]:
+    """Look at prefixes again, they may have changed; rows of those that take no more are refused.
+
+    Returns:
+        their keys, and the numbers of those that are not just filled: with ranges, or with a quota that is near.
+    """
+    touched: set[str] = set()
+    special: set[int] = set()
+    names = {prefix.number: prefix.name for prefix in contents.space.prefixes.values()}
+    numbers, counts = np.unique(made.numbers, return_counts=True)
+    for number, more in zip(numbers.tolist(), counts.tolist(), strict=True):
+        try:
+            prefix = prefix_of(contents.space, names[number], wish.admitted)
+        except Refused as refused:
+            made.refuse(made.places[made.numbers == number], refused.code, refused.detail)
+            continue
+        touched.add(prefix.key)
+        near = prefix.quota and contents.counts.get(number, Count()).total + more > prefix.quota
+        if near or number in contents.ranges:
+            special.add(number)
+    return touched, special
+
+
+def special_places(contents: Contents, made: Prepared, positions: np.ndarray, special: set[int]) -> set[int]:
+    """Return the places of rows that are members of ranges, or of a prefix that is nearly full.
+
+    Args:
+        contents: of the node.
+        made: rows.
+        positions: of those that are looked at.
+        special: numbers of prefixes, by ``look_at_prefixes``.
+    """
+    if not special:
+        return set()
+    found: set[int] = set()
+    heads = {
+        number: tuple(pattern.head.encode() for pattern in contents.ranges[number])
+        for number in special
+        if number in contents.ranges
+    }
+    for position in positions[np.isin(made.numbers[positions], list(special))].tolist():
+        number = int(made.numbers[position])
+        key = made.keys[position]
+        known = heads.get(number)
+        if known is not None and not key.startswith(known, _PREFIX_BYTES):
+            continue
+        if known is None or contents.space.find(number, key[_PREFIX_BYTES:].decode()) is not None:
+            found.add(int(made.places[position]))
+    return found
+
+
 class Taking:
     """Takes rows; afterwards ``made.codes`` says what became of each."""
 
@@ -66,7 +117,7 @@ class Taking:
             OSError: it failed; whether it was done is not known.
         """
         self._remember()
-        touched, special = self._look_at_prefixes()
+        touched, special = look_at_prefixes(self._contents, self._made, self._wish)
         shards = self._contents.shards.all
         open_ = self._made.codes[self._made.places] == UNDECIDED
         for number, shard in enumerate(shards):
@@ -90,31 +141,12 @@ class Taking:
             made.codes = np.where(codes == _NOT_HERE, made.codes, codes)
             made.details |= seen.details
 
-    def _look_at_prefixes(self) -> tuple[set[str], set[int]]:
-        """Look again, they may have changed; returns their keys, and the numbers of those that are not just filled."""
-        made, contents = self._made, self._contents
-        touched: set[str] = set()
-        special: set[int] = set()
-        names = {prefix.number: prefix.name for prefix in contents.space.prefixes.values()}
-        numbers, counts = np.unique(made.numbers, return_counts=True)
-        for number, more in zip(numbers.tolist(), counts.tolist(), strict=True):
-            try:
-                prefix = prefix_of(contents.space, names[number], self._wish.admitted)
-            except Refused as refused:
-                made.refuse(made.places[made.numbers == number], refused.code, refused.detail)
-                continue
-            touched.add(prefix.key)
-            near = prefix.quota and contents.counts.get(number, Count()).total + more > prefix.quota
-            if near or number in contents.ranges:
-                special.add(number)
-        return touched, special
-
     def _take_shard(self, shard: Shard, positions: np.ndarray, special: set[int]) -> None:
         made = self._made
         codes, places = made.codes, made.places[positions]
         repeated = [place for place in self._again if place in set(places.tolist())] if self._again else []
         there = places[shard.present(_chosen(made.keys, positions))]
-        singly = self._special(positions, special)
+        singly = special_places(self._contents, made, positions, special)
         if self._wish.overwrite:
             singly |= {*there.tolist(), *repeated}
         else:
@@ -129,27 +161,6 @@ class Taking:
             later = np.array(self._again[first])
             codes[later[codes[later] == UNDECIDED]] = _EXISTS
         self._store(shard, new, self._answers(places, repeated))
-
-    def _special(self, positions: np.ndarray, special: set[int]) -> set[int]:
-        """Return the places of rows that are members of ranges, or of a prefix that is nearly full."""
-        made, contents = self._made, self._contents
-        if not special:
-            return set()
-        found: set[int] = set()
-        heads = {
-            number: tuple(pattern.head.encode() for pattern in contents.ranges[number])
-            for number in special
-            if number in contents.ranges
-        }
-        for position in positions[np.isin(made.numbers[positions], list(special))].tolist():
-            number = int(made.numbers[position])
-            key = made.keys[position]
-            known = heads.get(number)
-            if known is not None and not key.startswith(known, _PREFIX_BYTES):
-                continue
-            if known is None or contents.space.find(number, key[_PREFIX_BYTES:].decode()) is not None:
-                found.add(int(made.places[position]))
-        return found
 
     def _write_singly(self, places: Sequence[int]) -> None:
         made = self._made

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from nats.aio.client import Client
@@ -10,7 +10,8 @@ from nats.aio.msg import Msg
 
 from gongfu.bus.commands import subject_of
 from gongfu.bus.connection import subscribe
-from gongfu.identify.management.batch_form import (
+from gongfu.identify.bulk.batch_form import (
+    DIGEST_BYTES,
     MAX_ITEMS,
     OPERATIONS,
     ChunkAnswer,
@@ -26,7 +27,12 @@ from gongfu.kernel.errors import Problem, forbidden, invalid, unavailable
 from gongfu.kernel.permissions import Action, can
 from gongfu.kernel.times import SECOND, Clock
 
-AT_ONCE = 16
+if TYPE_CHECKING:
+    from gongfu.identify.bulk.batch_chunks import ColumnChunk, ColumnChunks
+
+AT_ONCE = 8
+# Chunks of so many items are written in columns.
+COLUMNS_FROM = 500
 # Items that are read in one go: a question that comes meanwhile is answered before the next.
 _SLICE = 250
 
@@ -36,13 +42,21 @@ logger = logging.getLogger(__name__)
 class Batches:
     """Answers chunks on the bus."""
 
-    def __init__(self, identifiers: Identifiers, clock: Clock) -> None:
-        """Make it."""
+    def __init__(self, identifiers: Identifiers, clock: Clock, *, columns_from: int = COLUMNS_FROM) -> None:
+        """Make it.
+
+        Args:
+            identifiers: of the node.
+            clock: present time.
+            columns_from: so many items of a chunk are written in columns; what becomes of them is the same.
+        """
         self._identifiers = identifiers
         self._clock = clock
         # Fair: chunks are handed to the writer in the order in which they came.
         self._reading = asyncio.Lock()
         self._running: set[asyncio.Task[None]] = set()
+        self._columns: ColumnChunks | None = None
+        self._columns_from = columns_from
 
     async def serve(self, bus: Client, address: str) -> None:
         """Answer on a subject until the bus is closed."""
@@ -81,31 +95,63 @@ class Batches:
             Problem: nothing was done: 403 who may not, 409 for another batch's key, 503 when busy.
             msgspec.MsgspecError: it has no head.
         """
-        head, lines = split_chunk(data)
+        head, items = split_chunk(data)
         if not can(subject_of(head.asked), Action.IDENTIFIER_WRITE):
             raise forbidden("identifiers are registered by engineers and administrators of the node")
         if head.operation not in OPERATIONS:
             raise invalid(f"operation must be one of {', '.join(OPERATIONS)}")
-        if len(lines) > MAX_ITEMS:
-            raise invalid(f"a chunk has at most {MAX_ITEMS} items")
         async with self._reading:
-            items = await self._read(head, lines)
-            writes = [item for item in items if isinstance(item, Write)]
-            writing = asyncio.ensure_future(self._identifiers.write(writes, key=bytes.fromhex(head.key)))
+            writing = await self._begin(head, items)
             # It is in the writer's queue before the next chunk is read.
             await asyncio.sleep(0)
         try:
-            outcomes = await writing
+            return await writing
         except BatchError as error:
             raise batch_problem(error) from None
+
+    async def _begin(self, head: ChunkHead, items: bytes) -> "asyncio.Task[ChunkAnswer]":
+        """Return a task that writes a chunk, in columns where that is possible."""
+        count = -1 if head.columns else items.count(b"\n") + 1
+        if count > MAX_ITEMS:
+            raise invalid(f"a chunk has at most {MAX_ITEMS} items")
+        now = self._clock.now_ns() // SECOND
+        if head.columns or (count >= self._columns_from and head.template and head.operation != "delete"):
+            chunk = await asyncio.to_thread(self._prepared, head, items, now)
+            if chunk is not None:
+                return asyncio.create_task(self._take(chunk, head, items, now))
+        read = await self._read(head, items, now)
+        return asyncio.create_task(self._write(head, read))
+
+    def _prepared(self, head: ChunkHead, items: bytes, now: int) -> "ColumnChunk | None":
+        # Late: many nodes never get a large batch, and the library of columns is large.
+        from gongfu.identify.bulk.batch_chunks import ColumnChunks
+
+        if self._columns is None:
+            self._columns = ColumnChunks()
+        return self._columns.prepare(head, items, self._identifiers, now)
+
+    async def _take(self, chunk: "ColumnChunk", head: ChunkHead, items: bytes, now: int) -> ChunkAnswer:
+        answer = await chunk.take(self._identifiers)
+        return answer if answer is not None else await self._write(head, await self._read(head, items, now))
+
+    async def _write(self, head: ChunkHead, items: list[Write | Outcome]) -> ChunkAnswer:
+        writes = [item for item in items if isinstance(item, Write)]
+        # The key is of the content.
+        key = bytes.fromhex(head.key)
+        outcomes = await self._identifiers.write(writes, key=key, digest=key[:DIGEST_BYTES])
         if len(writes) == len(items):
             return encode_outcomes(outcomes)
         done = iter(outcomes)
         return encode_outcomes([item if isinstance(item, Outcome) else next(done) for item in items])
 
-    async def _read(self, head: ChunkHead, lines: list[bytes]) -> list[Write | Outcome]:
-        now, items = self._clock.now_ns() // SECOND, list[Write | Outcome]()
+    async def _read(self, head: ChunkHead, items: bytes, now: int) -> list[Write | Outcome]:
+        """Return the items as single writes; other questions are answered in between."""
+        if head.columns:
+            from gongfu.identify.bulk.batch_chunks import writes_of_columns
+
+            return await asyncio.to_thread(writes_of_columns, head, items)
+        lines, read = items.split(b"\n"), list[Write | Outcome]()
         for start in range(0, len(lines), _SLICE):
-            items += read_items(head, lines[start : start + _SLICE], now)
+            read += read_items(head, lines[start : start + _SLICE], now)
             await asyncio.sleep(0)
-        return items
+        return read

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from gongfu.identify.bulk.batch_form import ItemError, attribute_texts
 from gongfu.identify.management import template_records as rows
-from gongfu.identify.management.batch_form import ItemError, attribute_texts
 from gongfu.identify.management.documents import ClassChange, ClassView, NewClass
 from gongfu.identify.management.templates import template_of
 from gongfu.identify.namespace.types import ClassRecord

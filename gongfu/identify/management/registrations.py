@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from gongfu.identify.bulk.batch_form import ItemError, attribute_texts
 from gongfu.identify.handle.codes import Permission
 from gongfu.identify.handle.json_form import from_json, to_json
 from gongfu.identify.handle.names import HandleName, folded, parse_handle
@@ -11,7 +12,6 @@ from gongfu.identify.handle.predefined import HS_SECKEY
 from gongfu.identify.handle.resolution import Elsewhere, Found
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.handle.wire import MalformedError
-from gongfu.identify.management.batch_form import ItemError, attribute_texts
 from gongfu.identify.management.record_documents import NewRecord, OutcomeView, RecordChange, RecordView
 from gongfu.identify.management.service_sites import address_of
 from gongfu.identify.management.write_problems import batch_problem, outcome_problem

@@ -85,17 +85,24 @@ class Group:
         self.handles: set[str] = set()
         self.prefixes: set[str] = set()
 
-    def batch(self, writes: Sequence[Write], key: bytes, allowed: Allowed | None) -> list[Outcome]:
+    def batch(self, writes: Sequence[Write], key: bytes, allowed: Allowed | None, digest: bytes = b"") -> list[Outcome]:
         """Decide a batch, in order; with a key that was seen, nothing is done and the former answer returned.
+
+        Args:
+            writes: of the batch.
+            key: of idempotency; b"" is none.
+            allowed: is asked before each.
+            digest: what tells these writes from others; b"": it is made of them.
 
         Raises:
             BatchError: KEY_REUSED.
         """
-        return self._once(writes, key, allowed) if key else self._decide_all(writes, allowed)
+        if not key:
+            return self._decide_all(writes, allowed)
+        return self._once(writes, key, allowed, digest or digest_of(writes))
 
-    def _once(self, writes: Sequence[Write], key: bytes, allowed: Allowed | None) -> list[Outcome]:
+    def _once(self, writes: Sequence[Write], key: bytes, allowed: Allowed | None, digest: bytes) -> list[Outcome]:
         """Decide what was not answered yet of a batch with a key."""
-        digest = digest_of(writes)
         found = self._answers.find(key, digest, len(writes))
         parts: dict[int, list[int]] = {}
         for place, outcome in enumerate(found):

@@ -17,6 +17,7 @@ from gongfu.identify.service.answers import forget
 from gongfu.identify.service.backup import back_up
 from gongfu.identify.service.contents import Contents, Directory, Shards
 from gongfu.identify.service.figures import By, Figures, RangeFigures, figures, range_figures
+from gongfu.identify.service.forms import Forms
 from gongfu.identify.service.layout import read_layout
 from gongfu.identify.service.range_changes import RangeWish, definer, remover
 from gongfu.identify.service.recount import Recount, recount
@@ -101,6 +102,11 @@ class Identifiers:
         return None if found is None else decode_record(found)
 
     @property
+    def forms(self) -> Forms:
+        """Templates made ready for writes, as they are now."""
+        return self._contents.forms
+
+    @property
     def failure(self) -> str:
         """Why nothing is written any more until it is opened again; "" as it should be."""
         return self._writer.failure
@@ -119,13 +125,14 @@ class Identifiers:
         self._watchers.append(callback)
 
     async def write(
-        self, writes: Sequence[Write], *, key: bytes = b"", allowed: Allowed | None = None
+        self, writes: Sequence[Write], *, key: bytes = b"", digest: bytes = b"", allowed: Allowed | None = None
     ) -> list[Outcome]:
         """Change handles, in order; what was done is on the disk when this returns.
 
         Args:
             writes: at most ``MAX_BATCH``; later ones see what earlier ones have done.
             key: of idempotency: the same writes with the same key are done once and answered alike.
+            digest: what tells the writes from others that come with the key, where the caller knows; 16 bytes.
             allowed: is asked before each.
 
         Raises:
@@ -135,7 +142,7 @@ class Identifiers:
             raise BatchError(WriteReason.TOO_MANY, f"a batch has at most {MAX_BATCH:,} writes")
         if len(key) > MAX_KEY:
             raise BatchError(WriteReason.KEY_TOO_LONG, f"a key has at most {MAX_KEY} bytes")
-        return await self._writer.submit(writes, key, allowed) if writes else []
+        return await self._writer.submit(writes, key, allowed, digest) if writes else []
 
     async def exclusively(self, action: Callable[[Contents], tuple[T, frozenset[str], frozenset[str]]]) -> T:
         """Do something on the writer's thread while nothing else is written.

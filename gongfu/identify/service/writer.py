@@ -24,13 +24,19 @@ anything may have changed."""
 
 
 class _Batch:
-    __slots__ = ("allowed", "answer", "key", "writes")
+    __slots__ = ("allowed", "answer", "digest", "key", "writes")
 
     def __init__(
-        self, writes: Sequence[Write], key: bytes, allowed: Allowed | None, answer: "asyncio.Future[list[Outcome]]"
+        self,
+        writes: Sequence[Write],
+        key: bytes,
+        digest: bytes,
+        allowed: Allowed | None,
+        answer: "asyncio.Future[list[Outcome]]",
     ) -> None:
         self.writes = writes
         self.key = key
+        self.digest = digest
         self.allowed = allowed
         self.answer = answer
 
@@ -71,14 +77,16 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="identifiers", daemon=True)
         self._thread.start()
 
-    def submit(self, writes: Sequence[Write], key: bytes, allowed: Allowed | None) -> "asyncio.Future[list[Outcome]]":
+    def submit(
+        self, writes: Sequence[Write], key: bytes, allowed: Allowed | None, digest: bytes = b""
+    ) -> "asyncio.Future[list[Outcome]]":
         """Let a batch wait for its turn.
 
         Raises:
             BatchError: BUSY, CLOSED, FAILED.
         """
         answer: asyncio.Future[list[Outcome]] = self._loop.create_future()
-        self._put(_Batch(writes, key, allowed, answer))
+        self._put(_Batch(writes, key, digest, allowed, answer))
         return answer
 
     def turn(self, action: Callable[[], tuple[Any, frozenset[str], frozenset[str]]]) -> "asyncio.Future[Any]":
@@ -174,7 +182,7 @@ class Writer:
             failed: _Batch | None = None
             for job in jobs:
                 try:
-                    answers.append((job.answer, group.batch(job.writes, job.key, job.allowed), None))
+                    answers.append((job.answer, group.batch(job.writes, job.key, job.allowed, job.digest), None))
                 except BatchError as error:
                     answers.append((job.answer, None, error))
                 except Exception as error:

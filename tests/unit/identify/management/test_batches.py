@@ -4,12 +4,22 @@ import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gongfu.bus.commands import Asked
-from gongfu.identify.api.batch_files import CSV, MAX_BATCH_BYTES, NDJSON, chunk_key, keep, read_chunks
-from gongfu.identify.management.batch_form import ChunkHead, encode_chunk, read_items, split_chunk
+from gongfu.identify.api.batch_chunk import CHUNK_BYTES, LINE_BYTES
+from gongfu.identify.api.batch_files import (
+    CSV,
+    MAX_BATCH_BYTES,
+    NDJSON,
+    chunk_key,
+    keep,
+    read_chunks,
+)
+from gongfu.identify.bulk.batch_form import MAX_ITEMS, ChunkHead, encode_chunk, read_items, split_chunk
+from gongfu.identify.bulk.items import read_columns, rows_of
 from gongfu.identify.management.batches import Batches
 from gongfu.identify.service.writes import Operation, Outcome, Write, WriteCode
 from gongfu.kernel.errors import Problem
@@ -20,7 +30,7 @@ from tests.fixtures.identifiers import PREFIX, identifiers
 ENGINEER = Asked(1, "li", 1, "engineer")
 
 
-def head(**fields: str) -> ChunkHead:
+def head(**fields: Any) -> ChunkHead:
     return ChunkHead(ENGINEER, "00" * 32, **fields)
 
 
@@ -58,13 +68,13 @@ def test_plain_items_are_read_alike_in_one_go_and_one_by_one() -> None:
 
 
 def test_chunks_travel_as_they_are() -> None:
-    chunk = encode_chunk(head(prefix="99.1"), [b'{"suffix":"a"}', b'{"suffix":"b"}'])
-    assert split_chunk(chunk) == (head(prefix="99.1"), [b'{"suffix":"a"}', b'{"suffix":"b"}'])
+    items = b'{"suffix":"a"}\n{"suffix":"b"}'
+    assert split_chunk(encode_chunk(head(prefix="99.1"), items)) == (head(prefix="99.1"), items)
 
 
 def test_a_key_is_of_user_batch_place_and_content() -> None:
     keys = {
-        chunk_key(user, key, number, common, [line])
+        chunk_key(user, key, number, common, line)
         for user in (1, 2)
         for key in ("a", "b")
         for number in (0, 1)
@@ -72,12 +82,26 @@ def test_a_key_is_of_user_batch_place_and_content() -> None:
         for line in (b"x", b"y")
     }
     assert len(keys) == 32
-    assert chunk_key(1, "a", 0, "", [b"x"]) == chunk_key(1, "a", 0, "", [b"x"])
+    assert chunk_key(1, "a", 0, "", b"x") == chunk_key(1, "a", 0, "", b"x")
 
 
 def test_blank_lines_keep_the_numbers_of_the_others() -> None:
-    [(numbers, lines)] = read_chunks(io.BytesIO(b"\n{}\n\r\n \n{}"), NDJSON)
-    assert (numbers, lines) == ([2, 5], [b"{}", b"{}"])
+    [chunk] = read_chunks(io.BytesIO(b"\n{}\n\r\n \n{}"), NDJSON)
+    assert (chunk.numbers, chunk.items, chunk.columns) == ([2, 5], b"{}\n{}", False)
+
+
+def test_chunks_are_bounded_and_in_order() -> None:
+    lines = [b'{"suffix":"%d"}' % number for number in range(2 * MAX_ITEMS + 1)]
+    chunks = list(read_chunks(io.BytesIO(b"\n".join(lines)), NDJSON))
+    assert [len(chunk.numbers) for chunk in chunks] == [MAX_ITEMS, MAX_ITEMS, 1]
+    assert [number for chunk in chunks for number in chunk.numbers] == list(range(1, len(lines) + 1))
+    assert b"\n".join(chunk.items for chunk in chunks) == b"\n".join(lines)
+    large = [b"%06d" % number + b"x" * (LINE_BYTES - 6) for number in range(50)]
+    chunks = list(read_chunks(io.BytesIO(b"\n".join(large)), NDJSON))
+    assert b"\n".join(chunk.items for chunk in chunks) == b"\n".join(large)
+    assert max(len(chunk.items) for chunk in chunks) <= CHUNK_BYTES
+    with pytest.raises(Problem, match="line 51 has more than"):
+        list(read_chunks(io.BytesIO(b"\n".join([*large, b"x" * (LINE_BYTES + 1)])), NDJSON))
 
 
 @pytest.mark.parametrize(
@@ -90,10 +114,17 @@ def test_csv_that_is_none_is_refused(body: bytes) -> None:
 
 
 def test_cells_of_csv_are_attributes_unless_they_are_empty() -> None:
+    body = '\ufeffsuffix,attributes.model,power\n"a,\n1",x,\nb,,2\n'.encode()
+    [chunk] = read_chunks(io.BytesIO(body), CSV)
+    assert (chunk.numbers, chunk.columns) == (range(1, 3), True)
+    assert rows_of(read_columns(chunk.items)) == [{"suffix": "a,\n1", "model": "x"}, {"suffix": "b", "power": "2"}]
+
+
+def test_rows_with_a_template_of_their_own_become_lines() -> None:
     body = '\ufeffsuffix,attributes.model,power,template\n"a,\n1",x,,valve\nb,,2,\n'.encode()
-    [(numbers, lines)] = read_chunks(io.BytesIO(body), CSV)
-    assert numbers == [1, 2]
-    assert [json.loads(line) for line in lines] == [
+    [chunk] = read_chunks(io.BytesIO(body), CSV)
+    assert (chunk.numbers, chunk.columns) == ([1, 2], False)
+    assert [json.loads(line) for line in chunk.items.split(b"\n")] == [
         {"suffix": "a,\n1", "template": "valve", "attributes": {"model": "x"}},
         {"suffix": "b", "attributes": {"power": "2"}},
     ]
@@ -113,7 +144,7 @@ async def test_a_chunk_counts_once_and_viewers_write_nothing(tmp_path: Path) -> 
     lines = [b'{"suffix": "a", "attributes": {"model": "x"}}', b"?", b'{"suffix": "a", "attributes": {"model": "y"}}']
     async with identifiers(tmp_path) as node:
         batches = Batches(node.identifiers, SystemClock())
-        chunk = encode_chunk(head(template="pump", prefix=PREFIX), lines)
+        chunk = encode_chunk(head(template="pump", prefix=PREFIX), b"\n".join(lines))
         first = await batches.write(chunk)
         assert await batches.write(chunk) == first
         assert (len(first.codes), len(set(first.codes))) == (3, 3)
@@ -122,5 +153,36 @@ async def test_a_chunk_counts_once_and_viewers_write_nothing(tmp_path: Path) -> 
         viewer = ChunkHead(Asked(1, "guest", 1, "viewer"), "11" * 32, prefix=PREFIX)
         for refused, status in ((viewer, 403), (head(operation="destroy"), 400)):
             with pytest.raises(Problem) as problem:
-                await batches.write(encode_chunk(refused, [b'{"suffix": "b"}']))
+                await batches.write(encode_chunk(refused, b'{"suffix": "b"}'))
             assert problem.value.status == status
+
+
+def csv_rows(body: bytes) -> list[dict[str, str]]:
+    chunks = list(read_chunks(io.BytesIO(body), CSV))
+    numbers = [number for chunk in chunks for number in chunk.numbers]
+    assert numbers == list(range(1, len(numbers) + 1))
+    return [row for chunk in chunks for row in rows_of(read_columns(chunk.items))]
+
+
+def test_csv_with_and_without_quotation_marks_is_the_same() -> None:
+    plain = [b"handle,model,power", *(b"99.1/%d,\xe6\xb3\xb5 %d,%d" % (n, n, n % 7) for n in range(41_000)), b""]
+    wanted = [{"handle": f"99.1/{n}", "model": f"泵 {n}", "power": str(n % 7)} for n in range(41_000)]
+    assert csv_rows(b"\n".join(plain)) == csv_rows(b"\r\n".join(plain)) == csv_rows(b"\n".join(plain[:-1])) == wanted
+    late = [*plain[:40_500], b'"99.1/x","a, ""b""\n",', *plain[40_500:]]
+    others = {"handle": "99.1/x", "model": 'a, "b"\n'}
+    assert csv_rows(b"\n".join(late)) == [*wanted[:40_499], others, *wanted[40_499:]]
+    assert csv_rows(b"\r\n".join([b'"handle",model,power', *late[1:]]))[40_499] == others
+    assert csv_rows(b"handle,model\n99.1/a,\n\n99.1/b,b\r\n") == [
+        {"handle": "99.1/a"},
+        {"handle": "99.1/b", "model": "b"},
+    ]
+
+
+@pytest.mark.parametrize("bad", [b"99.1/x,a", b"99.1/x,a,b,c", b'99.1/x,"a",b,c', b'"99.1/x"y,a,b', b"99.1/x,\xff,b"])
+@pytest.mark.parametrize("before", [3, 21_000])
+def test_a_wrong_row_of_csv_is_named(bad: bytes, before: int) -> None:
+    body = b"\n".join([b"handle,model,power", *[b"99.1/a,b,c"] * before, bad, b"99.1/b,b,c"])
+    with pytest.raises(Problem) as refused:
+        csv_rows(body)
+    if bad in (b"99.1/x,a", b"99.1/x,a,b,c", b'99.1/x,"a",b,c'):
+        assert f"line {before + 2} has" in (refused.value.detail or "")

@@ -1,7 +1,7 @@
 """Items of a batch as they travel: from a client as lines of JSON, to the writer as writes, and back as codes.
 
-A chunk of a batch goes over the bus as one line of JSON (``ChunkHead``) and the lines as the client sent them: only the
-role that writes reads them.
+A chunk of a batch goes over the bus as one line of JSON (``ChunkHead``) and the items: lines of JSON as the client sent
+them, or columns of texts (CSV, Parquet). Only the role that writes reads them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,10 @@ from gongfu.identify.handle.json_form import from_json
 from gongfu.identify.handle.wire import MalformedError
 from gongfu.identify.service.writes import Operation, Outcome, Write, WriteCode
 
-MAX_ITEMS = 2000
+# Of a chunk.
+MAX_ITEMS = 20_000
+# Of a chunk's key, which is of its content: kept with the answers.
+DIGEST_BYTES = 16
 CODES = tuple(WriteCode)
 _NUMBER_OF = {code: number for number, code in enumerate(CODES)}
 OPERATIONS = {"create": Operation.CREATE, "put": Operation.PUT, "delete": Operation.DELETE}
@@ -30,6 +33,7 @@ class ChunkHead(msgspec.Struct, frozen=True):
         operation: ``create``, ``put`` or ``delete``.
         template: ``name`` or ``name@version``.
         prefix: of items that have a suffix only.
+        columns: whether the items are columns (Arrow's stream format), not lines of JSON.
     """
 
     asked: Asked
@@ -37,12 +41,13 @@ class ChunkHead(msgspec.Struct, frozen=True):
     operation: str = "create"
     template: str = ""
     prefix: str = ""
+    columns: bool = False
 
 
 class ChunkAnswer(msgspec.Struct, frozen=True):
-    """Codes by number (``CODES``) in the order of the items; details of those that have one."""
+    """Codes by number (``CODES``), a byte each, in the order of the items; details of those that have one."""
 
-    codes: list[int]
+    codes: bytes
     details: dict[int, str]
 
 
@@ -99,19 +104,24 @@ def attribute_texts(attributes: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def encode_chunk(head: ChunkHead, lines: Sequence[bytes]) -> bytes:
-    """Return a chunk as it travels. No line is empty or has a line feed in it."""
-    return b"\n".join((msgspec.json.encode(head), *lines))
+def encode_chunk(head: ChunkHead, items: bytes) -> bytes:
+    """Return a chunk as it travels.
+
+    Args:
+        head: of it.
+        items: lines of JSON, of which none is empty, with a line feed between each two; or columns.
+    """
+    return b"%b\n%b" % (msgspec.json.encode(head), items)
 
 
-def split_chunk(data: bytes) -> tuple[ChunkHead, list[bytes]]:
-    """Return head and lines of a chunk.
+def split_chunk(data: bytes) -> tuple[ChunkHead, bytes]:
+    """Return head and items of a chunk.
 
     Raises:
         msgspec.MsgspecError: it has no head.
     """
-    head, *lines = data.split(b"\n")
-    return msgspec.json.decode(head, type=ChunkHead), lines
+    head, _, items = data.partition(b"\n")
+    return msgspec.json.decode(head, type=ChunkHead), items
 
 
 def read_items(head: ChunkHead, lines: Sequence[bytes], now: int) -> list[Write | Outcome]:
@@ -163,6 +173,6 @@ def _read_one(head: ChunkHead, line: bytes, now: int) -> Write | Outcome:
 def encode_outcomes(outcomes: Sequence[Outcome]) -> ChunkAnswer:
     """Return outcomes as they travel."""
     return ChunkAnswer(
-        [_NUMBER_OF[one.code] for one in outcomes],
+        bytes([_NUMBER_OF[one.code] for one in outcomes]),
         {number: one.detail for number, one in enumerate(outcomes) if one.detail},
     )
