@@ -17,7 +17,8 @@ from gongfu.thing.types import Model, Policy, Property, value_type_of
 
 # No value is between these: such points are always judged one by one.
 _NEVER = (inf, -inf)
-_ALWAYS = (-inf, inf)
+# Every value is between these.
+ALWAYS = (-inf, inf)
 
 
 class Violation(StrEnum):
@@ -71,7 +72,7 @@ class PropertyCheck:
 
     def _limits(self) -> tuple[float, float]:
         if self.policy == "accept":
-            return _ALWAYS
+            return ALWAYS
         if self._choices or self._length is not None:
             return _NEVER
         low = -inf if self._low is None else self._low
@@ -104,14 +105,18 @@ class CompiledModel:
             name: PropertyCheck(name, item, rules.range) for name, item in model.properties.items()
         }
 
+    def takes(self, name: str) -> bool:
+        """Return whether an asset may have a point of a name."""
+        return name in self.checks or self.unknown != "reject"
+
     def limits(self, name: str, value_type: ValueType) -> tuple[float, float]:
         """Return the bounds between which values of a point are taken without a further look."""
         check = self.checks.get(name)
         if check is None:
-            return _ALWAYS if self.unknown == "accept" else _NEVER
+            return ALWAYS if self.unknown == "accept" else _NEVER
         if check.value_type is not value_type and self.type != "accept":
             return _NEVER
-        return check.limits if check.value_type is value_type else _ALWAYS
+        return check.limits if check.value_type is value_type else ALWAYS
 
     def judge(self, name: str, value_type: ValueType, value: Any) -> tuple[Violation, Policy, str] | None:
         """Return what is wrong with a value, what becomes of it, and words for it; None when nothing is.
@@ -137,6 +142,20 @@ class CompiledModel:
         return (Violation.RANGE, check.policy, text) if text else None
 
 
+class Binding:
+    """A model of one asset, and the points of the asset by series id."""
+
+    __slots__ = ("model", "names")
+
+    def __init__(self, model: CompiledModel) -> None:
+        self.model = model
+        self.names: dict[int, str] = {}
+
+    def note(self, points: Mapping[str, Series]) -> None:
+        """Note points of the asset."""
+        self.names.update((series.series, name) for name, series in points.items())
+
+
 class Screen:
     """Bounds of all points of assets with a model, by series id. Not thread safe.
 
@@ -157,20 +176,23 @@ class Screen:
         self._low: NDArray[np.float64] = np.full(1, -inf)
         self._high: NDArray[np.float64] = np.full(1, inf)
 
-    def bind(self, model: CompiledModel | None, points: Iterable[tuple[str, Series]]) -> None:
-        """Note the bounds of points of an asset of a model, or that it has none (any more)."""
-        if model is None and not self.active:
-            return
-        for name, series in points:
-            low, high = _ALWAYS if model is None else model.limits(name, series.value_type)
+    def release(self, series: Iterable[int]) -> None:
+        """Forget the bounds of points of an asset that has no model any more."""
+        for key in series:
+            if key < len(self._low) - 1:
+                self._low[key], self._high[key] = ALWAYS
+
+    def bind(self, model: CompiledModel, points: Mapping[str, Series]) -> None:
+        """Note the bounds of points of an asset of a model."""
+        for name, series in points.items():
+            low, high = model.limits(name, series.value_type)
             key = series.series
             if key >= len(self._low) - 1:
-                if (low, high) == _ALWAYS:
+                if (low, high) == ALWAYS:
                     continue
                 self._grow(key)
             self._low[key], self._high[key] = low, high
-        if model is not None:
-            self.active = True
+        self.active = True
 
     def inside(self, series: NDArray[np.uint32], values: NDArray[Any]) -> NDArray[np.bool_]:
         """Return ``bool`` of the shape of ``values``: those within the bounds of their series; NaN is not."""

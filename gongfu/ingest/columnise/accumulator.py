@@ -1,11 +1,13 @@
 """Open blocks: columns that grow until they are closed and appended to the block log."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gongfu.bus.blocklog import BlockLog, LogUnavailableError
 from gongfu.ingest.columnise.limits import (
@@ -100,6 +102,15 @@ class OpenBlock:
         self.points += len(texts)
         # UTF-8 may take up to three times this; the server's bound on a message has the room.
         self.size += _TEXT_BYTES * len(texts) + sum(map(len, texts))
+
+    def sections(self) -> Iterator[tuple[ValueType, bytes, bytes, NDArray[np.uint8], NDArray[Any] | list[str]]]:
+        """Yield the points by type: series and times as bytes, and copies of qualities and values."""
+        for value_type, section in self._sections.items():
+            values: NDArray[Any] | list[str] = section.texts
+            if value_type not in TEXT_TYPES:
+                values = np.frombuffer(bytes(section.values), dtype=type_of_values[value_type])
+            qualities = np.frombuffer(bytearray(section.qualities), dtype="u1")
+            yield value_type, bytes(section.series), bytes(section.times), qualities, values
 
     def payloads(self) -> int:
         """Return the number of payloads that have something in it."""

@@ -23,6 +23,7 @@ from gongfu.ingest.types import Done, Form, Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import EXACT_INTEGER_LIMIT, ValueType
 from gongfu.kernel.times import MILLISECOND
+from gongfu.thing.compiled import Screen
 
 if TYPE_CHECKING:
     from gongfu.ingest.columnise.sparkplug_wire import WireLayout, WireTemplate
@@ -64,9 +65,23 @@ class Group(Protocol):
         """Read all payloads; return ``bool[k]`` which of them fit, None when all do."""
         ...
 
+    def columns(self) -> list[tuple[bytes, NDArray[Any]]]:
+        """Return what was read: ``uint32`` series ids, and ``[k, n]`` values of k payloads."""
+        ...
+
     def write(self, block: OpenBlock, rows: list[int] | None) -> None:
         """Append what was read, of some payloads or of all."""
         ...
+
+
+def _within(group: Group, fits: Flags | None, screen: Screen) -> Flags | None:
+    """Return ``bool[k]`` which payloads fit and have no value outside of what a thing model allows, None for all."""
+    for series, values in group.columns():
+        inside = screen.inside(np.frombuffer(series, dtype="<u4").reshape(values.shape), values)
+        if not inside.all():
+            mine: Flags = np.all(inside, axis=1)
+            fits = mine if fits is None else fits & mine
+    return fits
 
 
 def _chosen(items: list[Any], rows: list[int] | None) -> list[Any]:
@@ -107,6 +122,10 @@ class JsonGroup:
         if values.max() < EXACT_INTEGER_LIMIT and values.min() > -EXACT_INTEGER_LIMIT:
             return None
         return np.abs(self._values).max(axis=1) < EXACT_INTEGER_LIMIT
+
+    def columns(self) -> list[tuple[bytes, NDArray[Any]]]:
+        """Return series and values."""
+        return [(b"".join(self.series), self._values)]
 
     def write(self, block: OpenBlock, rows: list[int] | None) -> None:
         """Append the values as good doubles."""
@@ -150,6 +169,13 @@ class SparkplugGroup:
         fits, self._times, self._columns = self._read(self.payloads, min(self.received) + self.future)
         return None if bool(fits.all()) else fits
 
+    def columns(self) -> list[tuple[bytes, NDArray[Any]]]:
+        """Return series and values by data type."""
+        return [
+            (b"".join([template.series[number] for template in self.templates]), column)
+            for number, (_, _, column) in enumerate(self._columns)
+        ]
+
     def write(self, block: OpenBlock, rows: list[int] | None) -> None:
         """Append the metrics as good values."""
         templates = _chosen(self.templates, rows)
@@ -170,6 +196,7 @@ class Batch:
     Attributes:
         devices: devices that have something in it.
         gateways: those of them that have gateway payloads in it.
+        screen: bounds of the points of assets with a thing model.
     """
 
     def __init__(
@@ -207,6 +234,7 @@ class Batch:
         self._gateways: dict[int, GatewayGroup] = {}
         self.devices: set[int] = set()
         self.gateways: set[int] = set()
+        self.screen = Screen()
 
     def take_gateway(self, writer: Writer, reading: Reading, payload: bytes, received: int, done: Done | None) -> None:
         """Take a gateway payload that was read."""
@@ -328,7 +356,7 @@ class Batch:
             self._write(group, held, refused)
         for group in gateways.values():
             self._counters.add("messages_received", len(group.given))
-            refused += group.write(self._accumulator, self._settle)
+            refused += group.write(self._accumulator, self._settle, self.screen)
         if refused:
             self._refuse(refused)
 
@@ -337,6 +365,8 @@ class Batch:
         writers, dones, payloads = group.writers, group.dones, group.payloads
         try:
             fits = group.read()
+            if self.screen.active:
+                fits = _within(group, fits, self.screen)
         except Exception:
             logger.exception("%d payloads were not read together; they are read one by one", len(payloads))
             fits = np.zeros(len(payloads), dtype=np.bool_)

@@ -9,17 +9,19 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from gongfu.ingest.columnise.accumulator import Accumulator
+from gongfu.ingest.columnise.accumulator import Accumulator, OpenBlock
 from gongfu.ingest.columnise.catalogue import RegistryUnavailableError, SeriesCatalogue
-from gongfu.ingest.columnise.drops import REJECTED, SHED, DropRecorder
+from gongfu.ingest.columnise.drops import MARKED, REJECTED, SHED, DropRecorder
 from gongfu.ingest.columnise.elements import Element, PointTable
 from gongfu.ingest.columnise.job import Job
+from gongfu.ingest.columnise.judging import by_model, pass_on
 from gongfu.ingest.columnise.limits import PENDING_BYTES, TelemetryLimits
 from gongfu.ingest.columnise.reading import PayloadReader, read_wide
 from gongfu.ingest.columnise.reasons import Reason, Shed
 from gongfu.ingest.types import Done, Receipt, Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
+from gongfu.thing.compiled import Binding
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +121,7 @@ class CarefulWay:
                 continue
             if not job.exact:
                 read_wide(job, partial(self._stamp, job.received), self._limits)
-            missing = element.missing({} if table is None else table.names)
+            missing = _missing(element, table)
             if missing and catalogue.refusal(writer, element.child) is None:
                 return False
             self._write_one(job, element, table or PointTable(0, 0), planned=False)
@@ -132,7 +134,10 @@ class CarefulWay:
             lane = table.lane = self._accumulator.lane(job.writer.tenant, table.partition)
         block = lane.block
         points = block.points
-        if planned:
+        if table.model is not None:
+            if not self._write_judged(job, element, table, block, table.model, planned=planned):
+                return False
+        elif planned:
             if not element.write_planned(table, block):
                 return False
         else:
@@ -143,6 +148,26 @@ class CarefulWay:
             job.open_parts += 1
             block.others.append((partial(self._settle, job), n, job.writer.device))
             self._accumulator.written(lane)
+        return True
+
+    def _write_judged(
+        self, job: Job, element: Element, table: PointTable, block: OpenBlock, bound: Binding, *, planned: bool
+    ) -> bool:
+        """Write an element of an asset with a thing model as far as this allows it; see ``_write_one``."""
+        taken = OpenBlock(block.tenant, block.partition)
+        if planned:
+            if not element.write_planned(table, taken):
+                return False
+        else:
+            refusal = partial(self._catalogue.refusal, job.writer)
+            element.write(
+                table, taken, by_model(job.reject), lambda child: refusal(child) or Reason.MODEL_UNKNOWN_POINT
+            )
+
+        def mark(reason: Reason, detail: str) -> None:
+            self.count(job.writer, MARKED, {reason.value: 1}, detail)
+
+        pass_on(taken, block, bound, self._catalogue.screen, job.reject, mark)
         return True
 
     def _park(self, job: Job) -> None:
@@ -168,7 +193,7 @@ class CarefulWay:
         wanted: dict[str, dict[str, ValueType]] = {}
         for element in (job.elements or [])[job.index :]:
             table = self._catalogue.find(job.writer, element.child)
-            missing = element.missing({} if table is None else table.names)
+            missing = _missing(element, table)
             if missing:
                 names = wanted.setdefault(element.child, {})
                 for name, value_type in missing.items():
@@ -231,6 +256,17 @@ class CarefulWay:
         for reason, n in counts.items():
             self._counters.add(f"points_{kind}.{reason}", n)
         self._drops.add(writer, kind, counts, detail)
+
+
+def _missing(element: Element, table: PointTable | None) -> dict[str, ValueType]:
+    """Return the names that the registry is to be asked for: not those that the model of the asset does not take."""
+    if table is None:
+        return element.missing({})
+    missing = element.missing(table.names)
+    bound = table.model
+    if bound is None or not missing:
+        return missing
+    return {name: value_type for name, value_type in missing.items() if bound.model.takes(name)}
 
 
 def give(done: Done, receipt: Receipt) -> None:

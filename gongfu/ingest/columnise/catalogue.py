@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
@@ -17,11 +17,15 @@ from gongfu.ingest.types import Writer
 from gongfu.kernel.partitions import partition_of
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import Clock
+from gongfu.thing.compiled import Binding, Screen
+from gongfu.thing.shelf import Shelf
 
 logger = logging.getLogger(__name__)
 
 # A quota that is used up is asked for again after this.
 _REFUSED_S = 10.0
+# Assets that get a model are dropped together after this: a thousand may get one at once.
+_RETYPED_S = 0.2
 # Wants of many payloads share a transaction, up to this many: more are not faster, and take 6 KB each meanwhile.
 _BATCH = 400
 
@@ -39,6 +43,7 @@ class SeriesCatalogue:
 
     Attributes:
         generation: another number when what was found before may no longer be so.
+        screen: bounds of the points of assets with a thing model.
     """
 
     def __init__(self, engine: Engine, executor: Executor, limits: TelemetryLimits, clock: Clock) -> None:
@@ -52,6 +57,9 @@ class SeriesCatalogue:
         self._waiting: list[tuple[Want, asyncio.Future[Found]]] = []
         self._task: asyncio.Task[None] | None = None
         self._quotas = QuotaCounts()
+        self._shelf = Shelf()
+        self._retyped: set[int] = set()
+        self.screen = Screen()
         self.generation = 0
 
     def below(self, own: int) -> Mapping[str, PointTable] | None:
@@ -95,7 +103,30 @@ class SeriesCatalogue:
         self._below.clear()
         self._refused.clear()
         self._quotas.forget()
+        self.screen.clear()
         self.generation += 1
+
+    def retyped(self, asset: int, forgotten: Callable[[], None]) -> None:
+        """Drop an asset from memory that has another type, with others of which this is said in the next moment.
+
+        Args:
+            asset: asset id.
+            forgotten: called then.
+        """
+        if not self._retyped:
+            asyncio.get_running_loop().call_later(_RETYPED_S, self._forget_retyped, forgotten)
+        self._retyped.add(asset)
+
+    def _forget_retyped(self, forgotten: Callable[[], None]) -> None:
+        gone, self._retyped = self._retyped, set()
+        tables = [self.own.pop(asset) for asset in gone if asset in self.own]
+        for below in self._below.values():
+            tables += [below.pop(child) for child in [c for c, table in below.items() if table.asset in gone]]
+        for table in tables:
+            if table.model is not None:
+                self.screen.release(table.model.names)
+        self.generation += 1
+        forgotten()
 
     def _keep(self, want: Want, found: Found) -> None:
         if found.refused is not None:
@@ -110,6 +141,11 @@ class SeriesCatalogue:
             self.generation += table is not None
             table = tables[key] = PointTable(found.asset, partition_of(found.asset, self._limits.partitions))
         table.names.update(found.points)
+        if found.model is not None:
+            if table.model is None:
+                table.model = Binding(found.model)
+            table.model.note(found.points)
+            self.screen.bind(found.model, found.points)
         table.complete = table.complete or not want.complete
 
     async def _work(self) -> None:
@@ -119,7 +155,14 @@ class SeriesCatalogue:
             wants = [want for want, _ in batch]
             try:
                 found = await loop.run_in_executor(
-                    self._executor, find_or_make, self._engine, wants, self._limits, self._clock.now_ns(), self._quotas
+                    self._executor,
+                    find_or_make,
+                    self._engine,
+                    wants,
+                    self._limits,
+                    self._clock.now_ns(),
+                    self._quotas,
+                    self._shelf,
                 )
             except Exception as error:
                 logger.exception("registry did not answer")

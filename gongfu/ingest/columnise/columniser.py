@@ -93,6 +93,7 @@ class Columniser:
         self._drops = DropRecorder(engine, self._executor, clock)
         self._accumulator = Accumulator(self._log, clock, counters, self._settle_block)
         self._batch = Batch(self._accumulator, counters, self._future, self._stamp, self._take_refused, self._shed_part)
+        self._batch.screen = self._catalogue.screen
         self._gateways = GatewayReader(self._catalogue, self._future, limits.max_points_per_payload)
         self._careful = CarefulWay(
             self._catalogue,
@@ -385,6 +386,8 @@ class Columniser:
             # A point keeps its name and type for ever, so only its end matters; an asset may get another path.
             self._catalogue.forget()
             self._reader.forget_points()
+        elif change.typed:
+            self._catalogue.retyped(change.id, self._reader.forget_points)
 
 
 class _RegistryChange(msgspec.Struct):
@@ -394,6 +397,7 @@ class _RegistryChange(msgspec.Struct):
     change: str
     id: int = 0
     moved: bool = False
+    typed: bool = False
 
 
 def _give_all(dones: list[Done | None], receipt: Receipt) -> None:

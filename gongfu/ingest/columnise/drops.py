@@ -24,6 +24,8 @@ REJECTED: Kind = "rejected"
 SHED: Kind = "shed"
 # Not lost but made to wait: the count is milliseconds.
 DELAYED: Kind = "delayed"
+# Stored, but as uncertain: the thing model of the asset does not allow them.
+MARKED: Kind = "marked"
 # Requests that were told to come later (HTTP 429): nothing of them was read, so the count is requests.
 REFUSED: Kind = "refused"
 

@@ -7,6 +7,7 @@ from gongfu.ingest.columnise.accumulator import Lane, OpenBlock
 from gongfu.ingest.columnise.point_names import PointNames
 from gongfu.ingest.columnise.reasons import Reason, Reject, shown
 from gongfu.kernel.points import Series, ValueType
+from gongfu.thing.compiled import Binding
 
 
 class PointTable:
@@ -24,11 +25,12 @@ class PointTable:
         expected: shape that the next JSON payload is expected to have (``json_shape``), or None.
         expected_plan: plan of the last JSON payload of doubles only.
         group: group of the batch that has the latest payload of known layout.
+        model: thing model of the asset and the names of its points, None without one.
     """
 
     __slots__ = (
-        "_plan", "_plans", "_shape", "asset", "complete", "expected", "expected_plan", "group", "lane", "names",
-        "partition", "plan_misses",
+        "_plan", "_plans", "_shape", "asset", "complete", "expected", "expected_plan", "group", "lane", "model",
+        "names", "partition", "plan_misses",
     )  # fmt: skip
 
     def __init__(self, asset: int, partition: int) -> None:
@@ -41,6 +43,7 @@ class PointTable:
         self.expected: Any = None
         self.expected_plan: Any = None
         self.group: Any = None
+        self.model: Binding | None = None
         self._shape: Any = None
         self._plan: Any = None
         self._plans: dict[Any, Any] | None = None
@@ -127,5 +130,9 @@ def refuse_unknown(name: str, child: str, problem: str, refused: Refusals, rejec
         reject(Reason.NAME_INVALID, 1, f"{shown(name)}: {problem}")
         return
     reason = refused(child) or Reason.POINT_QUOTA
-    what = "too many points below this device" if reason is Reason.POINT_QUOTA else "not taken into the registry"
+    what = "not taken into the registry"
+    if reason is Reason.POINT_QUOTA:
+        what = "too many points below this device"
+    elif reason is Reason.MODEL_UNKNOWN_POINT:
+        what = "the thing model of the asset has no such property"
     reject(reason, 1, f"{shown(name)}: {what}")

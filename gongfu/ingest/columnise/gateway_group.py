@@ -14,6 +14,7 @@ from gongfu.ingest.columnise.reasons import Shed
 from gongfu.ingest.types import Done, Form, Receipt, Writer
 from gongfu.kernel.points import EXACT_INTEGER_LIMIT, ValueType
 from gongfu.kernel.times import MILLISECOND
+from gongfu.thing.compiled import Screen
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +43,13 @@ class GatewayGroup:
         self.times: list[int] = []
         self.values: list[int | float] = []
 
-    def write(self, accumulator: Accumulator, lost: SettlePart) -> list[Given]:
+    def write(self, accumulator: Accumulator, lost: SettlePart, screen: Screen) -> list[Given]:
         """Append all to the open blocks; return payloads that need the careful way, of which nothing was taken.
 
         Args:
             accumulator: has the open blocks.
             lost: called for points of a message that did not become durable.
+            screen: bounds of the points of assets with a thing model.
         """
         given, routes = self.given, self.routes
         try:
@@ -56,8 +58,11 @@ class GatewayGroup:
             times = times.repeat(_joined([route.widths for route in routes]))
             series = _joined([route.series for route in routes])
             refused: list[Given] = []
-            if not (values.max() < EXACT_INTEGER_LIMIT and values.min() > -EXACT_INTEGER_LIMIT):
-                given, routes, refused, rows = self._judge(values)
+            outside = ~screen.inside(series, values) if screen.active else None
+            inexact = not (values.max() < EXACT_INTEGER_LIMIT and values.min() > -EXACT_INTEGER_LIMIT)
+            if inexact or (outside is not None and outside.any()):
+                odd = np.abs(values) >= EXACT_INTEGER_LIMIT
+                given, routes, refused, rows = self._judge(odd if outside is None else odd | outside)
                 if not given:
                     return refused
                 values, times, series = values[rows], times[rows], series[rows]
@@ -71,10 +76,10 @@ class GatewayGroup:
             self._write_several(accumulator, lost, given, routes, series, times, values)
         return refused
 
-    def _judge(self, values: NDArray[np.float64]) -> tuple[list[Given], list[Route], list[Given], NDArray[np.bool_]]:
-        """Sort out messages with a value that a double may not hold, and what their devices sent after them."""
+    def _judge(self, wrong: NDArray[np.bool_]) -> tuple[list[Given], list[Route], list[Given], NDArray[np.bool_]]:
+        """Sort out messages with a value that is to be judged by itself, and what their devices sent after them."""
         sizes = np.array([route.points for route in self.routes])
-        odd = np.logical_or.reduceat(np.abs(values) >= EXACT_INTEGER_LIMIT, np.cumsum(sizes) - sizes)
+        odd = np.logical_or.reduceat(wrong, np.cumsum(sizes) - sizes)
         held: set[int] = set()
         keep: list[bool] = []
         for one, is_odd in zip(self.given, odd.tolist(), strict=True):

@@ -26,6 +26,9 @@ class Reason(StrEnum):
     ASSET_UNKNOWN = "asset_unknown"
     ASSET_QUOTA = "asset_quota"
     POINT_QUOTA = "point_quota"
+    MODEL_TYPE = "model_type"
+    MODEL_RANGE = "model_range"
+    MODEL_UNKNOWN_POINT = "model_unknown_point"
 
 
 class Shed(StrEnum):

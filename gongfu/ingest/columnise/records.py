@@ -16,6 +16,8 @@ from gongfu.kernel.points import Series, ValueType
 from gongfu.registry.tables import asset, drop_count, point
 from gongfu.registry.text_search import bulk_search
 from gongfu.store.records.engine import reading, writing
+from gongfu.thing.compiled import CompiledModel
+from gongfu.thing.shelf import Shelf
 
 _CHUNK = 400
 
@@ -47,11 +49,18 @@ class Found:
         asset: asset id, 0 when there is none; ``refused`` then says why.
         points: series by name: those wanted, and all others unless the want was ``complete``.
         refused: why nothing (asset 0) or why new points were refused.
+        model: thing model of the asset.
     """
 
     asset: int = 0
     points: dict[str, Series] = field(default_factory=dict[str, Series])
     refused: Reason | None = None
+    model: CompiledModel | None = None
+
+    def lacks(self, want: Want) -> list[str]:
+        """Return the names that are wanted and are to be made: there is no such point, and the model allows one."""
+        model = self.model
+        return [name for name in want.names if name not in self.points and (model is None or model.takes(name))]
 
 
 def _insert(connection: Connection, table: Table) -> Any:
@@ -71,7 +80,12 @@ def _chunks(items: Iterable[Any]) -> Iterable[list[Any]]:
 
 
 def find_or_make(
-    engine: Engine, wants: Sequence[Want], limits: TelemetryLimits, now: int, quotas: QuotaCounts | None = None
+    engine: Engine,
+    wants: Sequence[Want],
+    limits: TelemetryLimits,
+    now: int,
+    quotas: QuotaCounts | None = None,
+    shelf: Shelf | None = None,
 ) -> list[Found]:
     """Return what is asked for, making assets and points that are not there, within the quotas of each device.
 
@@ -84,16 +98,17 @@ def find_or_make(
         limits: quotas.
         now: creation time, UTC ns.
         quotas: numbers remembered from call to call.
+        shelf: thing models; without it, assets have none.
     """
     found = [Found() for _ in wants]
     with reading(engine) as connection:
-        if _Pass(connection, wants, found).read():
+        if _Pass(connection, wants, found, shelf).read():
             return found
     found = [Found() for _ in wants]
     quotas = QuotaCounts() if quotas is None else quotas
     try:
         with writing(engine) as connection, bulk_search(connection):
-            _Pass(connection, wants, found).write(limits, now, quotas)
+            _Pass(connection, wants, found, shelf).write(limits, now, quotas)
     except BaseException:
         quotas.forget()
         raise
@@ -103,8 +118,10 @@ def find_or_make(
 class _Pass:
     """One pass over the wants on one connection."""
 
-    def __init__(self, connection: Connection, wants: Sequence[Want], found: list[Found]) -> None:
+    def __init__(self, connection: Connection, wants: Sequence[Want], found: list[Found], shelf: Shelf | None) -> None:
         self._connection = connection
+        self._shelf = shelf
+        self._types: dict[int, str] = {}
         self._wants = wants
         self._found = found
         self._own: dict[int, tuple[int, str]] = {}
@@ -116,7 +133,7 @@ class _Pass:
         self._load_assets(self._paths(self._wants))
         self._load_points()
         return all(
-            entry.refused is not None or (entry.asset and want.names.keys() <= entry.points.keys())
+            entry.refused is not None or (entry.asset and not entry.lacks(want))
             for want, entry in zip(self._wants, self._found, strict=True)
         )
 
@@ -130,8 +147,9 @@ class _Pass:
 
     def _load_own(self) -> None:
         for chunk in _chunks({want.own for want in self._wants}):
-            query = select(asset.c.id, asset.c.tenant_id, asset.c.path).where(asset.c.id.in_(chunk))
+            query = select(asset.c.id, asset.c.tenant_id, asset.c.path, asset.c.type).where(asset.c.id.in_(chunk))
             for row in self._connection.execute(query):
+                self._note_type(row)
                 self._own[row.id] = (row.tenant_id, row.path)
                 self._ids[row.tenant_id, row.path] = row.id
 
@@ -161,9 +179,15 @@ class _Pass:
         # Not pairs of tenant and path: SQLite would walk all assets for them.
         for tenant, some in wanted.items():
             for chunk in _chunks(some):
-                query = select(asset.c.id, asset.c.path).where(asset.c.tenant_id == tenant, asset.c.path.in_(chunk))
+                query = select(asset.c.id, asset.c.path, asset.c.type)
+                query = query.where(asset.c.tenant_id == tenant, asset.c.path.in_(chunk))
                 for row in self._connection.execute(query):
+                    self._note_type(row)
                     self._ids[tenant, row.path] = row.id
+
+    def _note_type(self, row: Any) -> None:
+        if row.type:
+            self._types[row.id] = row.type
 
     def _make_assets(self, limits: TelemetryLimits, now: int, quotas: QuotaCounts) -> None:
         most = limits.max_assets_per_device
@@ -230,6 +254,8 @@ class _Pass:
             entry.asset = self._ids.get((want.tenant, path), 0)
             if not entry.asset:
                 continue
+            if self._shelf is not None and entry.asset in self._types:
+                entry.model = self._shelf.find(self._connection, want.tenant, self._types[entry.asset])
             if want.complete:
                 self._load_named(entry, want.names)
             else:
@@ -256,7 +282,7 @@ class _Pass:
         for want, entry in zip(self._wants, self._found, strict=True):
             if not entry.asset:
                 continue
-            new = [name for name in want.names if name not in entry.points]
+            new = entry.lacks(want)
             if not new:
                 continue
             count = partial(self._count_points, want, planned)
@@ -268,13 +294,14 @@ class _Pass:
             for name in new:
                 # The first of several payloads decides the type, as if they had come one after another.
                 if (entry.asset, name) not in rows:
+                    check = None if entry.model is None else entry.model.checks.get(name)
                     rows[entry.asset, name] = {
                         "tenant_id": want.tenant,
                         "asset_id": entry.asset,
                         "name": name,
-                        "value_type": int(want.names[name]),
-                        "unit": "",
-                        "description": "",
+                        "value_type": int(want.names[name] if check is None else check.value_type),
+                        "unit": "" if check is None else check.unit,
+                        "description": "" if check is None else check.text,
                         "created_at": now,
                     }
             quotas.granted("points", want.own, len(rows) - before)

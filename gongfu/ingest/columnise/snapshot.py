@@ -5,7 +5,7 @@ doubt (a new name, another kind of value, an integer that a double cannot hold) 
 each value by itself.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import hypot
 from operator import itemgetter
 from struct import Struct, pack
@@ -27,6 +27,7 @@ from gongfu.ingest.columnise.values import (
 )
 from gongfu.kernel.points import EXACT_INTEGER_LIMIT, Series, ValueType
 from gongfu.kernel.quality import NAMES, Quality
+from gongfu.thing.compiled import ALWAYS, CompiledModel
 
 _INTEGERS = frozenset({int})
 _BOOLEANS = frozenset({bool})
@@ -50,19 +51,25 @@ class _Columns:
         self.pack = Struct(f"<{self.n}{_CODES.get(value_type, 'x')}").pack
 
 
+# Name, least and greatest value.
+Limits = tuple[tuple[str, float, float], ...]
+
+
 class Plan:
     """A ready-made way to write payloads of one shape of one asset.
 
     Attributes:
         columns: what all assets with these types at these places share.
         series: ``uint32`` series ids of each of the columns.
+        limits: name and bounds of values that the model of the asset limits, None for none.
     """
 
-    __slots__ = ("columns", "series")
+    __slots__ = ("columns", "limits", "series")
 
-    def __init__(self, columns: tuple[_Columns, ...], series: tuple[bytes, ...]) -> None:
+    def __init__(self, columns: tuple[_Columns, ...], series: tuple[bytes, ...], limits: Limits | None) -> None:
         self.columns = columns
         self.series = series
+        self.limits = limits
 
 
 # Layouts by the types of the values in order; forgotten as a whole when there are too many.
@@ -83,12 +90,26 @@ def _layout(types: bytes) -> tuple[_Columns, ...]:
     return layout
 
 
-def make_plan(names: Iterable[str], table: Mapping[str, Series]) -> Plan:
+def make_plan(names: Sequence[str], table: Mapping[str, Series], model: CompiledModel | None = None) -> Plan:
     """Return the plan for payloads with these names in this order; all must have a series."""
     entries = [table[name] for name in names]
     columns = _layout(bytes(entry.value_type for entry in entries))
     series = tuple(pack(f"<{part.n}I", *(entries[at].series for at in part.positions)) for part in columns)
-    return Plan(columns, series)
+    if model is None:
+        return Plan(columns, series, None)
+    bounds = ((name, *model.limits(name, entry.value_type)) for name, entry in zip(names, entries, strict=True))
+    limits = tuple(bound for bound in bounds if bound[1:] != ALWAYS)
+    return Plan(columns, series, limits or None)
+
+
+def _outside(limits: Limits, values: Mapping[str, Any]) -> bool:
+    try:
+        for name, low, high in limits:
+            if not low <= values[name] <= high:
+                return True
+    except TypeError:
+        return True
+    return False
 
 
 def _doubles(values: Any) -> bool:
@@ -103,6 +124,8 @@ def _doubles(values: Any) -> bool:
 
 def write_by_plan(plan: Plan, values: dict[str, Any], time: int, quality: Quality, block: OpenBlock) -> bool:
     """Append a snapshot by its plan; return False, with nothing appended, when a value needs the careful way."""
+    if plan.limits is not None and _outside(plan.limits, values):
+        return False
     stamp = time.to_bytes(8, "little")
     columns = plan.columns
     if len(columns) == 1 and columns[0].value_type is ValueType.DOUBLE:
@@ -202,7 +225,8 @@ class Snapshot:
         if clean and isinstance(self.quality, Quality) and 0 < len(self.values) <= MAX_PLAN_POINTS:
             shape = tuple(self.values)
             if table.plan_of(shape) is None:
-                table.keep_plan(shape, make_plan(shape, table.names))
+                model = None if table.model is None else table.model.model
+                table.keep_plan(shape, make_plan(shape, table.names, model))
 
     def _write_each(self, table: PointTable, block: OpenBlock, reject: Reject, refused: Refusals) -> bool:
         """Append value by value; return whether all were taken."""
