@@ -227,7 +227,9 @@ class Batch:
         self._groups: list[Any] = []
         self._newest: dict[tuple[Any, Lane], Any] = {}
         self._points = 0
-        self._scheduled = False
+        self._timer: asyncio.Handle | None = None
+        # The timer is one for gateways, which may wait longer than others.
+        self._patient = False
         self._flushed_at = 0.0
         self._settle = settle
         accumulator.before_close = self.flush
@@ -250,8 +252,9 @@ class Batch:
         self._points += reading.route.points
         if self._points >= BATCH_POINTS:
             self.flush()
-        elif not self._scheduled:
-            self._schedule()
+        elif self._timer is None:
+            self._schedule(self._accumulator.pace.gateway_s)
+            self._patient = True
 
     def take_json(self, writer: Writer, table: PointTable, payload: bytes, received: int, done: Done | None) -> bool:
         """Take a payload of the shape that its asset is expected to have; return False when it has another."""
@@ -283,8 +286,8 @@ class Batch:
         self._points += shape.count
         if self._points >= BATCH_POINTS:
             self.flush()
-        elif not self._scheduled:
-            self._schedule()
+        elif self._timer is None or self._patient:
+            self._schedule(self._accumulator.pace.interval_s)
         return True
 
     def take_sparkplug(
@@ -305,8 +308,8 @@ class Batch:
         self._points += layout.count
         if self._points >= BATCH_POINTS:
             self.flush()
-        elif not self._scheduled:
-            self._schedule()
+        elif self._timer is None or self._patient:
+            self._schedule(self._accumulator.pace.interval_s)
 
     def _group(self, table: PointTable, layout: Any, writer: Writer) -> Any:
         """Return the group for a payload: never one before the group of an earlier payload of the same asset."""
@@ -326,16 +329,18 @@ class Batch:
         table.group = group
         return group
 
-    def _schedule(self) -> None:
-        self._scheduled = True
-        due = self._flushed_at + self._accumulator.pace.interval_s
-        if self._loop.time() >= due:
-            self._loop.call_soon(self._due)
-        else:
-            self._loop.call_at(due, self._due)
+    def _schedule(self, gather_s: float) -> None:
+        """Flush ``gather_s`` after the flush before, whatever was arranged."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._patient = False
+        due = self._flushed_at + gather_s
+        late = self._loop.time() >= due
+        self._timer = self._loop.call_soon(self._due) if late else self._loop.call_at(due, self._due)
 
     def _due(self) -> None:
-        self._scheduled = False
+        self._timer = None
+        self._patient = False
         self.flush()
 
     def flush(self) -> None:

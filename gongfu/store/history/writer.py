@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 
 FLUSH_POINTS = 2_000_000
 FLUSH_SECONDS = 1.0
-# After an insert of so many points the next one waits longer: twice as large, each point is merged a third of a time
-# less. 58 MB of plain columns.
-BUSY_POINTS = 500_000
+# After an insert of so many points the next one waits longer: half as many inserts, each of which costs 20 ms of CPU
+# however few points it has, and each point is merged a third of a time less. 58 MB of plain columns at a million.
+BUSY_POINTS = 10_000
 BUSY_FLUSH_SECONDS = 2.0
 # Blocks wait here while an insert runs; beyond it ``add`` waits, and the block log keeps the rest.
 PENDING_POINTS = 3_000_000

@@ -175,7 +175,10 @@ class Twins:
 
     def seen_since(self, since: int) -> NDArray[np.bool_]:
         """Return ``bool[n]`` by series id: whether its latest value arrived at ``since`` (UTC ns) or later."""
-        return (self._ingested[: self._used] >= since) & (self._type[: self._used] != 0)
+        # The answer is made in a thread, while series come and the columns grow one by one.
+        ingested, types = self._ingested, self._type
+        used = min(self._used, len(ingested), len(types))
+        return (ingested[:used] >= since) & (types[:used] != 0)
 
     def gather(self, series: NDArray[np.int64]) -> "LatestColumns":
         """Return the latest values of some series, ascending, in columns; those without a value are left out."""

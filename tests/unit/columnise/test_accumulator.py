@@ -35,12 +35,26 @@ async def test_single_message_goes_at_once_and_a_stream_in_batches() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert [len(block) for block, _ in setup.log.waiting] == [3]
+    # So long that a machine that stands still for a moment does not close the block.
+    setup.accumulator.pace.interval_s = 3600.0
     setup.write(1)
-    await asyncio.sleep(0)
+    await asyncio.sleep(2 * BLOCK_INTERVAL_S)
     setup.write(1)
     assert setup.log.outstanding == 1
-    await asyncio.sleep(2 * BLOCK_INTERVAL_S)
+    lane = setup.accumulator.lane(1, 0)
+    setup.accumulator._close_due(lane)
     assert [len(block) for block, _ in setup.log.waiting] == [3, 2]
+
+
+async def test_a_stream_is_closed_after_the_interval() -> None:
+    setup = Setup(hold=False)
+    for closed in (1, 2):
+        setup.write(1)
+        for _ in range(12_000):
+            if len(setup.log.blocks) == closed:
+                break
+            await asyncio.sleep(BLOCK_INTERVAL_S)
+        assert len(setup.log.blocks) == closed
 
 
 async def test_block_is_closed_at_its_bound_of_points() -> None:

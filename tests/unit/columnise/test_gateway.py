@@ -175,6 +175,31 @@ async def test_messages_with_the_same_names_everywhere_are_decoded_into_fields(d
     assert door.stored()[-1] == ("a1/k", "b", T, 7.0)
 
 
+@pytest.mark.parametrize("form", ["careful", "of a known layout"])
+async def test_a_device_does_not_wait_for_what_is_gathered_of_gateways(door: Door, form: str) -> None:
+    columniser, device = door.columniser, door.writers[1]
+    for n in range(3):
+        await door.send(message(n))
+
+    def submit(n: int) -> "asyncio.Future[Receipt]":
+        settled = asyncio.get_running_loop().create_future()
+        columniser.submit(device, Form.JSON, json.dumps({"a": 1.5 + n}).encode(), NOW, settled.set_result)
+        return settled
+
+    if form != "careful":
+        for n in range(4):
+            await asyncio.wait_for(submit(n), 60)
+    columniser._accumulator.pace.gateway_s = 3600.0
+    waiting = asyncio.ensure_future(door.send(message(3)))
+    blocks = len(door.log.blocks)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waiting), 0.1)
+    assert len(door.log.blocks) == blocks
+    assert await asyncio.wait_for(submit(9), 60) == Receipt(1)
+    assert await asyncio.wait_for(waiting, 60) == [Receipt(4)]
+    assert len(door.log.blocks) <= blocks + 2
+
+
 async def test_a_message_in_several_blocks_has_one_receipt(
     registry: tuple[Engine, list[Writer]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

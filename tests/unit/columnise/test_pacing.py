@@ -3,7 +3,7 @@
 import pytest
 
 from gongfu.ingest.columnise.limits import BLOCK_INTERVAL_S
-from gongfu.ingest.columnise.pacing import LATENCY_S, SMALL_BLOCK, BlockPace
+from gongfu.ingest.columnise.pacing import GATEWAY_LATENCY_S, LATENCY_S, SMALL_BLOCK, BlockPace
 
 COMMIT_S = 0.002
 
@@ -80,3 +80,13 @@ def test_one_commit_that_takes_long_changes_little() -> None:
     clients.pace.settled(clients.now, frozenset({1}), 1.0)
     clients.run(0.02)
     assert before - 0.001 < clients.pace.interval_s < before
+
+
+def test_messages_of_gateways_are_gathered_longer_unless_somebody_waits() -> None:
+    clients = Clients(devices=400, per_s=333)
+    clients.run(2.0)
+    assert GATEWAY_LATENCY_S - 2 * COMMIT_S <= clients.pace.gateway_s <= GATEWAY_LATENCY_S
+    # Blocks that come as seldom as that: who has its answer from the last one and is in this one has waited.
+    for _ in range(20):
+        clients.block(clients.now + clients.pace.gateway_s, list(range(10)))
+    assert clients.pace.gateway_s == BLOCK_INTERVAL_S

@@ -1,5 +1,7 @@
 """Twins against a dictionary that takes one point at a time."""
 
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +156,37 @@ def test_texts_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     later = twins.get(8)
     assert later is not None
     assert later.value == "12345"
+
+
+def test_what_was_seen_can_be_asked_in_a_thread_while_series_come() -> None:
+    twins, last, ended = Twins(), 60_000, threading.Event()
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            try:
+                seen = twins.seen_since(1)
+                assert len(seen) <= last + 1
+            except Exception as error:
+                failed.append(error)
+                return
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for series in range(1, last, 20):
+            twins.update(block_of([series]))
+    finally:
+        ended.set()
+        asking.join()
+        sys.setswitchinterval(interval)
+    assert not failed
+    assert int(twins.seen_since(1).sum()) == len(range(1, last, 20))
+
+
+def block_of(series: list[int]) -> Block:
+    n = len(series)
+    columns = Columns(np.array(series, "<u4"), np.ones(n, "<i8"), np.zeros(n, "u1"), np.zeros(n))
+    return Block(1, 5, {ValueType.DOUBLE: columns})
