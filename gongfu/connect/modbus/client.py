@@ -17,6 +17,8 @@ from gongfu.connect.kit.types import DriverError, Reason
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
 ILLEGAL_ADDRESS = 2
+# A gateway says that a unit behind it cannot be reached.
+AWAY = frozenset({10, 11})
 
 # By exception code (V1.1b3 §7): reason, what it means, what to do.
 _CODES: dict[int, tuple[Reason, str, str]] = {

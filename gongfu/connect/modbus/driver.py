@@ -25,7 +25,7 @@ from gongfu.connect.kit.types import (
 from gongfu.connect.modbus.addressing import BIT_TABLES, TABLES, Spec, parse
 from gongfu.connect.modbus.advice import order_hint
 from gongfu.connect.modbus.blocks import Block, plan, split
-from gongfu.connect.modbus.client import ILLEGAL_ADDRESS, ModbusLine, RefusedError
+from gongfu.connect.modbus.client import AWAY, ILLEGAL_ADDRESS, ModbusLine, RefusedError
 from gongfu.connect.modbus.register_map import nodes_of
 from gongfu.connect.modbus.values import BlockBytes, decode, encode, replace_field
 from gongfu.kernel.quality import Quality
@@ -148,7 +148,8 @@ class ModbusDriver:
                     continue
                 if error.code == ILLEGAL_ADDRESS:
                     found.refused[block.members[0]] = found.turn + _AGAIN
-                readings += [Reading(index, None, Quality.BAD_DEVICE) for index in block.members]
+                quality = Quality.BAD_NO_DATA if error.code in AWAY else Quality.BAD_DEVICE
+                readings += [Reading(index, None, quality) for index in block.members]
             except DriverError as error:
                 if error.reason is not Reason.TIMEOUT or not self._line.connected:
                     raise
@@ -290,7 +291,7 @@ async def _answers(line: ModbusLine, unit: int) -> bool:
         await line.read(unit, "holding", 0, 1)
     except RefusedError as error:
         # A gateway tells of units it cannot reach; whatever else is refused, somebody is there.
-        return error.code not in (10, 11)
+        return error.code not in AWAY
     except DriverError:
         if not line.connected:
             await asyncio.sleep(0.1)
