@@ -16,7 +16,7 @@ from demo.cluster.verdict import check, make_devices
 
 RESULT = Path(__file__).parent / "last.json"
 KINDS = ("nats-1", "postgres", "history-1", "door-1@a", "worker-1@a", "web@a", "supervisor@a")
-RECOVERY_BAR_S, GAP_BAR_S, READY_BAR_S = 10.0, 5.0, 60.0
+RECOVERY_BAR_S, GAP_BAR_S, BACK_BAR_S, READY_BAR_S = 10.0, 5.0, 60.0, 60.0
 _PATIENCE_S = 60.0
 
 
@@ -45,13 +45,18 @@ def main() -> int:
 
 def _leader(root: Path, kills: int) -> list[Row]:
     found = kill_leaders(root, kills)
-    gaps = sorted(found.gaps)
+    gaps, backs = sorted(found.gaps), sorted(found.backs)
     return [
+        Row("leader killed: times", kills, "kills"),
         Row("leader killed: blocks acknowledged", found.acknowledged, "blocks"),
+        Row("leader killed: of them moved from the spare stream", found.diverted, "blocks"),
         Row("leader killed: acknowledged lost", found.lost, "blocks", 0),
         Row("leader killed: stored twice", found.repeated, "blocks", 0),
+        Row("leader killed: out of order", found.exchanged, "blocks", 0),
         Row("leader killed: write gap, median", gaps[len(gaps) // 2], "s"),
         Row("leader killed: write gap, longest", gaps[-1], "s", GAP_BAR_S),
+        Row("leader killed: all blocks in the log after, median", backs[len(backs) // 2], "s"),
+        Row("leader killed: all blocks in the log after, longest", backs[-1], "s", BACK_BAR_S),
     ]
 
 

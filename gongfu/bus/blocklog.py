@@ -2,7 +2,8 @@
 
 An append is acknowledged by JetStream after fsync (``sync_interval: always``). Every block carries a message id, so
 that sending it again after a lost acknowledgement or a restart of the server does not store it twice
-(JetStream drops ids it has seen within ``DUPLICATE_WINDOW_S``; it rebuilds that list from the log when it starts).
+(JetStream drops ids it has seen within ``block_streams.DUPLICATE_WINDOW_S``; it rebuilds that list from the log when it
+starts).
 """
 
 import asyncio
@@ -17,16 +18,20 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
+from gongfu.bus.block_streams import ensure_streams
 from gongfu.bus.blockreader import BlockReader
 from gongfu.bus.connection import subscribe
-from gongfu.bus.jetstream import ensure_stream, stream_state
+from gongfu.bus.jetstream import stream_state
+from gongfu.bus.spares import Spares
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 
-DUPLICATE_WINDOW_S = 120
 APPEND_DEADLINE_S = 30.0
 ACK_TIMEOUT_S = 2.0
 REFUSED_RETRY_S = 0.25
+# A block that waits for so long while its stream has no leader goes to the spare stream.
+DIVERT_AFTER_S = 0.5
+_SPARE = "s"
 _TICK_S = 0.1
 _NO_RESPONDERS = "503"
 
@@ -47,41 +52,6 @@ class LogUnavailableError(Exception):
         self.reason = reason
 
 
-async def ensure_streams(
-    bus: Client, subjects: Subjects, partitions: int, max_age_s: float, max_bytes: int, replicas: int = 1
-) -> None:
-    """Create the streams of all partitions, or change their limits to those given. Old blocks leave first.
-
-    Args:
-        bus: an open connection.
-        subjects: names of the node.
-        partitions: number of partitions.
-        max_age_s: blocks older than this are dropped, in seconds.
-        max_bytes: bound of each stream, in bytes.
-        replicas: servers that have each block when it is acknowledged; replicas are added, never taken away.
-
-    Raises:
-        JetStreamError: JetStream refuses, or does not answer for a minute (the servers of a cluster start slowly).
-    """
-    for partition in range(partitions):
-        name = subjects.blocks_stream(partition)
-        wanted = {
-            "name": name,
-            "subjects": [subjects.blocks(partition)],
-            "retention": "limits",
-            "discard": "old",
-            "storage": "file",
-            "num_replicas": replicas,
-            "max_consumers": -1,
-            "max_msgs": -1,
-            "max_bytes": max_bytes,
-            "max_age": int(max_age_s * 1e9),
-            "duplicate_window": int(min(DUPLICATE_WINDOW_S, max_age_s) * 1e9),
-            "allow_direct": True,
-        }
-        await ensure_stream(bus, wanted)
-
-
 class _PublishAck(msgspec.Struct):
     """Answer to a publish into a stream."""
 
@@ -95,6 +65,7 @@ class _Append:
     """One block on its way."""
 
     token: str
+    partition: int
     subject: str
     payload: bytes
     future: "asyncio.Future[int]"
@@ -103,6 +74,7 @@ class _Append:
     sent_at: float = 0.0
     expires: float = 0.0
     trouble: str = "timeout"
+    held: bool = False
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -121,7 +93,9 @@ class BlockLog:
         *,
         deadline_s: float = APPEND_DEADLINE_S,
         ack_timeout_s: float = ACK_TIMEOUT_S,
+        spares: Spares | None = None,
     ) -> None:
+        """Append through ``bus``; with spare streams for partitions without a leader, in a cluster."""
         self._bus = bus
         self._subjects = subjects
         self._counters = counters
@@ -139,18 +113,26 @@ class BlockLog:
         self._failing = False
         # Subjects whose stream did not take a block: perhaps its leader is gone, and with it what was on the way.
         self._stalled: set[str] = set()
+        self._spares = spares
+        # Partitions whose blocks go to the spare, and those whose new blocks wait until that ends.
+        self._diverted: set[int] = set()
+        self._holding: set[int] = set()
         self._decode = msgspec.json.Decoder(_PublishAck).decode
 
     async def start(self) -> None:
         """Subscribe to the acknowledgements and begin to send."""
         self._subscription = await subscribe(self._bus, f"{self._inbox}.*", self._acknowledged)
         self._reconnects = self._bus.stats["reconnects"]
+        if self._spares is not None:
+            await self._spares.start(self)
         self._task = asyncio.create_task(self._send_loop(), name="block-log")
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Wait until outstanding blocks are acknowledged, at most ``timeout_s``, then fail the rest."""
         if self._pending:
             await asyncio.wait([append.future for append in self._pending.values()], timeout=timeout_s)
+        if self._spares is not None:
+            await self._spares.close()
         self._closed = True
         if self._task is not None:
             # Not by cancelling: nats-py swallows a cancellation that meets it while it flushes.
@@ -190,7 +172,7 @@ class BlockLog:
     def append(
         self, partition: int, payload: bytes, since: float | None = None, message_id: str = ""
     ) -> "asyncio.Future[int]":
-        """Send a block; the future gives its sequence once it is durable.
+        """Send a block; the future gives its sequence once it is durable, 0 when the spare stream has it.
 
         The future fails with ``LogUnavailableError`` at the deadline; whether the log has the block is then unknown.
 
@@ -204,17 +186,41 @@ class BlockLog:
         now = loop.time()
         self._count += 1
         token = str(self._count)
-        append = _Append(token, self._subjects.blocks(partition), payload, loop.create_future(), now, now)
+        append = _Append(token, partition, self._subject(partition), payload, loop.create_future(), now, now)
         append.expires = (now if since is None else since) + self._deadline_s
         # The inbox is random and the count never repeats in it, so the pair names this block for ever.
         append.headers["Nats-Msg-Id"] = message_id or f"{self._inbox}.{token}"
         self._pending[token] = append
         if self._closed:
             self._fail(append, "closed", "the block log is closed")
+        elif partition in self._holding:
+            append.held = True
         else:
             self._outbox.append(append)
             self._wake.set()
         return append.future
+
+    def route(self, partition: int, *, to_spare: bool) -> None:
+        """Send the unacknowledged blocks of a partition again, in order, to its spare or to the log; later ones too."""
+        self._holding.discard(partition)
+        (self._diverted.add if to_spare else self._diverted.discard)(partition)
+        others = [append for append in self._outbox if append.partition != partition]
+        ours = [append for append in self._pending.values() if append.partition == partition]
+        for append in ours:
+            append.subject, append.held = self._subject(partition), False
+        self._outbox = deque([*others, *ours])
+        self._wake.set()
+
+    def hold(self, partition: int) -> None:
+        """Keep the blocks of a partition that come until ``route``."""
+        self._holding.add(partition)
+
+    def under_way(self, partition: int) -> list["asyncio.Future[int]"]:
+        """Return the futures of the blocks of a partition that are sent and not acknowledged."""
+        return [append.future for append in self._pending.values() if append.partition == partition and not append.held]
+
+    def _subject(self, partition: int) -> str:
+        return self._subjects.spare(partition) if partition in self._diverted else self._subjects.blocks(partition)
 
     async def _send_loop(self) -> None:
         while not self._closed:
@@ -242,10 +248,9 @@ class BlockLog:
             append.trouble = "disconnected"
             append.send_at = now + _TICK_S
             return
+        reply = f"{self._inbox}.{_SPARE if append.partition in self._diverted else ''}{append.token}"
         try:
-            await self._bus.publish(
-                append.subject, append.payload, reply=f"{self._inbox}.{append.token}", headers=append.headers
-            )
+            await self._bus.publish(append.subject, append.payload, reply=reply, headers=append.headers)
         except MaxPayloadError:
             self._fail(append, "too_large", f"{len(append.payload)} bytes")
         except Exception as error:
@@ -269,12 +274,18 @@ class BlockLog:
                 del self._pending[append.token]
             elif now >= append.expires:
                 self._fail(append, append.trouble, f"not acknowledged in {self._deadline_s:g} s")
+            elif append.held:
+                continue
             elif reconnected or now >= append.send_at:
+                if self._spares is not None and append.trouble == "timeout" and now >= append.send_at:
+                    self._spares.suspect(append.partition)
                 self._counters.add(f"blocks_retried.{append.trouble}")
                 self._note_failing(append.trouble)
                 self._stalled.add(append.subject)
                 append.trouble = "timeout"
                 self._outbox.append(append)
+            elif self._spares is not None and append.sent_at and now >= append.sent_at + DIVERT_AFTER_S:
+                self._stalled.add(append.subject)  # the answer to a probe tells whether there is a leader
         if self._stalled:
             self._probe(now)
 
@@ -286,7 +297,7 @@ class BlockLog:
         """
         smallest: dict[str, _Append] = {}
         for append in self._pending.values():
-            if append.subject in self._stalled:
+            if append.subject in self._stalled and not append.held:
                 known = smallest.get(append.subject)
                 if known is None or len(append.payload) < len(known.payload):
                     smallest[append.subject] = append
@@ -304,7 +315,9 @@ class BlockLog:
         self._wake.set()
 
     async def _acknowledged(self, message: Msg) -> None:
-        append = self._pending.get(message.subject.rpartition(".")[2])
+        token = message.subject.rpartition(".")[2]
+        from_spare = token.startswith(_SPARE)
+        append = self._pending.get(token[1:] if from_spare else token)
         if append is None:
             return
         try:
@@ -313,13 +326,22 @@ class BlockLog:
             ack = None
         now = asyncio.get_running_loop().time()
         if ack is None or ack.error is not None or ack.seq == 0:
+            if from_spare != (append.partition in self._diverted):
+                return  # it has been sent elsewhere since
             no_responders = message.headers is not None and message.headers.get("Status") == _NO_RESPONDERS
             append.trouble = "no_responders" if no_responders else "refused"
             append.send_at = min(append.send_at, now + REFUSED_RETRY_S)
             self._stalled.add(append.subject)
             if ack is not None and ack.error is not None:
                 self._note_failing(f"refused: {ack.error.get('description', 'error')}")
+            if no_responders and self._spares is not None:
+                if from_spare:
+                    self._spares.refused(append.partition)
+                elif now - append.began >= DIVERT_AFTER_S:
+                    self._spares.use(append.partition)
             return
+        if from_spare and self._spares is not None:
+            self._spares.acknowledged(append.partition)
         del self._pending[append.token]
         self._counters.add("blocks_duplicate" if ack.duplicate else "blocks_appended")
         self._latencies.append(now - append.began)
@@ -329,7 +351,7 @@ class BlockLog:
             self._failing = False
             logger.info("block log takes blocks again")
         if not append.future.done():
-            append.future.set_result(ack.seq)
+            append.future.set_result(0 if from_spare else ack.seq)
 
     def _note_failing(self, why: str) -> None:
         if not self._failing:

@@ -57,13 +57,18 @@ class StreamReader:
         *,
         counted: str = "messages",
         batch_bytes: int = BATCH_BYTES,
+        headers_only: bool = False,
     ) -> None:
-        """Read ``stream`` from ``start_sequence`` (1 is the first message ever), ``batch_bytes`` at a time at most."""
+        """Read ``stream`` from ``start_sequence`` (1 is the first message ever), ``batch_bytes`` at a time at most.
+
+        With ``headers_only`` messages come without their payload.
+        """
         self._bus = bus
         self._stream = stream
         self._counters = counters
         self._counted = counted
         self._batch_bytes = batch_bytes
+        self._headers_only = headers_only
         self._next = max(1, start_sequence)
         self._inbox = bus.new_inbox()
         self._arrived: deque[tuple[int, Msg]] = deque()
@@ -167,6 +172,7 @@ class StreamReader:
                     "mem_storage": True,
                     "num_replicas": 1,
                     "inactive_threshold": int(_INACTIVE_S * 1e9),
+                    "headers_only": self._headers_only,
                 },
             },
         )

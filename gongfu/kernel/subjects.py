@@ -17,6 +17,18 @@ class Subjects:
         """Name of the JetStream stream that keeps the blocks of a partition."""
         return f"blk-{self.node}-{partition}"
 
+    def spare(self, partition: int) -> str:
+        """Blocks of a partition whose stream has no leader (JetStream, clusters only)."""
+        return f"gf.{self.node}.spare.{partition}"
+
+    def spare_stream(self, partition: int) -> str:
+        """Name of the JetStream stream that keeps them until the partition's stream has them."""
+        return f"spr-{self.node}-{partition}"
+
+    def diverted(self) -> str:
+        """Writers of blocks tell each other that they use the spare of a partition (core NATS)."""
+        return f"gf.{self.node}.diverted"
+
     def event(self, kind: str) -> str:
         """Events of a kind (core NATS): ``alarm``, ``death``, ``device``, ``registry``, ``rule``."""
         return f"gf.{self.node}.evt.{kind}"

@@ -11,8 +11,9 @@ from nats.aio.subscription import Subscription
 from sqlalchemy import Engine
 from starlette.routing import Route as HttpRoute
 
-from gongfu.bus.blocklog import ensure_streams
+from gongfu.bus.blocklog import BlockLog, ensure_streams
 from gongfu.bus.connection import subscribe
+from gongfu.bus.spares import open_spares
 from gongfu.ingest.admission.admission import Admission
 from gongfu.ingest.admission.book import QuotaBook
 from gongfu.ingest.columnise.columniser import Columniser
@@ -56,7 +57,17 @@ class HttpTelemetry:
             Credentials(engine, device_key), self._executor, asyncio.get_running_loop()
         )
         payload = runtime.mqtt.max_payload_bytes
-        self._intake = Columniser(bus, subjects, engine, runtime.telemetry, counters, clock, max_payload_bytes=payload)
+        spares = open_spares(bus, subjects, runtime.telemetry.partitions, runtime.block_log.replicas, counters)
+        self._intake = Columniser(
+            bus,
+            subjects,
+            engine,
+            runtime.telemetry,
+            counters,
+            clock,
+            max_payload_bytes=payload,
+            log=BlockLog(bus, subjects, counters, spares=spares),
+        )
         limits = HttpTelemetryLimits(max_payload_bytes=payload)
         self._admission = Admission(defaults_of(runtime.quotas), asyncio.get_running_loop().time)
         self._quotas = QuotaBook(bus, subjects, engine, self._executor, self._admission)

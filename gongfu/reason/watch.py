@@ -9,9 +9,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from gongfu.bus.block_streams import SettledLog
 from gongfu.bus.connection import subscribe
 from gongfu.bus.ending import end_tasks
-from gongfu.bus.jetstream import JetStreamError, stream_state
+from gongfu.bus.jetstream import JetStreamError
 from gongfu.bus.ownership import OwnershipLostError
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
@@ -51,6 +52,7 @@ class Watch:
         self._bus = bus
         self._subjects = subjects
         self._partition = partition
+        self._log = SettledLog(bus, subjects, partition)
         self._clock = clock
         self._history_position = history_position
         self._lag = {"reason_blocks": 0.0, "history_blocks": 0.0}
@@ -109,9 +111,11 @@ class Watch:
         now = self._clock.now_ns()
         partition = self._partition
         try:
-            state = await stream_state(self._bus, self._subjects.blocks_stream(partition))
+            state = await self._log.state()
         except JetStreamError:
-            return  # without the log nobody knows what is missing
+            state = None
+        if state is None:
+            return  # without the log, or with blocks in its spare, nobody knows what is missing
         last, first, count = int(state["last_seq"]), int(state["first_seq"]), int(state["messages"])
         self._lag = {
             name: float(max(0, last - max(position, first - 1))) if count else 0.0

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import uvloop
 
-from gongfu.bus.blocklog import ensure_streams
+from gongfu.bus.blocklog import BlockLog, ensure_streams
 from gongfu.bus.connection import BusAddress, open_bus
 from gongfu.bus.metrics import MetricsPublisher
+from gongfu.bus.spares import open_spares
 from gongfu.ingest.admission.book import QuotaBook
 from gongfu.ingest.columnise.columniser import Columniser
 from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.front_door import DoorSettings, open_front_door
 from gongfu.ingest.mqtt.node_services import NodeServices
 from gongfu.ingest.mqtt.registry_access import RegistryAuthenticator
+from gongfu.ingest.mqtt.registry_attributes import RegistryAttributes
 from gongfu.ingest.mqtt.server.listeners import Addresses, server_tls
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
@@ -84,8 +86,16 @@ async def _serve(runtime: Runtime, name: str) -> None:
         log_bounds.replicas,
     )
     engine = open_records(runtime.records_url)
+    spares = open_spares(bus, subjects, runtime.telemetry.partitions, log_bounds.replicas, counters)
     intake = Columniser(
-        bus, subjects, engine, runtime.telemetry, counters, clock, max_payload_bytes=settings.max_payload_bytes
+        bus,
+        subjects,
+        engine,
+        runtime.telemetry,
+        counters,
+        clock,
+        max_payload_bytes=settings.max_payload_bytes,
+        log=BlockLog(bus, subjects, counters, spares=spares),
     )
     await intake.start()
     executor = ThreadPoolExecutor(AUTHENTICATION_THREADS, thread_name_prefix="authentication")
@@ -105,6 +115,7 @@ async def _serve(runtime: Runtime, name: str) -> None:
         counters,
         clock,
     )
+    door.context.answerer.attributes_of = RegistryAttributes(engine, executor).of
     services = NodeServices(bus, subjects, door, authenticator.forget, name)
     intake.follow_deaths(services.died)
     sparkplug = (

@@ -21,6 +21,7 @@ from gongfu.bus.metrics import MetricsPublisher
 from gongfu.bus.partition_leases import Lease
 from gongfu.bus.registers import Registers
 from gongfu.bus.requests import serve
+from gongfu.bus.spares import open_spares
 from gongfu.bus.state_store import StateStore
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
@@ -79,7 +80,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     bounds = runtime.block_log
     await ensure_streams(bus, subjects, partitions, bounds.max_age_seconds, bounds.max_bytes, bounds.replicas)
-    log = BlockLog(bus, subjects, counters)
+    log = BlockLog(bus, subjects, counters, spares=open_spares(bus, subjects, partitions, bounds.replicas, counters))
     await log.start()
     history = open_history(runtime)
     shared, positions = shares_partitions(runtime), LeasePositions()
