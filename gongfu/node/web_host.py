@@ -25,6 +25,7 @@ from gongfu.node.history_store import open_history
 from gongfu.node.http_telemetry import HttpTelemetry
 from gongfu.node.identifier_routes import identifier_routes
 from gongfu.node.runtime import Runtime, role_name
+from gongfu.node.sparkplug_routes import sparkplug_routes
 from gongfu.node.tree_routes import tree_routes
 from gongfu.reason.alarms import api as alarms_api
 from gongfu.reason.alarms.service import AlarmService
@@ -190,6 +191,7 @@ def open_web_host(
         *models_api.routes(models, worker),
         *tree_routes(runtime, bus, subjects, engine, clock),
         *identifier_routes(runtime, bus, subjects, engine, clock),
+        *sparkplug_routes(bus, subjects, engine, clock, state.doors),
         *connect_routes(runtime, bus, subjects, engine, clock, registry.devices, publisher),
     ]
     identify = registry.sessions.identify

@@ -14,7 +14,7 @@ from gongfu.ingest.sparkplug.rebirths import Rebirths, Throttle
 from gongfu.ingest.sparkplug.sessions import Bounds, EdgeSession, EdgeSessions, Key, Phase, Why
 from gongfu.ingest.types import Done, Receipt, Writer
 from gongfu.kernel.counters import Counters
-from gongfu.kernel.errors import Problem, not_found
+from gongfu.kernel.errors import Problem, not_found, unavailable
 from gongfu.kernel.times import MILLISECOND, SECOND, Clock
 
 _DATA = frozenset({"NDATA", "DDATA", "DBIRTH", "DDEATH"})
@@ -255,7 +255,7 @@ class SparkplugHost:
         else:
             birth = self._intake.birth(device, path)
             if birth is None:
-                raise Problem(409, "edge-node-offline", "The edge node or device is offline", path[:200])
+                raise unavailable("the birth is being registered; try again")
             payload = command_payload(values, birth, now // MILLISECOND)
         waiting = self._expectations.setdefault(key, [])
         if len(waiting) >= MAX_COMMANDS:

@@ -36,11 +36,12 @@ class Born(msgspec.Struct, frozen=True):
 
 
 class NodesRequest(msgspec.Struct, frozen=True):
-    """Edge nodes of a tenant, by ``<group>/<edge node>`` in order, those behind ``after``."""
+    """Edge nodes of a tenant, by ``<group>/<edge node>`` in order: those behind ``after``, or those named ``edge``."""
 
     tenant: int
     after: str = ""
     limit: int = 100
+    edge: str = ""
 
 
 class CommandRequest(msgspec.Struct, frozen=True):
@@ -135,6 +136,7 @@ class SparkplugServices:
                 if session.tenant == request.tenant
                 and session.phase is not Phase.ELSEWHERE
                 and session.key[1] > request.after
+                and request.edge in ("", session.key[1])
             ),
             key=lambda session: (session.key[1], session.key[0]),
         )
