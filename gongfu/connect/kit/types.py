@@ -137,6 +137,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         has_children: whether browsing below it can give something.
         path: names from the first level to this one, without its own.
         type_name: the machine's own type of it (say ``PumpType``), ``""`` unknown.
+        suggested: how it should be configured, where the driver knows more than stands here (scale, rate).
     """
 
     where: str
@@ -150,6 +151,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     has_children: bool = False
     path: tuple[str, ...] = ()
     type_name: str = ""
+    suggested: Address | None = None
 
 
 class NodePage(msgspec.Struct, frozen=True, kw_only=True):

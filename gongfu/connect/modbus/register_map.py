@@ -112,6 +112,7 @@ def _row(row: Mapping[str, Any], name: str, unit: int, order: str) -> tuple[Addr
         writable=writable,
         description=str(row.get("description", "")).strip(),
         path=tuple(asset.split("/")) if asset else (),
+        suggested=address,
     )
     return address, node
 

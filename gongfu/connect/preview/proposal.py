@@ -33,6 +33,8 @@ def name_of_url(url: str) -> str:
 
 def address_of(node: Node, every: float) -> Address:
     """Return the address that subscribes to a variable; folders above it become assets."""
+    if node.suggested is not None:
+        return node.suggested
     asset = "/".join(clean_name(name.replace("/", "∕"), "-") for name in node.path)
     return Address(
         point=clean_name(node.name, node.where[:_NAME]),

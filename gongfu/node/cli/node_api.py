@@ -287,6 +287,8 @@ def _problem(status: int, content: bytes, path: str) -> Failure:
     code = str(document.get("code", "failed"))
     if path.startswith("/tree") and status in (403, 409) and code not in ("forbidden", "conflict"):
         title = reason_text(code, str(document.get("detail", "")))
+    if code == "driver-failed":
+        return Failure(str(document.get("what", title)), str(document.get("advice", "")), FAILED, code)
     remedies = {
         401: ("the token is not accepted; restart the node to renew secrets/cli-token, or give --token", NOT_PERMITTED),
         403: ("the user of this token may not do that" if code == "forbidden" else "", NOT_PERMITTED),
