@@ -11,7 +11,7 @@ import pytest
 from gongfu.store.history import upkeep
 from gongfu.store.history.bodies import memory_file
 from gongfu.store.history.compaction import SECONDS_PER_MEGABYTE, Compaction, Pace
-from gongfu.store.history.engine import Engine
+from gongfu.store.history.engine import Engine, EngineError
 from gongfu.store.history.retention import Keep
 from tests.contract.history.served import wait_for
 
@@ -166,3 +166,25 @@ def test_the_upkeep_merges_without_being_asked(engine: Engine, monkeypatch: pyte
         working.stop(60.0)
     assert len(_parts(engine)) == 1
     assert counters["upkeep_failed"] == 0
+
+
+def test_nothing_is_merged_while_the_node_starts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "FIRST_SECONDS", 3600.0)
+    for series in range(12):
+        _insert(engine, 2021, series=series)
+    starting = upkeep.Upkeep(engine, lambda _name, _n: None, Keep())
+    starting.start()
+    try:
+        with pytest.raises(EngineError, match="Cancelled merging"):
+            engine.run("OPTIMIZE TABLE gongfu.point_double FINAL")
+    finally:
+        starting.stop(60.0)
+    monkeypatch.setattr(upkeep, "FIRST_SECONDS", 0.1)
+    working = upkeep.Upkeep(engine, lambda _name, _n: None, Keep())
+    working.start()
+    try:
+        wait_for(lambda: not working._held, "merges may run", 60.0)
+        engine.run("OPTIMIZE TABLE gongfu.point_double FINAL")
+    finally:
+        working.stop(60.0)
+    assert len(_parts(engine)) == 1
