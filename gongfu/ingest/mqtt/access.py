@@ -10,18 +10,19 @@ from enum import Enum, auto
 from typing import Protocol
 
 from gongfu.ingest.mqtt.codec.topics import covers, is_topic_filter, matches
+from gongfu.ingest.thingsboard import topics as thingsboard
+from gongfu.ingest.thingsboard.topics import OWN_PREFIX as OWN_PREFIX
 from gongfu.ingest.types import Form, Writer
 
-OWN_PREFIX = "v1/devices/me/"
 _DEVICES = "v1/devices/"
 TELEMETRY_TOPIC = "v1/devices/me/telemetry"
 GATEWAY_TOPIC = "v1/gateway/telemetry"
 _SPARKPLUG_KINDS = {"NBIRTH": 4, "NDATA": 4, "NDEATH": 4, "DBIRTH": 5, "DDATA": 5, "DDEATH": 5}
 
 # Beyond the telemetry topics a device may always answer what it is asked on its own topics.
-OWN_PUBLISH = ("v1/devices/me/rpc/response/+",)
+OWN_PUBLISH = ("v1/devices/me/rpc/response/+", *thingsboard.PUBLISH)
 # Edge nodes of Sparkplug wait for a host's state before they are born.
-OWN_SUBSCRIBE = ("v1/devices/me/#", "spBv1.0/STATE/#", "STATE/+")
+OWN_SUBSCRIBE = ("v1/devices/me/#", "spBv1.0/STATE/#", "STATE/+", *thingsboard.SUBSCRIBE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,33 @@ def device_prefix(name: str) -> str:
 
 def inner_topic(prefix: str, topic: str) -> str:
     """Return a topic or filter as the broker routes it: ``v1/devices/me/`` becomes the device's prefix."""
-    return prefix + topic[len(OWN_PREFIX) :] if topic.startswith(OWN_PREFIX) else topic
+    if topic.startswith(OWN_PREFIX):
+        return prefix + topic[len(OWN_PREFIX) :]
+    if thingsboard.is_own_gateway(topic):
+        return thingsboard.gateway_prefix(prefix) + topic[len(thingsboard.GATEWAY_PREFIX) :]
+    return topic
+
+
+def inner_published(prefix: str, topic: str) -> str:
+    """Return the topic of a message by a device as the broker routes it (see ``thingsboard.topics``)."""
+    own = thingsboard.published(topic)
+    if own is topic:
+        return inner_topic(prefix, topic)
+    if own.startswith(OWN_PREFIX):
+        return prefix + own[len(OWN_PREFIX) :]
+    return thingsboard.gateway_prefix(prefix) + own[len(thingsboard.GATEWAY_PREFIX) :]
+
+
+def is_own(topic_filter: str) -> bool:
+    """Return whether ``inner_topic`` makes a filter one of this device only."""
+    return topic_filter.startswith(OWN_PREFIX) or thingsboard.is_own_gateway(topic_filter)
 
 
 def telemetry_form(topic: str) -> Form | None:
     """Return how to read a payload published to ``topic``, or None when it is not a telemetry topic."""
-    if topic == TELEMETRY_TOPIC:
+    if topic in (TELEMETRY_TOPIC, thingsboard.ATTRIBUTES_TOPIC):
         return Form.JSON
-    if topic == GATEWAY_TOPIC:
+    if topic in (GATEWAY_TOPIC, thingsboard.GATEWAY_ATTRIBUTES_TOPIC):
         return Form.JSON_GATEWAY
     if topic.startswith("spBv1.0/"):
         levels = topic.split("/")

@@ -64,7 +64,12 @@ class RegistryAuthenticator:
         """Return the device, a refusal, or None for wrong or missing credentials (see ``Authenticator``).
 
         A client certificate counts when there is no password; a user name beside it must then be the device's name.
+        A user name ``device:secret`` without a password is what clients of ThingsBoard send, whose access token is all
+        they have; no device has a colon in its name.
         """
+        if password is None and username and ":" in username:
+            username, _, token = username.partition(":")
+            password = token.encode()
         if password is not None:
             if not username or len(username) > NAME_LIMIT or len(password) > LONGEST_SECRET:
                 return None

@@ -17,6 +17,8 @@ from gongfu.registry.service import Registry
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
 
+# What a gateway of ThingsBoard listens on (gongfu/ingest/thingsboard/topics.py).
+_OWN_GATEWAY = "v1/gateway/"
 _OWN_PREFIX = "v1/devices/me/"
 # How many latest values one page of devices may ask for, to tell when they were last seen.
 _SERIES_FOR_LAST_SEEN = 5000
@@ -143,6 +145,8 @@ def routes(registry: Registry, live: Live) -> list[Route]:
         if topic.startswith(_OWN_PREFIX):
             # As the broker names it: of the characters it encodes in a level, a device name can only hold "%".
             topic = f"v1/devices/{document.name.replace('%', '%25')}/{topic.removeprefix(_OWN_PREFIX)}"
+        elif topic.startswith(_OWN_GATEWAY) and topic != _OWN_GATEWAY + "telemetry":
+            topic = f"v1/gateways/{document.name.replace('%', '%25')}/{topic.removeprefix(_OWN_GATEWAY)}"
         payload = request.payload.encode() if isinstance(request.payload, str) else msgspec.json.encode(request.payload)
         if len(payload) > _PAYLOAD_LIMIT:
             raise invalid(f"payload must have at most {_PAYLOAD_LIMIT} bytes")

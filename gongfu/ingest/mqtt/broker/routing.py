@@ -10,6 +10,7 @@ from gongfu.ingest.mqtt.broker.outbox import Desk
 from gongfu.ingest.mqtt.broker.retained import RetainedMessages
 from gongfu.ingest.mqtt.broker.sessions import Session
 from gongfu.ingest.mqtt.broker.subscriptions import Group, Matched, Subscription, SubscriptionTrie
+from gongfu.ingest.thingsboard.topics import GATEWAY_PREFIX, gateway_prefix
 
 
 class Tenant:
@@ -201,8 +202,12 @@ class Router:
     @staticmethod
     def outer(session: Session, own: bool, topic: str) -> str:
         """Return a topic as a subscriber knows it: its own prefix is ``v1/devices/me/`` when it asked by that name."""
-        if own and topic.startswith(session.prefix):
-            return OWN_PREFIX + topic[len(session.prefix) :]
+        if own:
+            if topic.startswith(session.prefix):
+                return OWN_PREFIX + topic[len(session.prefix) :]
+            gateway = gateway_prefix(session.prefix)
+            if topic.startswith(gateway):
+                return GATEWAY_PREFIX + topic[len(gateway) :]
         return topic
 
 

@@ -11,6 +11,7 @@ from gongfu.ingest.mqtt.access import Authenticator
 from gongfu.ingest.mqtt.broker.broker import Broker
 from gongfu.ingest.mqtt.broker.limits import Limits
 from gongfu.ingest.mqtt.codec.reasons import Reason
+from gongfu.ingest.mqtt.server.answering import Answerer
 from gongfu.ingest.mqtt.server.fairness import FairReader
 from gongfu.ingest.types import Intake
 from gongfu.kernel.counters import Counters
@@ -57,6 +58,7 @@ class DoorContext:
         fair: the connections that wait for their turn.
         peers: the other front doors, or None.
         reserved: topics that only the node itself publishes to.
+        answerer: answers questions of devices.
         on_client: called with (connection, online) when a client connects or leaves.
     """
 
@@ -87,6 +89,7 @@ class DoorContext:
         self.on_client: Callable[[Connection, bool], None] = _ignore
         self.peers: Neighbours | None = None
         self.reserved: frozenset[str] = frozenset()
+        self.answerer = Answerer()
         self.stopping = False
         self.now_ns = time.time_ns
         self.time = loop.time

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from gongfu.ingest.mqtt.access import (
-    OWN_PREFIX,
     DeviceAccess,
     inner_topic,
+    is_own,
     may_subscribe,
 )
 from gongfu.ingest.mqtt.broker.messages import Delivery
@@ -316,7 +316,7 @@ class Dialogue:
             request.retain_as_published,
             request.retain_handling,
             identifier,
-            topic_filter.startswith(OWN_PREFIX),
+            is_own(topic_filter),
         )
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gongfu.ingest.mqtt.access import GATEWAY_TOPIC, TELEMETRY_TOPIC, inner_topic, may_publish, telemetry_form
+from gongfu.ingest.mqtt.access import GATEWAY_TOPIC, TELEMETRY_TOPIC, inner_published, may_publish, telemetry_form
 from gongfu.ingest.mqtt.broker.messages import message_of
 from gongfu.ingest.mqtt.broker.sessions import Received, Session
 from gongfu.ingest.mqtt.codec.encoding import encode
 from gongfu.ingest.mqtt.codec.packets import MQTT_5, Acknowledgement, Publish
 from gongfu.ingest.mqtt.codec.reasons import PacketError, PacketType, Reason, violation
 from gongfu.ingest.mqtt.server.unacknowledged import Unacknowledged
+from gongfu.ingest.thingsboard.topics import is_question
 from gongfu.ingest.types import Form, Receipt
 
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ class Route:
         form: how to read a telemetry payload; None for a plain topic.
         allowed: the client may publish to it.
         context: what the intake needs beside the payload.
+        asks: the front door answers what is published to it.
         unwatched: version of the tenant's subscriptions at which nobody subscribed to it; such a telemetry payload
             goes to the intake only.
     """
 
-    __slots__ = ("allowed", "context", "form", "inner", "topic", "unwatched")
+    __slots__ = ("allowed", "asks", "context", "form", "inner", "topic", "unwatched")
 
     def __init__(self, topic: str, inner: str, form: Form | None, allowed: bool) -> None:
         self.topic = topic
@@ -47,6 +49,7 @@ class Route:
         self.form = form
         self.allowed = allowed
         self.context = topic if form is Form.SPARKPLUG else ""
+        self.asks = is_question(topic)
         self.unwatched = -1
 
 
@@ -93,6 +96,8 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
     publish = partial(context.broker.router.publish, session.tenant, message, session)
     if route.form is None:
         publish(None if finish is None else partial(finish, None))
+        if route.asks:
+            context.answerer.answer(dialogue, topic, packet.payload)
         return
     done: Callable[[Receipt], None] | None = finish
     if not message.retain and connection.trie.match(route.inner).empty:
@@ -150,7 +155,7 @@ def route_of(dialogue: "Dialogue", topic: str) -> Route:
         form = telemetry_form(topic)
         reserved = topic in dialogue.context.reserved
         allowed = form is not None or (not reserved and may_publish(dialogue.access, topic))
-        route = Route(topic, inner_topic(dialogue.present.prefix, topic), form, allowed)
+        route = Route(topic, inner_published(dialogue.present.prefix, topic), form, allowed)
         if not routes or len(routes) >= MAX_ROUTES:
             routes = dialogue.connection.routes = {}
         routes[key] = route
