@@ -13,6 +13,7 @@ export const ICONS = {
   orders: 'M4 3h9l3 3v11H4zM7 8h6M7 11h6M7 14h3',
   reports: 'M10 16V6M6 9.500 10 5.500l4 4M3 3h14M4 17h12',
   identifiers: 'M3 4h2v12H3zM7 4h1v12H7zM10 4h2v12h-2zM14 4h1v12h-1zM16.500 4h.5v12h-.5z',
+  connections: 'M6 3v4M10 3v4M4 7h8v3a4 4 0 0 1-8 0zM8 14v3M8 17h6a3 3 0 0 0 3-3V8',
   camera: 'M3 6h3l1.500-2h5L14 6h3v10H3zM10 14a3 3 0 1 0 0-6 3 3 0 0 0 0 6z',
   up: 'M4 12l6-6 6 6',
   user: 'M10 10a3.200 3.200 0 1 0 0-6.400 3.200 3.200 0 0 0 0 6.400zM4 17c.5-3.300 2.700-5 6-5s5.500 1.700 6 5',

@@ -8,6 +8,7 @@ export default {
     close: 'Close navigation',
     overview: 'Overview',
     devices: 'Devices',
+    connections: 'Connections',
     assets: 'Assets',
     trend: 'Trends',
     alarms: 'Alarms',
@@ -107,6 +108,7 @@ export default {
   },
   no_tree: { text: 'This node is in no tree, so it has neither orders nor reports.', go: 'Join or found one under “Node tree”' },
   reason: {
+    'machine-failed': 'The machine could not be asked',
     'no-identifiers': 'This node has no identifier service yet',
     'application-state': 'The application is not in that state',
     'own-application': 'Nobody reviews an application of their own',

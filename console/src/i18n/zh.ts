@@ -8,6 +8,7 @@ export default {
     close: '关闭导航',
     overview: '总览',
     devices: '设备',
+    connections: '设备接入',
     assets: '资产',
     trend: '数据探索',
     alarms: '告警',
@@ -107,6 +108,7 @@ export default {
   },
   no_tree: { text: '本节点还没有加入任何树，因此没有指令和上报。', go: '到“节点树”加入或建立' },
   reason: {
+    'machine-failed': '机器没能应答',
     'no-identifiers': '本节点尚未启用标识服务',
     'application-state': '申请不在这个状态',
     'own-application': '申请人不能审核自己的申请',

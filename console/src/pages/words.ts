@@ -11,6 +11,7 @@ export const LATER = {
   orders: () => import('./orders/messages'),
   reports: () => import('./reports/messages'),
   identifiers: () => import('./identifiers/messages'),
+  connections: () => import('./connections/messages'),
 } satisfies Record<string, () => Promise<{ default: Words }>>
 
 async function fetchWords(page: keyof typeof LATER): Promise<void> {

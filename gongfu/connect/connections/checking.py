@@ -18,7 +18,7 @@ def problem_of(error: DriverError) -> Problem:
     """Return what a driver could not do as a problem: 400 when the request is wrong, else 502."""
     status = 400 if error.reason in ("unsupported", "address-unknown", "type-mismatch", "range") else 502
     extra = {"reason": error.reason.value, "what": error.what, "advice": error.advice}
-    return Problem(status, "driver-failed", "The machine could not be asked", str(error), extra)
+    return Problem(status, "machine-failed", "The machine could not be asked", str(error), extra)
 
 
 def check_url(url: str, protocol: str = "") -> tuple[str, dict[str, str], Available]:

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest'
+import type { Manifest } from '../src/api/connections'
+import { driverOf, fieldsOf, optionsOf } from '../src/pages/connections/options'
+import { milliseconds, shownState, total } from '../src/pages/connections/status'
+import { writeValue } from '../src/pages/connections/writing'
+
+const modbus: Manifest = {
+  protocol: 'modbus',
+  schemes: ['modbus', 'modbus+rtu'],
+  title: { zh: 'Modbus', en: 'Modbus' },
+  level: 'gold',
+  capabilities: ['read'],
+  options_schema: {
+    properties: {
+      unit: { type: 'integer', minimum: 0, maximum: 255 },
+      order: { enum: ['abcd', 'cdab'], default: 'abcd' },
+      history: { type: 'boolean' },
+      password: { type: 'string', writeOnly: true },
+      registers: { type: 'array' },
+      name: { type: 'string' },
+    },
+    required: ['unit'],
+  },
+  address_help: '',
+}
+
+describe('options of a driver', () => {
+  const fields = fieldsOf(modbus)
+  it('are fields by their schema', () => {
+    expect(fields.map(({ name, kind }) => `${name} ${kind}`)).toEqual(['unit number', 'order choice', 'history switch', 'password secret', 'registers document', 'name text'])
+    expect(fields.filter((field) => field.required).map((field) => field.name)).toEqual(['unit'])
+    expect(fieldsOf(undefined)).toEqual([])
+  })
+  it('leave out what is empty and keep a secret as it is typed', () => {
+    const texts = { unit: ' 7 ', order: '', history: 'false', password: ' a b ', registers: '[{"name":"泵"}]', name: ' x ' }
+    expect(optionsOf(fields, texts)).toEqual({ unit: 7, history: false, password: ' a b ', registers: [{ name: '泵' }], name: 'x' })
+  })
+  it('name the field that cannot be read', () => {
+    expect(optionsOf(fields, { unit: 'seven' })).toBe('unit')
+    expect(optionsOf(fields, { registers: '[' })).toBe('registers')
+  })
+  it('find the driver of a URL', () => {
+    expect(driverOf('MODBUS+RTU://10.0.0.1', [modbus])?.protocol).toBe('modbus')
+    expect(driverOf('10.0.0.1:502', [modbus])).toBeUndefined()
+    expect(driverOf('s7://10.0.0.1', [modbus])).toBeUndefined()
+  })
+})
+
+describe('status of a connection', () => {
+  it('is paused, unknown, or what the process says', () => {
+    expect(shownState({ paused: true, status: null })).toBe('paused')
+    expect(shownState({ paused: false, status: null })).toBe('unknown')
+    expect(shownState({ paused: false, status: { state: 'waiting' } as never })).toBe('waiting')
+  })
+  it('has times and totals', () => {
+    expect(milliseconds(0)).toBeNull()
+    expect(milliseconds(1_700_000_000_500_000_000)).toBe(1_700_000_000_500)
+    expect(total({ a: 2, b: 3 })).toBe(5)
+    expect(total(undefined)).toBe(0)
+  })
+})
+
+describe('a value that is written', () => {
+  it('is of the type of its point, or none', () => {
+    expect(writeValue('double', ' 2.5 ')).toBe(2.5)
+    expect(writeValue('double', '')).toBeUndefined()
+    expect(writeValue('double', '1e999')).toBeUndefined()
+    expect(writeValue('int64', '9007199254740993')).toBeUndefined()
+    expect(writeValue('boolean', 'TRUE')).toBe(true)
+    expect(writeValue('boolean', '2')).toBeUndefined()
+    expect(writeValue('string', ' a')).toBe(' a')
+    expect(writeValue('json', '[1,2]')).toEqual([1, 2])
+    expect(writeValue('json', '[')).toBeUndefined()
+  })
+})
