@@ -85,22 +85,23 @@ class SpareStreams:
         """Return whether the partition's stream has a leader."""
         return bool((await self._info(self._subjects.blocks_stream(partition)))["cluster"].get("leader"))
 
-    async def spare_state(self, partition: int) -> dict[str, Any]:
-        """Return the state of the spare: ``first_seq``, ``last_seq``, ``messages``."""
-        state: dict[str, Any] = (await self._info(self._subjects.spare_stream(partition)))["state"]
-        return state
+    async def spare(self, partition: int) -> dict[str, Any]:
+        """Return what JetStream tells of the spare: ``state`` (``first_seq``, ``messages``) and ``cluster``."""
+        return await self._info(self._subjects.spare_stream(partition))
 
-    async def keep_apart(self, partition: int, *, in_use: bool = False) -> None:
-        """Let the leaders of a partition and of its spare be on two servers.
+    async def keep_apart(self, partition: int, spare: dict[str, Any]) -> None:
+        """Let the leaders of a partition and of its spare, as ``spare`` tells, be on two servers.
 
-        The one moves that has less to do: the spare's, or, while the spare is in use, the log's.
+        The one moves that has less to do: the spare's, or, when the spare has blocks, the log's.
         """
-        log, spare = self._subjects.blocks_stream(partition), self._subjects.spare_stream(partition)
-        found, other = await self._info(log), await self._info(spare)
-        leader = found["cluster"].get("leader")
-        if not leader or other["cluster"].get("leader") != leader:
+        name = self._subjects.blocks_stream(partition)
+        log = await self._info(name)
+        leader = log["cluster"].get("leader")
+        if not leader or spare["cluster"].get("leader") != leader:
             return
-        moved, cluster = (log, found["cluster"]) if in_use else (spare, other["cluster"])
+        moved, cluster = name, log["cluster"]
+        if not spare["state"]["messages"]:
+            moved, cluster = self._subjects.spare_stream(partition), spare["cluster"]
         if others := [one["name"] for one in cluster.get("replicas", []) if _is_ready(one)]:
             body = {"placement": {"preferred": others[0]}}
             await call_api(self._bus, f"STREAM.LEADER.STEPDOWN.{moved}", body, timeout_s=_ASK_S)

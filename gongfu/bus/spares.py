@@ -283,19 +283,17 @@ class Spares:
         moved_at, front, holds = loop.time(), 0, 0
         while self._is_used(partition, use):
             try:
-                state, has_leader = (
-                    await self._streams.spare_state(partition),
-                    await self._streams.has_leader(partition),
-                )
+                spare, has_leader = await self._streams.spare(partition), await self._streams.has_leader(partition)
+                state = spare["state"]
                 if state["first_seq"] != front or not state["messages"] or not has_leader:
                     moved_at, front = loop.time(), state["first_seq"]
                 moves = self._is_mover(use) or loop.time() - moved_at > _IDLE_MOVER_S
                 if not has_leader or not moves or not self._is_current(partition, use):
                     await asyncio.sleep(_POLL_S)
                     continue
-                await self._streams.keep_apart(partition, in_use=True)
+                await self._streams.keep_apart(partition, spare)
                 moved = await self._moves[partition].move(TURN_S * self._differs)
-                left = (await self._streams.spare_state(partition))["messages"]
+                left = await self._left(partition)
                 if is_time_to_hold(left, state["messages"], moved) and self._is_current(partition, use):
                     await self._lead_back(partition, use, hold_time(holds))
                     holds += 1
@@ -318,7 +316,7 @@ class Spares:
                 # Whether all hold is looked at before: what the spare has afterwards is all of it.
                 all_hold = use.asked <= use.held and not self._writer.under_way(partition)
                 await self._moves[partition].move(until - loop.time())
-                is_back = all_hold and not use.joined and not (await self._streams.spare_state(partition))["messages"]
+                is_back = all_hold and not use.joined and not await self._left(partition)
                 if not all_hold:
                     await asyncio.sleep(_BRIEFLY_S)
         except (JetStreamError, MoveStalledError) as error:
@@ -335,6 +333,9 @@ class Spares:
         logger.info("partition %d is back in the log", partition)
         with suppress(JetStreamError, NatsError, OSError):
             await self._look_at(partition)
+
+    async def _left(self, partition: int) -> int:
+        return int((await self._streams.spare(partition))["state"]["messages"])
 
     def _is_current(self, partition: int, use: _Use) -> bool:
         """Return whether the spare is still in use since then, and we follow nobody."""
@@ -364,8 +365,9 @@ class Spares:
                     await self._look_at(partition)
 
     async def _look_at(self, partition: int) -> None:
-        if (await self._streams.spare_state(partition))["messages"]:
+        spare = await self._streams.spare(partition)
+        if spare["state"]["messages"]:
             self.use(partition)
             self.acknowledged(partition)
         else:
-            await self._streams.keep_apart(partition)
+            await self._streams.keep_apart(partition, spare)
