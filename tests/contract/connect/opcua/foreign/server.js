@@ -46,14 +46,10 @@ const path = require("path");
     variable("阵列", "Double", [1, 2], { valueRank: 1 });
     for (let n = 0; n < Number(items || 0); n++) variable(`点${n}`, n % 3 ? "Double" : "Int32", n);
     space.installHistoricalDataNode(nodes["压力"], { maxOnlineValues: 10000 });
-    const limit = own.addVariable({
-        componentOf: station, browseName: "上限", dataType: "Double", value: { dataType: opcua.DataType.Double, value: 10 },
-    });
     own.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
-        browseName: "压力报警", componentOf: station, conditionSource: station, inputNode: nodes["压力"],
+        browseName: "压力报警", conditionName: "压力报警", componentOf: station, conditionSource: station, inputNode: nodes["压力"],
         highLimit: 10, highHighLimit: 14, lowLimit: -10, lowLowLimit: -14,
     });
-    void limit;
     await server.start();
     process.stdout.write("ready\n");
     readline.createInterface({ input: process.stdin }).on("line", (line) => {
@@ -61,7 +57,7 @@ const path = require("path");
         const node = nodes[order.set];
         const dataType = node.readValue().value.dataType;
         const value = dataType === opcua.DataType.Int64 ? opcua.coerceInt64(order.value) : order.value;
-        const status = order.status ? opcua.coerceStatusCode(order.status) : opcua.StatusCodes.Good;
+        const status = order.status ? opcua.StatusCodes[order.status] : opcua.StatusCodes.Good;
         const arrayType = Array.isArray(order.value) ? opcua.VariantArrayType.Array : opcua.VariantArrayType.Scalar;
         node.setValueFromSource({ dataType, value, arrayType }, status);
     }).on("close", () => server.shutdown(0).then(() => process.exit(0)));

@@ -1,0 +1,165 @@
+"""The driver against node-opcua, with Basic256Sha256: values, alarms, history, and the server dying in the middle."""
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+
+import pytest
+import pytest_asyncio
+
+from gongfu.connect.kit.types import Address, DriverError, Reason
+from gongfu.kernel.quality import Quality
+from tests.contract.connect.opcua.foreign_process import foreign_server, require
+from tests.contract.connect.opcua.plant import Recorder, connected, driver_of, trust_of, until
+from tests.fixtures.nats import free_port
+
+pytest.importorskip("asyncua", reason="the extra opcua is not installed")
+SECURE = {"security": "sign-and-encrypt", "policy": "Basic256Sha256", "username": "操作员", "password": "密码-1"}
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory):
+    """One server for this file; the last test kills it."""
+    require()
+    async with foreign_server(free_port(), tmp_path_factory.mktemp("foreign")) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def as_new(server):
+    await server.set("压力", 1.5)
+    await server.set("计数", 7)
+
+
+async def trusting(tmp_path, port):
+    """Meet the server's certificate for the first time, and trust it."""
+    with pytest.raises(DriverError) as raised:
+        await driver_of(tmp_path, port, **SECURE).open()
+    assert raised.value.reason is Reason.CERTIFICATE_UNTRUSTED
+    known = trust_of(tmp_path).listing()
+    assert [k.state for k in known] == ["rejected"]
+    assert known[0].fingerprint in raised.value.what
+    trust_of(tmp_path).trust(known[0].fingerprint)
+
+
+async def test_signed_and_encrypted_with_values_alarms_and_wrong_password(tmp_path, server):
+    port = server.port
+    await trusting(tmp_path, port)
+    with pytest.raises(DriverError) as raised:
+        await driver_of(tmp_path, port, **SECURE | {"password": "falsch"}).open()
+    assert raised.value.reason is Reason.CREDENTIALS
+    assert "falsch" not in str(raised.value)
+
+    async with connected(tmp_path, port, **SECURE | {"security": "sign"}) as driver:
+        assert (await driver.health())["endpoint"] == "Basic256Sha256/Sign"
+        assert (await driver.read([Address(point="s", where="ns=2;s=泵站.状态")]))[0].value == "正常"
+
+    async with connected(tmp_path, port, **SECURE, server_deadband=True) as driver:
+        assert (await driver.health())["endpoint"] == "Basic256Sha256/SignAndEncrypt"
+        top = await driver.browse("", 1000)
+        station = next(n for n in top.items if n.name == "泵站")
+        nodes = {n.name: n for n in (await driver.browse(station.where, 1000)).items}
+        assert nodes["压力"].unit == "bar"
+        assert "range 0…16" in nodes["压力"].description
+        assert (nodes["计数"].value_type, nodes["阵列"].value_type) == ("int64", "json")
+        sink = Recorder()
+        names = ["压力", "计数", "运行", "阵列", "状态"]
+        addresses = [
+            Address(point=n, where=f"ns=2;s=泵站.{n}", every=0.1, deadband=1.0 if n == "压力" else 0) for n in names
+        ]
+        await driver.subscribe(addresses, sink)
+        await until(lambda: len({r.address for r in sink.readings}) == 5, "first values")
+        assert [sink.last(n) for n in range(5)] == [1.5, 7, True, [1.0, 2.0], "正常"]
+        for value in (2.0, 2.4, 9.0, 12.5):  # the first two are within the deadband; the last raises the alarm
+            await server.set("压力", value)
+            await asyncio.sleep(0)
+        await until(lambda: sink.last(0) == 12.5, "the value beyond the limit")
+        assert not {2.0, 2.4} & set(sink.values(0))
+        await until(lambda: any(kind == "opcua.alarm" and d["active"] for kind, d in sink.events), "the alarm")
+        detail = next(d for kind, d in sink.events if kind == "opcua.alarm" and d["active"])
+        assert (detail["state"], detail["condition_name"]) == ("unacknowledged", "压力报警")
+        await server.set("计数", 3, "BadSensorFailure")
+        await until(lambda: any(r.quality == Quality.BAD_DEVICE for r in sink.readings), "the broken sensor")
+        await server.set("压力", 1.0)
+        await until(lambda: any(k == "opcua.alarm" and not d["active"] for k, d in sink.events), "its end")
+        assert sink.gaps == []
+
+
+async def test_a_broken_line_is_healed_and_history_is_read_back(tmp_path, port):
+    """The line breaks while the server goes on: with its session again, every value comes, in order and once."""
+    async with foreign_server(port, tmp_path / "server") as server, connected(tmp_path, port, queue=100) as driver:
+        sink = Recorder()
+        addresses = [Address(point="p", where="ns=2;s=泵站.压力", every=0.05)]
+        await driver.subscribe(addresses, sink)
+        await until(lambda: sink.last(0) == 1.5, "the first value")
+        driver._session.client.uaclient.protocol.transport.abort()
+        for n in range(15):  # slower than they are sampled
+            await server.set("压力", 100.0 + n)
+            await asyncio.sleep(0.1)
+        await until(lambda: sink.last(0) == 114.0, "the last value")
+        got = [v for v in sink.values(0) if v >= 100]
+        assert got == sorted(set(got))
+        assert len(got) >= 8
+        figures = await driver.health()
+        assert (figures["breaks"], figures["remade"], sink.gaps) == (1, 0, [])
+        # A gap the server cannot fill by itself is read from its history.
+        newest = max(r.source_time for r in sink.readings)
+        oldest = min(r.source_time for r in sink.readings if r.value >= 100)
+        sink.readings.clear()
+        driver._gaps.report([0], oldest - 1_000_000, newest + 1_000_000, "a test")
+        await until(lambda: any(k == "opcua.backfilled" for k, _ in sink.events), "the history")
+        assert {r.value for r in sink.readings} >= {100.0 + n for n in range(15)}
+        assert sink.gaps[-1][3] == "a test"
+
+
+async def test_a_server_that_freezes_is_lost_and_an_instance_after_it_knows_since_when(tmp_path, server):
+    port = server.port
+    async with connected(tmp_path, port, history=False) as driver:
+        sink = Recorder()
+        await driver.subscribe([Address(point="n", where="ns=2;s=泵站.计数", every=0.1)], sink)
+        await until(lambda: sink.last(0) == 7, "the first value")
+        await server.set("计数", 8)
+        await until(lambda: sink.last(0) == 8, "a change")
+    os.kill(server.process.pid, signal.SIGSTOP)
+    with pytest.raises(DriverError) as raised:
+        await driver_of(tmp_path, port, timeout=1.0).open()
+    assert raised.value.reason is Reason.TIMEOUT
+    os.kill(server.process.pid, signal.SIGCONT)
+    async with connected(tmp_path, port, history=False) as driver:
+        again = Recorder()
+        await driver.subscribe([Address(point="n", where="ns=2;s=泵站.计数", every=0.1)], again)
+        ((addresses, since, until_, reason),) = again.gaps
+        assert addresses == [0]
+        assert reason == "the connection was closed"
+        assert until_ > since >= max(r.source_time for r in sink.readings)
+
+
+async def test_kill_and_restart_of_the_server_leaves_no_gap_unreported(tmp_path, server):
+    """Values before and after a kill -9; the time between is told for every address."""
+    port, sink = server.port, Recorder()
+    async with AsyncExitStack() as running:
+        driver = await running.enter_async_context(connected(tmp_path, port, history=False))
+        await driver.subscribe([Address(point=n, where=f"ns=2;s=泵站.{n}", every=0.1) for n in ("计数", "压力")], sink)
+        await server.set("计数", 41)
+        await until(lambda: sink.last(0) == 41, "a value before")
+        server.kill()
+        await server.process.wait()
+        second = await running.enter_async_context(foreign_server(port, server.folder))
+        await until(lambda: bool(sink.gaps), "the gap to be told")
+        await second.set("计数", 42)
+        await until(lambda: sink.last(0) == 42, "a value after")
+
+        (told,) = [g for g in sink.gaps if g[3] == "the connection was interrupted"]
+        assert sorted(told[0]) == [0, 1]
+        before = [r for r in sink.readings if r.value == 41]
+        after = [r for r in sink.readings if r.value == 42]
+        assert before[0].source_time < after[0].source_time
+        assert told[1] < told[2]
+        # Nothing that came after the gap lies in it unsaid: the last value before is not newer than its beginning.
+        assert told[1] >= max(r.source_time for r in before)
+        figures = await driver.health()
+        assert (figures["breaks"], figures["remade"]) == (1, 1)
