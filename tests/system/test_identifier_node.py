@@ -28,8 +28,14 @@ from gongfu.identify.handle.envelope import (
     encode_message,
     encode_signed,
 )
+from gongfu.identify.handle.names import parse_handle
 from gongfu.identify.handle.predefined import decode_site
+from gongfu.identify.handle.resolution import Found
+from gongfu.identify.management.directory import load_directory
+from gongfu.identify.service.identifiers import Identifiers
+from gongfu.node.data_directory import DataDirectory
 from gongfu.node.identifier_backup import count_copy
+from gongfu.store.records.engine import open_records, reading
 from tests.fixtures.nats import free_port
 from tests.fixtures.node import Node
 from tests.fixtures.processes import wait_until
@@ -456,6 +462,49 @@ def test_a_backup_is_restored_with_all_identifiers(
     assert all((tmp_path / "other" / file).read_bytes() == (node.data_dir / file).read_bytes() for file in kept)
 
 
+def test_the_service_alone_is_backed_up_and_restored_equal_by_full_recount(
+    node: IdentifierNode, api: httpx.Client, pump: str, tmp_path: Path
+) -> None:
+    backup, other = tmp_path / "ids", tmp_path / "other"
+    said = json.loads(node.cli("id", "backup", str(backup), "--json"))
+    registered = done(api.get("/identifiers"))["registered"]
+    assert (said["root"], said["total"]) == ("99.168", registered["total"])
+    assert "whole" in node.cli("id", "backup", str(backup), "--verify")
+    restored = json.loads(node.cli("id", "restore", str(backup), "--data-dir", str(other), "--json"))
+    assert restored == said
+    directory = DataDirectory(other)
+    engine = open_records(directory.records_url)
+    with reading(engine) as connection:
+        known = load_directory(connection)
+    engine.dispose()
+
+    prefixes = api.get("/identifiers/prefixes").json()["items"]
+    wanted = {one["name"]: (one["explicit"], one["total"]) for one in prefixes if one["kind"] == "own"}
+
+    async def opened() -> None:
+        identifiers = await Identifiers.open(other / "identifiers" / "store", known)
+        try:
+            recount = await identifiers.recount()
+            assert recount.wrong == ()
+            found = {name: (count.explicit, count.total) for name, count in identifiers.counts().items()}
+            assert found == wanted
+            values = identifiers.lookup(parse_handle(CHINESE))
+            assert isinstance(values, Found)
+            assert {value.type: value.data.decode() for value in values.values}["model"] == "IS80"
+        finally:
+            await identifiers.close()
+
+    asyncio.run(opened())
+    for key in ("identifier-signing-key", "identifier-server-key"):
+        assert (other / "secrets" / key).read_bytes() == (node.data_dir / "secrets" / key).read_bytes()
+    twice = node.run_cli("id", "restore", str(backup), "--data-dir", str(other))
+    assert (twice.returncode, "has an identifier service" in twice.stderr) == (1, True), twice.stderr
+    rows = backup / "rows" / "identifier_prefix.ndjson"
+    rows.write_bytes(rows.read_bytes().replace(b"99.168.1", b"99.168.2", 1))
+    damaged = node.run_cli("id", "restore", str(backup), "--data-dir", str(tmp_path / "third"))
+    assert (damaged.returncode, "identifier_prefix.ndjson is not what" in damaged.stderr) == (1, True), damaged.stderr
+
+
 def test_a_grant_lets_a_stranger_read_and_change_a_private_value(
     node: IdentifierNode, api: httpx.Client, pump: str
 ) -> None:
@@ -481,3 +530,15 @@ def test_a_grant_lets_a_stranger_read_and_change_a_private_value(
     assert api.delete(f"/identifiers/grants/{made['id']}").status_code == 204
     assert read() == []
     assert httpx.put(address, json={"values": [{**price, "data": "14.00"}]}, auth=reader).status_code in (400, 401, 403)
+    single = ("--handle", f"{pump}/priced", "--read")
+    [given] = json.loads(node.cli("id", "grant", "add", f"300:{pump}/reader", *single, "--json"))
+    assert (given["index"], given["scope"], given["rights"], len(read())) == (300, "handle", ["read"], 1)
+    of = str(done(api.get("/identifiers/classes"))["items"][0]["number"])
+    node.cli("id", "grant", "add", f"{pump}/reader", "--class", of, "--read", "--write", "--attribute", "model")
+    listed = node.cli("id", "grant", "list", "--grantee", f"{pump}/reader")
+    assert f"handle {pump}/priced" in listed, listed
+    assert f"class {of}" in listed, listed
+    assert "read+write" in listed, listed
+    node.cli("id", "grant", "remove", str(given["id"]))
+    assert read() == []
+    assert node.run_cli("id", "grant", "add", f"{pump}/reader", "--read").returncode == 2

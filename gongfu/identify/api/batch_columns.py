@@ -50,8 +50,8 @@ def _csv_parts(file: IO[bytes]) -> Iterator[tuple[list[str], pa.RecordBatch]]:
     head = file.readline(LINE_BYTES)
     names = list[str]()
     lines, rest = 0, b""
-    if b'"' not in head and head.endswith(b"\n") and b"\r" not in head[:-2]:
-        names = [name.strip() for name in head.decode("utf-8-sig").split(",")]
+    if head.endswith(b"\n") and b"\r" not in head[:-2] and head.count(b'"') % 2 == 0:
+        names = [name.strip() for name in next(csv.reader([head.decode("utf-8-sig")], strict=True), [])]
         _check_columns(names)
         lines = 1
         while (data := file.read(_PIECE)) and b'"' not in data:

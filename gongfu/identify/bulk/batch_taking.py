@@ -10,7 +10,7 @@ import numpy as np
 
 from gongfu.identify.bulk.preparing import NUMBER_OF, UNDECIDED, Prepared, Wish
 from gongfu.identify.bulk.taking import look_at_prefixes, special_places
-from gongfu.identify.handle.names import folded
+from gongfu.identify.handle.names import HandleName, folded
 from gongfu.identify.records.keys import (
     Answered,
     Count,
@@ -22,7 +22,7 @@ from gongfu.identify.records.keys import (
 )
 from gongfu.identify.service.contents import Contents
 from gongfu.identify.service.group import Group
-from gongfu.identify.service.writes import BatchError, Outcome, Write, WriteCode, WriteReason
+from gongfu.identify.service.writes import Allowed, BatchError, Outcome, Write, WriteCode, WriteReason
 
 # Items that are wrong are looked at one by one.
 _MOST_WRONG = 1000
@@ -47,6 +47,7 @@ class BatchTaking:
         key: bytes,
         digest: bytes,
         writes_at: Callable[[Sequence[int]], list[Write | Outcome]],
+        allowed: Allowed | None = None,
     ) -> None:
         """Take nothing yet.
 
@@ -55,17 +56,19 @@ class BatchTaking:
             made: the items.
             wish: what they have in common.
             now: UTC seconds.
-            key: of idempotency, of this chunk.
+            key: of idempotency, of this chunk; b"" is none.
             digest: what tells the chunk from others that come with the key; 16 bytes.
             writes_at: returns the items at some places as single writes.
+            allowed: is asked once a prefix, in the turn: whoever may create one identifier of it may create all.
         """
         self._contents = contents
         self._made = made
         self._wish = wish
         self._now = now
-        self._key = batch_key(key)
+        self._key = batch_key(key) if key else b""
         self._digest = digest
         self._writes_at = writes_at
+        self._allowed = allowed
 
     def take(self) -> frozenset[str]:
         """Write what is right; returns the keys of handles that are new.
@@ -86,6 +89,7 @@ class BatchTaking:
             # A prefix has changed meanwhile.
             raise NotPlainError
         made.details = {}
+        self._check_rights()
         new = self._decide(special)
         self._judge(wrong)
         self._store(new, wrong)
@@ -99,7 +103,8 @@ class BatchTaking:
             BatchError: KEY_REUSED.
         """
         made = self._made
-        stored = [data for shard in self._contents.shards.all if (data := shard.read(self._key)) is not None]
+        shards = self._contents.shards.all if self._key else ()
+        stored = [data for shard in shards if (data := shard.read(self._key)) is not None]
         if not stored:
             return False
         codes = np.full(len(made.codes), _NOT_HERE, np.uint8)
@@ -114,6 +119,22 @@ class BatchTaking:
             raise NotPlainError
         made.codes, made.details = codes, details
         return True
+
+    def _check_rights(self) -> None:
+        """Make sure that the items may be created.
+
+        Raises:
+            NotPlainError: some may not.
+        """
+        if self._allowed is None:
+            return
+        made = self._made
+        _, first = np.unique(made.numbers, return_index=True)
+        places = sorted(made.places[first].tolist())
+        for place, write in zip(places, self._writes_at(places), strict=True):
+            name = HandleName(made.prefixes[place].as_py(), made.suffixes[place].as_py())
+            if not isinstance(write, Write) or not self._allowed(name, None, write):
+                raise NotPlainError
 
     def _decide(self, special: set[int]) -> np.ndarray:
         """Say what becomes of the items that are right; returns the positions of those that are new."""
@@ -174,7 +195,7 @@ class BatchTaking:
             else:
                 here = new[made.numbers[new] % len(shards) == number]
                 codes = self._codes_of(number, wrong)
-            if (codes == _NOT_HERE).all():
+            if (codes == _NOT_HERE).all() or not (len(here) or self._key):
                 continue
             changes: dict[bytes, bytes | None] = (
                 dict(zip(made.keys, made.values, strict=True))
@@ -187,8 +208,9 @@ class BatchTaking:
                 for prefix, count in zip(numbers.tolist(), more.tolist(), strict=True)
             }
             changes |= {count_key(prefix): count.encode() for prefix, count in counts.items()}
-            details = {place: detail for place, detail in made.details.items() if codes[place] != _NOT_HERE}
-            changes[self._key] = encode_answered(Answered(self._now, self._digest, codes.tobytes(), details))
+            if self._key:
+                details = {place: detail for place, detail in made.details.items() if codes[place] != _NOT_HERE}
+                changes[self._key] = encode_answered(Answered(self._now, self._digest, codes.tobytes(), details))
             shard.write(changes)
             contents.counts |= counts
 

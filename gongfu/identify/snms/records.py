@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -36,6 +37,8 @@ TEMPLATE_INDEX = 1001
 TEMPLATE_TYPE = "TEMPLATE"
 # More are read beside the event loop.
 _AT_ONCE = 500
+# Bytes of a batch from which on it is worth to be written in columns.
+_COLUMNS_FROM = 64 << 10
 
 
 _Prepared = Write | SnmsError
@@ -165,7 +168,48 @@ class SnmsRecords:
         Raises:
             SnmsError: the request as a whole is refused.
         """
-        return await self._do_many(asker, body, self._registered, key)
+        if len(body) <= _COLUMNS_FROM:
+            return await self._do_many(asker, body, self._registered, key)
+        items = await asyncio.to_thread(decoded_many, body)
+        self._check_size(len(items))
+        taken = await self._take_columns(asker, items, key, digest_of(body))
+        if taken is not None:
+            return taken
+        return await self._do_many(asker, body, self._registered, key, items)
+
+    async def _take_columns(
+        self, asker: Asker, items: Sequence[Registration | SnmsError], key: bytes, digest: bytes
+    ) -> list[dict[str, Any]] | None:
+        """Register identifiers in columns; None where that is not possible, and nothing was done."""
+        # Late: few nodes get batches by this interface, and the library of columns is large.
+        from gongfu.identify.snms.columns import ColumnBatch
+
+        registrations = [item for item in items if isinstance(item, Registration)]
+        if len(registrations) != len(items):
+            return None
+        try:
+            name = _name(registrations[0].handle)
+            form = _Form(self._templates.get(name.prefix, registrations[0].template_version))
+        except SnmsError:
+            return None
+        if not form.template or not form.attributes >= form.required:
+            return None
+        known = {index: form.items[index] for index in form.attributes}
+        batch = ColumnBatch(registrations, name.prefix, form.template, known, form.required, form.version)
+
+        def writes_at(places: Sequence[int]) -> list[Write | Outcome]:
+            return [self._registered(registrations[place], {}) for place in places]
+
+        try:
+            outcomes = await batch.take(self._identifiers, key, digest, self._allowed(asker), writes_at)
+        except BatchError as error:
+            raise _refused(error) from None
+        if outcomes is None:
+            return None
+        return [
+            {"handle": item.handle, "msg": message_of(outcome)}
+            for item, outcome in zip(registrations, outcomes, strict=True)
+        ]
 
     async def update_many(self, asker: Asker, body: bytes, key: bytes) -> list[dict[str, Any]]:
         """Change identifiers, as ``create_many``."""
@@ -187,10 +231,11 @@ class SnmsRecords:
         body: bytes,
         prepare: Callable[[Registration, _Known], Write],
         key: bytes,
+        decoded: Sequence[Registration | SnmsError] | None = None,
     ) -> list[dict[str, Any]]:
         def read() -> list[tuple[str, _Prepared]]:
             known: _Known = {}
-            items = decoded_many(body)
+            items = decoded_many(body) if decoded is None else decoded
             self._check_size(len(items))
             prepared: list[tuple[str, _Prepared]] = []
             for item in items:
@@ -204,7 +249,7 @@ class SnmsRecords:
             return prepared
 
         prepared = await asyncio.to_thread(read) if len(body) > _AT_ONCE * 400 else read()
-        outcomes = await self._outcomes(asker, [write for _, write in prepared], key)
+        outcomes = await self._outcomes(asker, [write for _, write in prepared], key, digest_of(body))
         return [
             {"handle": handle, "msg": message} for (handle, _), (_, message) in zip(prepared, outcomes, strict=True)
         ]
@@ -213,9 +258,11 @@ class SnmsRecords:
         if count > self._batch:
             raise SnmsError(f"批量操作最多支持{self._batch}条，本次{count}条")
 
-    async def _outcomes(self, asker: Asker, prepared: Sequence[_Prepared], key: bytes) -> list[tuple[Status, str]]:
+    async def _outcomes(
+        self, asker: Asker, prepared: Sequence[_Prepared], key: bytes, digest: bytes = b""
+    ) -> list[tuple[Status, str]]:
         writes = [item for item in prepared if isinstance(item, Write)]
-        done = iter(await self._written(asker, writes, key) if writes else [])
+        done = iter(await self._written(asker, writes, key, digest) if writes else [])
         found: list[tuple[Status, str]] = []
         for item in prepared:
             if isinstance(item, SnmsError):
@@ -225,13 +272,11 @@ class SnmsRecords:
                 found.append((status_of(outcome), message_of(outcome)))
         return found
 
-    async def _written(self, asker: Asker, writes: Sequence[Write], key: bytes) -> list[Outcome]:
+    async def _written(self, asker: Asker, writes: Sequence[Write], key: bytes, digest: bytes = b"") -> list[Outcome]:
         try:
-            return await self._identifiers.write(writes, key=key, allowed=self._allowed(asker))
+            return await self._identifiers.write(writes, key=key, digest=digest, allowed=self._allowed(asker))
         except BatchError as error:
-            if error.reason in (WriteReason.KEY_REUSED, WriteReason.KEY_TOO_LONG, WriteReason.TOO_MANY):
-                raise SnmsError(f"请求被拒绝：{error}") from None
-            raise SnmsError(BUSY, Status.INTERNAL) from None
+            raise _refused(error) from None
 
     def _registered(self, item: Registration, known: _Known) -> Write:
         name, form, given = self._checked(item, known)
@@ -295,6 +340,18 @@ class SnmsRecords:
             return found
 
         return may
+
+
+def _refused(error: BatchError) -> SnmsError:
+    """Return what a request is answered that was refused as a whole."""
+    if error.reason in (WriteReason.KEY_REUSED, WriteReason.KEY_TOO_LONG, WriteReason.TOO_MANY):
+        return SnmsError(f"请求被拒绝：{error}")
+    return SnmsError(BUSY, Status.INTERNAL)
+
+
+def digest_of(body: bytes) -> bytes:
+    """Return what tells a request from others that come with the same key."""
+    return blake2b(body, digest_size=16).digest()
 
 
 def _check_value(item: StoredItem, value: Value) -> None:

@@ -13,7 +13,7 @@ from gongfu.node.cli.options import local_configuration, node_options
 from gongfu.node.cli.output import print_json, print_table, text_of
 from gongfu.node.data_directory import DataDirectory, lock_holder
 
-# Sub-command -> (module, short help), imported only when used.
+# Sub-command -> (module, short help), imported only when used; module or module:name of what it is there.
 _GROUPS = {
     "prefix": ("identifier_prefix", "Register, delegate, suspend and revoke prefixes."),
     "application": ("identifier_application", "Apply for prefixes, and decide on applications."),
@@ -22,6 +22,9 @@ _GROUPS = {
     "range": ("identifier_range", "Register ranges of numbers (号段)."),
     "import": ("identifier_import", "Register many from a CSV, NDJSON or Parquet file."),
     "load": ("identifier_load", "Load a file straight into the store of a stopped node."),
+    "grant": ("identifier_grant", "Let others read or change values: of a handle, a prefix, a class."),
+    "backup": ("identifier_archive:backup", "Back the service up, without the rest of the node."),
+    "restore": ("identifier_archive:restore", "Restore it to a stopped node that has none."),
 }
 READY_S = 60.0
 # Of a value's data; --json has all of it.
@@ -36,8 +39,8 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _GROUPS:
-            module = importlib.import_module(f"gongfu.node.cli.{_GROUPS[cmd_name][0]}")
-            found: click.Command = module.command
+            module, _, name = _GROUPS[cmd_name][0].partition(":")
+            found: click.Command = getattr(importlib.import_module(f"gongfu.node.cli.{module}"), name or "command")
             return found
         return super().get_command(ctx, cmd_name)
 

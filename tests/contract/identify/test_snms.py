@@ -10,6 +10,7 @@ import pytest_asyncio
 from sqlalchemy import Engine
 
 from gongfu.identify.administration.operations import values_here
+from gongfu.identify.bulk.batch_taking import BatchTaking
 from gongfu.identify.handle.predefined import Administrator, encode_administrator
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.http.server import HttpServer
@@ -17,6 +18,7 @@ from gongfu.identify.management import template_records as rows
 from gongfu.identify.management.tables import template
 from gongfu.identify.management.templates import Templates
 from gongfu.identify.service.writes import Operation
+from gongfu.identify.snms import records
 from gongfu.identify.snms.face import PATHS, SnmsFace
 from gongfu.identify.snms.tokens import LIFETIME, day_password, days_at
 from gongfu.kernel.counters import Counters
@@ -513,6 +515,49 @@ async def test_a_batch_that_is_sent_again_is_done_once(made: Node) -> None:
     assert other["status"] == -2
     without = await made.ask("POST", "/identityv2/data/batchCreate", items)
     assert {item["msg"] for item in without["data"]} == {"标识已存在"}
+
+
+async def test_a_large_batch_is_answered_as_single_writes_are(made: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [item("名称", "name", 2000, 1, 10, required=True), item("型号", "model", 2002, 0, 400)]
+    plain = TEMPLATE | {"version": "plain", "items": items}
+    assert (await made.ask("POST", "/snms/api/v5/template", plain))["data"] is True
+
+    def one(suffix: str, model: str = "M" * 300, name: str = "水泵") -> dict[str, Any]:
+        return pump(suffix, value(2000, "name", name), value(2002, "model", model), version="plain")
+
+    right = [one(f"n{number}") for number in range(300)]
+    batches = {
+        "right": right,
+        "again": [*right, one("n0"), one("泵/#?%")],
+        "long": [*right, one("x", name="一二三四五六七八九十百")],
+        "other": [*right, pump("y", value(2000, "name", "a"), version="plain"), one("")],
+        "elsewhere": [*right, {**one("z"), "handle": "99.1000.2/z"}, {**one("z"), "handle": "99.77/z"}],
+    }
+    taken: list[int] = []
+    take = BatchTaking.take
+    monkeypatch.setattr(BatchTaking, "take", lambda self: taken.append(1) or take(self))
+    answers: dict[int, list[Any]] = {}
+    for number, columns_from in enumerate((1, 10**9)):
+        monkeypatch.setattr(records, "_COLUMNS_FROM", columns_from)
+        for name, batch in batches.items():
+            sent = [{**one, "handle": one["handle"].replace("/", f"/{number}", 1)} for one in batch]
+            for _ in range(2):
+                answer = await made.ask("POST", "/identityv2/data/batchCreate", sent, idempotency_key=f"{name}{number}")
+                for said, asked in zip(answer["data"], batch, strict=True):
+                    said["handle"] = said["handle"] == asked["handle"].replace("/", f"/{number}", 1)
+                answers.setdefault(number, []).append(answer)
+        without = await made.ask("POST", "/identityv2/data/batchCreate", [one(f"{number}n0"), one(f"{number}w")])
+        answers[number].append([said["msg"] for said in without["data"]])
+        values = made.node.values(f"{PREFIX}/{number}n7")
+        assert values == {2000: "水泵", 2002: "M" * 300, 9999: "plain"}
+    assert answers[0] == answers[1]
+    assert {said["msg"] for said in answers[0][0]["data"]} == {"success"}
+    assert len(taken) == 5
+    token, made.token = made.token, await made.login(f"{PREFIX}/App_guest", "guest")
+    monkeypatch.setattr(records, "_COLUMNS_FROM", 1)
+    refused = await made.ask("POST", "/identityv2/data/batchCreate", [one(f"g{number}") for number in range(5)])
+    assert {said["msg"] for said in refused["data"]} == {"没有权限"}
+    made.token = token
 
 
 NO_BODY_BREAKS_AN_END_POINT = ["", "{", "[1", '{"a":1}', "null", '"\\ud800"', "[" * 2000]
