@@ -331,8 +331,7 @@ class Spares:
         self._end(partition)
         await self._say(partition, "back", turn=use.turn)
         logger.info("partition %d is back in the log", partition)
-        with suppress(JetStreamError, NatsError, OSError):
-            await self._look_at(partition)
+        await self._look_at(partition)
 
     async def _left(self, partition: int) -> int:
         return int((await self._streams.spare(partition))["state"]["messages"])
@@ -359,15 +358,14 @@ class Spares:
 
     async def _look_at_all(self) -> None:
         """Keep the leaders of a partition and of its spare apart, and take care of what a writer that is gone left."""
-        for partition in range(self._partitions):
-            if partition not in self._uses:
-                with suppress(JetStreamError, NatsError, OSError):
-                    await self._look_at(partition)
+        unused = [partition for partition in range(self._partitions) if partition not in self._uses]
+        await asyncio.gather(*map(self._look_at, unused))
 
     async def _look_at(self, partition: int) -> None:
-        spare = await self._streams.spare(partition)
-        if spare["state"]["messages"]:
-            self.use(partition)
-            self.acknowledged(partition)
-        else:
-            await self._streams.keep_apart(partition, spare)
+        with suppress(JetStreamError, NatsError, OSError):
+            spare = await self._streams.spare(partition)
+            if spare["state"]["messages"]:
+                self.use(partition)
+                self.acknowledged(partition)
+            else:
+                await self._streams.keep_apart(partition, spare)
