@@ -16,9 +16,10 @@ from nats.aio.subscription import Subscription
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from gongfu.bus.blocklog import ensure_streams
+from gongfu.bus.blocklog import BlockLog, ensure_streams
 from gongfu.bus.connection import subscribe
 from gongfu.bus.requests import serve
+from gongfu.bus.spares import open_spares
 from gongfu.connect.connections.fleet import Fleet
 from gongfu.connect.connections.operations import Operations
 from gongfu.connect.connections.secrets import ConnectionSecrets
@@ -63,7 +64,9 @@ class ConnectHost:
         self._clock = clock
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="connect-records")
         self._publisher = EventPublisher(bus, self._subjects, loop)
-        self._intake = Columniser(bus, self._subjects, engine, runtime.telemetry, counters, clock)
+        spares = open_spares(bus, self._subjects, runtime.telemetry.partitions, runtime.block_log.replicas, counters)
+        log = BlockLog(bus, self._subjects, counters, spares=spares)
+        self._intake = Columniser(bus, self._subjects, engine, runtime.telemetry, counters, clock, log=log)
         self._admission = Admission(defaults_of(runtime.quotas), loop.time)
         self._quotas = QuotaBook(bus, self._subjects, engine, self._executor, self._admission)
         secrets = ConnectionSecrets(DataDirectory(Path(runtime.data_dir)).connection_secrets)

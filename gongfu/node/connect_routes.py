@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from gongfu.bus.requests import NobodyServesError, request
 from gongfu.connect.connections import api
+from gongfu.connect.connections.models import ModelMaker
 from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.connect.connections.service import ConnectionService
 from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
@@ -40,6 +41,7 @@ def connect_routes(
     clock: Clock,
     devices: Devices,
     publisher: EventPublisher,
+    models: ModelMaker,
 ) -> list[Route]:
     """Return the routes of connections.
 
@@ -51,6 +53,7 @@ def connect_routes(
         clock: present time.
         devices: where the device of a connection is made.
         publisher: announces changes.
+        models: makes thing models.
     """
     directory = DataDirectory(Path(runtime.data_dir))
     name = subjects.service(service_name(runtime.instance))
@@ -89,4 +92,4 @@ def connect_routes(
         with writing(engine) as connection:
             audit.record(connection, subject, "connection.write", resource, clock.now_ns(), detail)
 
-    return api.routes(service, ask, status_of, note_write)
+    return api.routes(service, models, ask, status_of, note_write)

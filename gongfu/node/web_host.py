@@ -16,6 +16,7 @@ import gongfu
 from gongfu.appkit.catalogue import find_models
 from gongfu.bus.connection import subscribe
 from gongfu.bus.metrics import MetricsPublisher
+from gongfu.connect.connections.models import ModelMaker
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
@@ -175,6 +176,7 @@ def open_web_host(
         clock,
         alarms.totals,
     )
+    maker = ModelMaker(things, instances)
     hub = Hub(source, live.latest_items, counters)
     routes = [
         *session.routes(registry, secure=bool(runtime.web.tls_certificate)),
@@ -192,7 +194,7 @@ def open_web_host(
         *tree_routes(runtime, bus, subjects, engine, clock),
         *identifier_routes(runtime, bus, subjects, engine, clock),
         *sparkplug_routes(bus, subjects, engine, clock, state.doors),
-        *connect_routes(runtime, bus, subjects, engine, clock, registry.devices, publisher),
+        *connect_routes(runtime, bus, subjects, engine, clock, registry.devices, publisher, maker),
     ]
     identify = registry.sessions.identify
     further = [

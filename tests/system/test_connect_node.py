@@ -111,6 +111,12 @@ def test_apply_brings_values_with_units(node: Node, machine: ModbusMachine, map_
     assert set(pump) == {"Speed", "Running"}
     units = {point["name"]: point["unit"] for point in api(node, "/points", limit=100)["items"]}
     assert units == {"温度": "Cel", "Speed": "/min", "Running": ""}
+    # One model of the press, one of its pump.
+    models = {head["reference"] for head in api(node, "/thing-models")["items"]}
+    assert models == {"press-1@1", "press-1 泵 1@1"}
+    types = {asset["path"]: asset["type"] for asset in api(node, "/assets", limit=100)["items"]}
+    assert types["车间/press"] == "press-1@1"
+    assert types["车间/press/泵 1"] == "press-1 泵 1@1"
     machine.set(10, float_words(22.25))
     wait_until(lambda: latest(node, "车间/press")["温度"]["value"] == 22.25, "change", DEADLINE_S)
     status = status_of(node, "press-1")

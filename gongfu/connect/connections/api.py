@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from gongfu.connect.connections.checking import check_addresses, check_driver_options, check_url
+from gongfu.connect.connections.models import ModelMaker
 from gongfu.connect.connections.service import ConnectionService
 from gongfu.connect.connections.types import (
     Ask,
@@ -54,11 +55,14 @@ class ConnectionPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def routes(service: ConnectionService, ask: AskRole, status_of: StatusOf, note_write: NoteWrite) -> list[Route]:
+def routes(
+    service: ConnectionService, models: ModelMaker, ask: AskRole, status_of: StatusOf, note_write: NoteWrite
+) -> list[Route]:
     """Return the operations.
 
     Args:
         service: connections as they are stored.
+        models: makes thing models.
         ask: asks the role that runs them.
         status_of: how they are.
         note_write: called before a value is written to a machine; blocks.
@@ -169,15 +173,24 @@ def routes(service: ConnectionService, ask: AskRole, status_of: StatusOf, note_w
 
     async def apply(call: Call) -> ConnectionDetail:
         proposal: Proposal = call.body
+        chosen = [point for point in proposal.points if point.include]
         request = NewConnection(
             name=proposal.name,
             url=proposal.url,
             protocol=proposal.protocol,
             asset=proposal.asset,
             options=proposal.options,
-            addresses=[point.address for point in proposal.points if point.include],
+            addresses=[point.address for point in chosen],
         )
-        return await asyncio.to_thread(service.create, call.subject, request)
+
+        def make() -> ConnectionDetail:
+            service.check(call.subject, request)
+            made = models.make(call.subject, proposal.model, chosen) if proposal.model else []
+            detail = service.create(call.subject, request)
+            models.bind(call.subject, detail.asset_path, made)
+            return detail
+
+        return await asyncio.to_thread(make)
 
     seen, made, sent = Action.READ, Action.DEVICE_WRITE, Action.DEVICE_SEND
     detail, value = ConnectionDetail, "Write a value to a writable point, and read it back"

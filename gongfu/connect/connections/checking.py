@@ -43,7 +43,7 @@ def check_url(url: str, protocol: str = "") -> tuple[str, dict[str, str], Availa
     credentials: dict[str, str] = {}
     if "@" in parts.netloc:
         if parts.username:
-            credentials["user"] = unquote(parts.username)
+            credentials["username"] = unquote(parts.username)
         if parts.password:
             credentials["password"] = unquote(parts.password)
         url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
@@ -84,6 +84,8 @@ def check_addresses(addresses: Sequence[Address]) -> None:
         problems = list(address_problems(address))
         if address.value_type not in VALUE_TYPE_NAMES:
             problems.append(f"value_type must be one of {', '.join(VALUE_TYPE_NAMES)}, not {address.value_type!r}")
+        if address.unit and (problem := _unit_problem(address.unit)):
+            problems.append(problem)
         if not address.where or len(address.where) > _URL_LIMIT:
             problems.append("where is empty or too long")
         try:
@@ -100,3 +102,14 @@ def check_addresses(addresses: Sequence[Address]) -> None:
             break
     if wrong:
         raise invalid("; ".join(wrong))
+
+
+def _unit_problem(unit: str) -> str:
+    # Imported here: the UCUM tables take memory that most processes never need.
+    from gongfu.kernel.units import check_unit
+
+    try:
+        check_unit(unit)
+    except ValueError as error:
+        return f"unit: {error}"
+    return ""

@@ -101,19 +101,30 @@ class ConnectionService:
         with reading(self._engine) as transaction:
             return records.connection_of(self._find(transaction, subject, key))
 
+    def check(self, subject: Subject, request: NewConnection) -> None:
+        """See whether a connection could be made.
+
+        Raises:
+            Problem: as of ``create``.
+        """
+        name = check_device_name(request.name)
+        _, credentials, driver = check_url(request.url, request.protocol)
+        check_driver_options(driver, request.options, credentials)
+        check_addresses(request.addresses)
+        with reading(self._engine) as transaction:
+            if records.names_of(transaction, subject.tenant, [name]):
+                raise conflict(f"there is a connection {name!r} already")
+
     def create(self, subject: Subject, request: NewConnection) -> ConnectionDetail:
         """Make a connection with its device, its assets and its points.
 
         Raises:
             Problem: 400 for name, URL, options and addresses; 409 when the name is taken.
         """
-        name = check_device_name(request.name)
+        self.check(subject, request)
+        name = request.name
         url, credentials, driver = check_url(request.url, request.protocol)
         options, secrets = check_driver_options(driver, request.options, credentials)
-        check_addresses(request.addresses)
-        with reading(self._engine) as transaction:
-            if records.names_of(transaction, subject.tenant, [name]):
-                raise conflict(f"there is a connection {name!r} already")
         asset = request.asset or name
         made = self._devices.create(subject, NewDevice(name=name, asset=asset)).device
         now = self._clock.now_ns()

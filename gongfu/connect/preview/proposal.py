@@ -28,7 +28,7 @@ def name_of_url(url: str) -> str:
     host = parts.hostname or ""
     port = f"-{parts.port}" if parts.port else ""
     text = "-".join(part for part in (parts.scheme, f"{host}{port}", rest) if part)
-    return re.sub(r"[/+#:\s]+", "-", clean_name(text, "machine")).strip("-") or "machine"
+    return re.sub(r"[/+#:\s-]+", "-", clean_name(text, "machine")).strip("-") or "machine"
 
 
 def address_of(node: Node, every: float) -> Address:
@@ -120,5 +120,12 @@ def propose(
         told.append("the machine shows no variables here; name another parent, or give the addresses")
     name = name or name_of_url(url)
     return Proposal(
-        name=name, asset=asset or name, url=url, protocol=protocol, options=dict(options), points=points, warnings=told
+        name=name,
+        asset=asset or name,
+        model=name,
+        url=url,
+        protocol=protocol,
+        options=dict(options),
+        points=points,
+        warnings=told,
     )

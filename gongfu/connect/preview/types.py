@@ -34,6 +34,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         name: of the connection and its device.
         url, protocol, options: how the machine is reached; secrets are not among the options.
         asset: path of the asset of the connection.
+        model: name of the thing model to publish of the points, "" makes none.
         points: in the order in which the machine shows them.
         warnings: what else a person should know.
         recording: NDJSON of the readings, when it was asked for.
@@ -43,6 +44,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     url: str
     protocol: str
     asset: str
+    model: str = ""
     options: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     points: list[ProposedPoint] = msgspec.field(default_factory=list[ProposedPoint])
     warnings: list[str] = msgspec.field(default_factory=list[str])

@@ -55,6 +55,8 @@ def command() -> None:
               help="Option that is a secret (password): asked for, or read from standard input.")  # fmt: skip
 @click.option("--name", default="", help="Name of the connection; default after the address.")
 @click.option("--asset", default="", help="Path of the asset its points belong to; default: the name.")
+@click.option("--model", help="Thing model of its points; machines of one kind share it. Default: the name.")
+@click.option("--no-model", is_flag=True, help="Make no thing model.")
 @click.option("--parent", default="", help="Look below this node only.")
 @click.option(
     "--limit", type=click.IntRange(1, 20_000), default=2000, show_default=True, help="At most this many points."
@@ -73,6 +75,8 @@ def machine(
     secrets: tuple[str, ...],
     name: str,
     asset: str,
+    model: str | None,
+    no_model: bool,
     parent: str,
     limit: int,
     every: float | None,
@@ -102,6 +106,7 @@ def machine(
     if record is not None:
         record.write_text(proposal["recording"], encoding="utf-8")
     proposal["recording"] = ""
+    proposal["model"] = "" if no_model else model or proposal["model"]
     if not apply_:
         if as_json:
             print_json(proposal)

@@ -287,7 +287,7 @@ def _problem(status: int, content: bytes, path: str) -> Failure:
     code = str(document.get("code", "failed"))
     if path.startswith("/tree") and status in (403, 409) and code not in ("forbidden", "conflict"):
         title = reason_text(code, str(document.get("detail", "")))
-    if code == "driver-failed":
+    if code == "machine-failed":
         return Failure(str(document.get("what", title)), str(document.get("advice", "")), FAILED, code)
     remedies = {
         401: ("the token is not accepted; restart the node to renew secrets/cli-token, or give --token", NOT_PERMITTED),

@@ -80,7 +80,7 @@ def test_every_built_in_driver_has_a_manifest_that_says_what_is_needed() -> None
         for scheme in manifest.schemes:
             assert driver_of_scheme(scheme) is driver
         for name in secret_names(manifest):
-            assert "default" not in manifest.options_schema["properties"][name]
+            assert not manifest.options_schema["properties"][name].get("default")
         for part in manifest.options_schema.get("properties", {}).values():
             assert part.get("description") or part.get("title")
         check_options(

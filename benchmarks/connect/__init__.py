@@ -1,0 +1,1 @@
+"""Speed of connections to machines, against named peers in the same run."""
