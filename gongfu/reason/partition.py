@@ -77,7 +77,7 @@ class PartitionRun:
         try:
             await asyncio.wait_for(self.pipeline.close(), CLOSE_S)
         except TimeoutError:
-            logger.warning("no last checkpoint: a block is still being evaluated; it will be taken again")
+            logger.warning("no last checkpoint in %g s; what came since the one before will be taken again", CLOSE_S)
         except OwnershipLostError:
             logger.warning("no last checkpoint of partition %d: another worker has it", self.partition)
         await self._end_feed()
