@@ -15,6 +15,7 @@ from gongfu.identify.dns.answering import DnsAnswering
 from gongfu.identify.dns.below import names_below
 from gongfu.identify.dns.server import DnsServer
 from gongfu.identify.dns.zones import DnsSettings, Zones
+from gongfu.identify.handle.answer_cache import AnswerCache
 from gongfu.identify.handle.names import HandleName
 from gongfu.identify.handle.predefined import Site
 from gongfu.identify.handle.server import HandleServer
@@ -38,6 +39,9 @@ from gongfu.identify.statistics.resolutions import Resolutions
 from gongfu.kernel.counters import Counters
 from gongfu.node.runtime import IdentifierSettings
 
+# Of a request and its answer.
+_ANSWER_BYTES = 1024
+
 
 def _seconds() -> int:
     return int(time.time())
@@ -46,6 +50,11 @@ def _seconds() -> int:
 def oids_of(settings: IdentifierSettings) -> dict[str, str]:
     """Return the prefix by the OID that it stands for."""
     return {oid: prefix for oid, _, prefix in (text.partition("=") for text in settings.oids)}
+
+
+def answers_kept(most: int) -> AnswerCache:
+    """Return where a face keeps so many answers of the usual length."""
+    return AnswerCache(most=most, most_bytes=most * _ANSWER_BYTES)
 
 
 class IdentifierFaces:
@@ -87,9 +96,10 @@ class IdentifierFaces:
             granted_change=grants.may_write,
             recurse=recursion(self.resolver) if settings.recursion else None,
             elsewhere=lambda name: self.resolver.values(str(name)),
+            kept=answers_kept(settings.handle_answers),
         )
         self._handle_server = HandleServer(self.handle.answering)
-        self.http = HttpServer(counters)
+        self.http = HttpServer(counters, kept=answers_kept(settings.http_answers))
         self._mount(identifiers, counters, name)
         zones = Zones(
             DnsSettings(
@@ -109,6 +119,8 @@ class IdentifierFaces:
             now=_seconds,
             resolve=self.resolver.found if settings.recursion else None,
             below=names_below(identifiers),
+            namespace=lambda: identifiers.namespace,
+            cached=settings.dns_answers,
         )
         self._dns_server = DnsServer(self.dns, counters)
         note_http = resolutions.face(bytes, questions.http_prefix(settings.gs1_prefix))

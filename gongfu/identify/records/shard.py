@@ -171,5 +171,5 @@ class Shard:
         self._db.flush()
         # The lowest level too: files that were taken as they came are small, and each has its dictionary.
         how = CompactOptions()
-        how.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+        how.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
         self._db.compact_range(None, None, how)
