@@ -76,3 +76,9 @@ def ucum_of(namespace: str, unit_id: int, shown: str) -> str:
     except UnitError:
         return ""
     return text
+
+
+def unit_id_of(ucum: str) -> int:
+    """Return the ``unitId`` of a UCUM code, -1 when the table has none (OPC 10000-8 §5.6.4.3)."""
+    code = next((code for code, known in CODES.items() if known == ucum), "")
+    return int.from_bytes(code.encode(), "big") if code else -1
