@@ -13,6 +13,7 @@ from gongfu.rest.routing import Call, Raw, Route
 from gongfu.thing.difference import Change
 from gongfu.thing.exchange import FORMATS, Imported, export_model, import_model
 from gongfu.thing.instances import Instance, Instances, NewInstances
+from gongfu.thing.report import Omission
 from gongfu.thing.service import ModelDocument, ModelHead, ThingModels
 from gongfu.thing.types import Model
 
@@ -46,6 +47,14 @@ class InstancePage(msgspec.Struct, frozen=True):
 
     items: list[Instance]
     next: str | None
+
+
+class Wrapped(msgspec.Struct, frozen=True):
+    """A file inside JSON, with what its format cannot hold."""
+
+    content: str
+    media_type: str
+    left_out: list[Omission]
 
 
 class InstanceList(msgspec.Struct, frozen=True):
@@ -102,11 +111,13 @@ def routes(models: ThingModels, instances: Instances) -> list[Route]:
     async def take(call: Call) -> Imported:
         return await asyncio.to_thread(import_model, call.body, call.query.get("format"))
 
-    async def give(call: Call) -> Raw:
+    async def give(call: Call) -> Raw | Wrapped:
         document = await asyncio.to_thread(models.get, call.subject, call.path["name"])
         form = call.query.get("format", "wot")
         exported = await asyncio.to_thread(export_model, document.resolved, document.reference, form)
-        # Exports of models that no format can hold as a whole say so, as a list of what is left out.
+        if flag_of(call, "wrapped"):
+            return Wrapped(exported.content.decode(), exported.media_type, exported.left_out)
+        # What the format cannot hold is listed in the wrapped form.
         headers = {"X-Left-Out": str(len(exported.left_out))} if exported.left_out else {}
         return Raw(exported.content, exported.media_type, headers)
 
@@ -125,5 +136,5 @@ def routes(models: ThingModels, instances: Instances) -> list[Route]:
         Route("GET", one + "/instances", read, list_instances, "List assets (?limit, ?cursor)", None, InstancePage),
         Route("POST", one + "/instances", write, bind, "Make assets of it", NewInstances, InstanceList, 201),
         Route("POST", "/thing-models:import", write, take, f"Read a file (?format={formats})", bytes, Imported),
-        Route("GET", one + ":export", read, give, f"Write a file (?format={formats})"),
+        Route("GET", one + ":export", read, give, f"Write a file (?format={formats}, ?wrapped=true)"),
     ]

@@ -7,7 +7,7 @@ from gongfu.thing.report import Omission, Report
 from gongfu.thing.types import MAX_MODEL_BYTES, Model, check_model, check_units, decode_model, parse_reference, plain
 
 MAX_FILE_BYTES = 4 * MAX_MODEL_BYTES
-FORMATS = ("json", "wot", "aas", "csv")
+FORMATS = ("json", "wot", "aas", "nodeset", "csv")
 
 
 class Imported(msgspec.Struct, frozen=True):
@@ -83,6 +83,10 @@ def export_model(model: Model, name: str, form: str) -> Exported:
 
         content = environment(model, version, report)
         return Exported(content, "application/asset-administration-shell+json", report.entries())
+    if form == "nodeset":
+        from gongfu.thing.nodeset.export import nodeset
+
+        return Exported(nodeset(model, version, report), "application/xml", report.entries())
     if form == "csv":
         from gongfu.thing.csv_table import write_csv
 
@@ -104,6 +108,10 @@ def _read(content: bytes, form: str, report: Report) -> list[Model]:
             raise _extra() from None
 
         return [read_environment(content, report)]
+    if form == "nodeset":
+        from gongfu.thing.nodeset.reading import read_nodeset
+
+        return read_nodeset(content, report)
     if form == "csv":
         from gongfu.thing.csv_table import read_csv
 
@@ -113,6 +121,8 @@ def _read(content: bytes, form: str, report: Report) -> list[Model]:
 
 def _guess(content: bytes) -> str:
     start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<"):
+        return "nodeset"
     if not start.startswith((b"{", b"[")):
         return "csv"
     if b'"@context"' in content:

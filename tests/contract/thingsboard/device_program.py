@@ -48,7 +48,7 @@ def device(port: int, token: str, heard: Heard) -> None:
         heard.note("rpc", body)
 
     client.set_server_side_rpc_request_handler(called)
-    client.subscribe_to_all_attributes(lambda _, content, __: heard.note("update", content))
+    client.subscribe_to_all_attributes(lambda content, _: heard.note("update", content))
     client.connect()
     connected(client)
     client.request_service_configuration(lambda _, answer, *__: heard.note("limits", answer))

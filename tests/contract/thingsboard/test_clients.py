@@ -124,7 +124,7 @@ async def programs(role: Role) -> AsyncIterator[Any]:
         file = Path(__file__).with_name("device_program.py")
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(file), str(role.port), TOKEN, kind,
-            env={**os.environ, "PYTHONPATH": str(CLIENT), "TB_CLIENT_AUTO_UPDATE": "0"},
+            env={**os.environ, "PYTHONPATH": str(CLIENT), "PIP_NO_INDEX": "1"},
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         started.append(process)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from gongfu.kernel.errors import Problem
 from gongfu.thing.exchange import export_model, import_model
-from gongfu.thing.types import Field, Model, Property, Service, Titles, check_model
+from gongfu.thing.types import Event, Field, Model, Property, Service, Titles, check_model
 from tests.unit.thing.models import models
 
 _FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +31,12 @@ def test_description_to_model_to_shell_to_model_loses_nothing(model: Model) -> N
     from_description = _through(model, "wot")
     assert from_description == model
     assert _through(from_description, "aas") == model
+
+
+@_FEW
+@given(models)
+def test_model_to_nodeset_to_model_loses_nothing(model: Model) -> None:
+    assert _through(model, "nodeset") == model
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -161,3 +168,100 @@ def test_what_a_format_cannot_hold_is_named() -> None:
 def _pump() -> Model:
     flow = Property("double", unit="m3/h", minimum=0, maximum=120, titles=Titles("流量", "Flow"))
     return Model("pump", properties={"flow": flow}, services={"start": Service({"speed": Field("double")})})
+
+
+async def test_nodeset_is_read_by_a_foreign_server(tmp_path: Path) -> None:
+    asyncua = pytest.importorskip("asyncua")
+    model = Model(
+        "泵",
+        titles=Titles("泵", "Pump"),
+        properties={
+            "流量": Property("double", unit="m3/h", minimum=0, maximum=9, writable=True),
+            "n": Property("int64"),
+        },
+        services={"start": Service({"speed": Field("double")}, {"ok": Field("boolean")})},
+        events={"trip": Event("fault", {"code": Field("int64")})},
+    )
+    file = tmp_path / "model.xml"
+    file.write_bytes(export_model(model, "泵@2", "nodeset").content)
+    server = asyncua.Server()
+    await server.init()
+    try:
+        await server.import_xml(file)
+        space = await server.get_namespace_index("urn:gongfu:thing-model:type:%E6%B3%B5")
+        kind = await server.nodes.base_object_type.get_child(f"{space}:泵")
+        made = await server.nodes.objects.add_object(space, "泵 7", objecttype=kind, instantiate_optional=True)
+        flow = await made.get_child(f"{space}:流量")
+        assert await flow.read_data_type() == asyncua.ua.NodeId(asyncua.ua.ObjectIds.Double)
+        units = await (await flow.get_child("0:EngineeringUnits")).read_value()
+        assert units.DisplayName.Text == "m3/h"
+        limits = await (await flow.get_child("0:EURange")).read_value()
+        assert (limits.Low, limits.High) == (0.0, 9.0)
+        method = await kind.get_child(f"{space}:start")
+        (argument,) = await (await method.get_child("0:InputArguments")).read_value()
+        assert argument.Name == "speed"
+        event = await server.nodes.base_event_type.get_child(f"{space}:trip")
+        assert await (await event.get_child(f"{space}:code")).read_data_type() == asyncua.ua.NodeId(8)
+    finally:
+        await server.stop()
+
+
+def test_nodeset_of_others_is_read_and_what_is_left_out_is_named() -> None:
+    nodes = """
+    <UAObjectType NodeId="ns=1;i=1" BrowseName="1:Machine"><DisplayName>Machine</DisplayName>
+      <References><Reference ReferenceType="HasSubtype" IsForward="false">i=58</Reference></References></UAObjectType>
+    <UAVariable NodeId="ns=1;i=2" BrowseName="1:Speed" DataType="Float" AccessLevel="3">
+      <DisplayName>Drehzahl</DisplayName><References>
+      <Reference ReferenceType="HasComponent" IsForward="false">ns=1;i=1</Reference></References></UAVariable>
+    <UAObjectType NodeId="ns=1;i=3" BrowseName="1:Press" IsAbstract="true">
+      <References><Reference ReferenceType="HasSubtype" IsForward="false">ns=1;i=1</Reference>
+      <Reference ReferenceType="HasComponent">ns=1;i=4</Reference></References></UAObjectType>
+    <UAObject NodeId="ns=1;i=4" BrowseName="1:Ram"><References>
+      <Reference ReferenceType="i=47">ns=1;i=5</Reference>
+      <Reference ReferenceType="i=47">ns=1;i=9</Reference></References></UAObject>
+    <UAVariable NodeId="ns=1;i=5" BrowseName="1:Forces" DataType="Double" ValueRank="1"/>
+    <UADataType NodeId="ns=1;i=6" BrowseName="1:Mode"/>
+    """
+    content = f'<UANodeSet xmlns="http://opcfoundation.org/UA/2011/03/UANodeSet.xsd">{nodes}</UANodeSet>'.encode()
+    imported = import_model(content)
+    machine, press = imported.models
+    assert machine.properties == {"Speed": Property("double", writable=True, titles=Titles(en="Drehzahl"))}
+    assert (press.name, press.abstract) == ("Press", True)
+    assert list(press.properties) == ["Speed", "Ram.Forces"]
+    assert press.properties["Ram.Forces"].data_type == "json"
+    assert {item.where for item in imported.left_out} >= {"Press.extends", "Ram.Forces", "Ram.ns=1;i=9", "Mode"}
+
+
+def test_entities_are_not_expanded() -> None:
+    bomb = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "y">]><UANodeSet>&x;</UANodeSet>'
+    with pytest.raises(Problem) as caught:
+        import_model(bomb, "nodeset")
+    assert caught.value.status == 400
+
+
+def test_table_of_a_spreadsheet() -> None:
+    model = Model(
+        "pump",
+        properties={
+            "流量": Property(
+                "double", unit="m3/h", minimum=0, maximum=0.1, deadband=0.5, titles=Titles("流量", "Flow")
+            ),
+            "state": Property("string", choices=("run", "stop"), writable=True, required=True, on_violation="accept"),
+            "n": Property("int64", minimum=-(2**63), choices=(1, 2), description='a "b", c\nd'),
+        },
+    )
+    assert _through(model, "csv") == model
+    chinese = "name,data_type,title_zh,writable\n流量,double,瞬时流量,是\n".encode("gb18030")
+    (found,) = import_model(chinese).models
+    assert found.properties == {"流量": Property("double", titles=Titles(zh="瞬时流量"), writable=True)}
+    for wrong, words in (
+        (b"a,b\n1,2\n", "name and data_type"),
+        (b"name,data_type\n,double\n", "line 2"),
+        (b"name,data_type\na,real\n", "line 2"),
+        (b"name,data_type,minimum\na,int64,1.5\n", "no integer"),
+        (b"name,data_type\na,double\na,double\n", "twice"),
+        (b"name,data_type,unit\na,double,furlong\n", "furlong"),
+    ):
+        with pytest.raises(Problem) as caught:
+            import_model(wrong, "csv")
+        assert words in caught.value.detail
