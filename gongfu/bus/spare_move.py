@@ -136,7 +136,10 @@ class SpareMove:
         clock = _ServerClock(_nanoseconds(info["ts"]), loop.time())
         if self._subscription is None:
             self._subscription = await subscribe(self._bus, f"{self._inbox}.*", self._hear)
-        reader = StreamReader(self._bus, self._spare, first, self._counters, counted="spare", batch_bytes=BATCH_BYTES)
+        reader = StreamReader(
+            self._bus, self._spare, first, self._counters,
+            counted="spare", batch_bytes=BATCH_BYTES, others_remove=True,
+        )  # fmt: skip
         purged = done = first
         try:
             while reader.position <= last and loop.time() < until:

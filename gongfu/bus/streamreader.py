@@ -58,10 +58,12 @@ class StreamReader:
         counted: str = "messages",
         batch_bytes: int = BATCH_BYTES,
         headers_only: bool = False,
+        others_remove: bool = False,
     ) -> None:
         """Read ``stream`` from ``start_sequence`` (1 is the first message ever), ``batch_bytes`` at a time at most.
 
-        With ``headers_only`` messages come without their payload.
+        With ``headers_only`` messages come without their payload; with ``others_remove`` it is no fault, and is not
+        counted, that messages have left the stream before they were read.
         """
         self._bus = bus
         self._stream = stream
@@ -69,6 +71,7 @@ class StreamReader:
         self._counted = counted
         self._batch_bytes = batch_bytes
         self._headers_only = headers_only
+        self._others_remove = others_remove
         self._next = max(1, start_sequence)
         self._inbox = bus.new_inbox()
         self._arrived: deque[tuple[int, Msg]] = deque()
@@ -220,7 +223,7 @@ class StreamReader:
             self._wake.set()
             return
         expected = self._arrived[-1][0] + 1 if self._arrived else self._next
-        if sequence > expected:
+        if sequence > expected and not self._others_remove:
             self._counters.add(f"{self._counted}_missed", sequence - expected)
             logger.error(
                 "%s %d to %d left %s before they were read", self._counted, expected, sequence - 1, self._stream
