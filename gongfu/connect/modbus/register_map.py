@@ -1,16 +1,14 @@
-"""Register maps as data: CSV, YAML, or rows of the connection's options, to addresses. Pure but for reading a file.
+"""Register maps as data: rows of the connection's options, from CSV or YAML, to addresses. Pure.
 
 Columns: ``name`` and either ``register`` (an address, see ``addressing``) or ``table``, ``address``, ``type``,
 ``order``, ``bit``, ``unit_id``; further ``asset``, ``unit`` (UCUM), ``scale``, ``offset``, ``every``, ``deadband``,
 ``swinging_door``, ``writable``, ``description``.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from gongfu.connect.kit.table_files import flag_of, number_of
 from gongfu.connect.kit.types import Address, DriverError, Node, Reason
 from gongfu.connect.modbus.addressing import parse, value_type_of
 
@@ -19,45 +17,6 @@ _COLUMNS = frozenset(
      "every", "deadband", "swinging_door", "writable", "description"}
 )  # fmt: skip
 _NUMBERS = {"scale": 1.0, "offset": 0.0, "every": 1.0, "deadband": 0.0, "swinging_door": 0.0}
-_TRUE, _FALSE = (
-    frozenset({"true", "yes", "1", "x", "rw", "w", "是"}),
-    frozenset({"false", "no", "0", "r", "ro", "否", ""}),
-)
-_MAX_BYTES = 16 << 20
-
-
-def read_rows(file: Path) -> list[dict[str, Any]]:
-    """Return the rows of a map in a CSV or YAML file, as they stand there.
-
-    Raises:
-        DriverError: it cannot be read.
-    """
-    try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise _wrong(f"{file} is larger than {_MAX_BYTES >> 20} MiB")
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise _wrong(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise _wrong(f"{file} is not UTF-8") from None
-    if file.suffix.lower() in (".yaml", ".yml"):
-        return _yaml_rows(text, str(file))
-    reader = csv.DictReader(io.StringIO(text))
-    return [{key: value for key, value in row.items() if value not in (None, "")} for row in reader]
-
-
-def _yaml_rows(text: str, name: str) -> list[dict[str, Any]]:
-    # Imported here: few maps are YAML.
-    import yaml
-
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise _wrong(f"{name} is not YAML: {str(error).splitlines()[0]}") from None
-    rows: Any = document.get("registers") if isinstance(document, dict) else document  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):  # pyright: ignore[reportUnknownVariableType]
-        raise _wrong(f"{name} must be a list of registers, or have one under the key registers")
-    return [{str(key): value for key, value in row.items()} for row in rows]  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
 
 
 def nodes_of(rows: Iterable[Mapping[str, Any]], unit: int, order: str) -> list[tuple[Address, Node]]:
@@ -88,10 +47,10 @@ def _row(row: Mapping[str, Any], name: str, unit: int, order: str) -> tuple[Addr
         raise ValueError("a name is needed")
     where = str(row.get("register", "")).strip() or _where(row)
     spec = parse(where, unit, order)
-    writable = _flag(row.get("writable", False))
+    writable = flag_of(row.get("writable", False))
     if writable and spec.table not in ("coil", "holding"):
         raise ValueError(f"{spec.table} cannot be written; coil and holding can")
-    numbers = {column: _number(row, column, default) for column, default in _NUMBERS.items()}
+    numbers = {column: number_of(row, column, default) for column, default in _NUMBERS.items()}
     scaled = numbers["scale"] != 1.0 or numbers["offset"] != 0.0
     value_type = value_type_of(spec)
     asset = str(row.get("asset", "")).strip().strip("/")
@@ -130,25 +89,6 @@ def _where(row: Mapping[str, Any]) -> str:
         parts.pop()
     prefix = f"{row['unit_id']}/" if "unit_id" in row else ""
     return prefix + ":".join(parts)
-
-
-def _number(row: Mapping[str, Any], column: str, default: float) -> float:
-    given = row.get(column, default)
-    try:
-        return float(given)
-    except (TypeError, ValueError):
-        raise ValueError(f"{column} must be a number, not {given!r}") from None
-
-
-def _flag(given: Any) -> bool:
-    if isinstance(given, bool):
-        return given
-    text = str(given).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ValueError(f"writable must be true or false, not {given!r}")
 
 
 def _wrong(what: str) -> DriverError:

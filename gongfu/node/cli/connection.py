@@ -49,7 +49,7 @@ def command() -> None:
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Record a session to a file (NDJSON).")
 @click.option("--seconds", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, help="How long to record.")
 @click.option("--map", "register_map", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="Register map: CSV or YAML (Modbus).")  # fmt: skip
+              help="What the machine has, as a CSV or YAML table: a register map, a layout.")  # fmt: skip
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Option of the driver.")
 @click.option("--secret", "secrets", multiple=True, metavar="NAME",
               help="Option that is a secret (password): asked for, or read from standard input.")  # fmt: skip
@@ -90,7 +90,7 @@ def machine(
     for secret in secrets:
         given[secret] = getpass.getpass(f"{secret}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     if register_map is not None:
-        given["registers"] = _rows(register_map)
+        given["registers" if address.startswith("modbus") else "variables"] = _rows(register_map)
     api = connect(**node)
     target = {"url": address, "options": given}
     if discover:
@@ -254,8 +254,8 @@ def _value(text: str) -> Any:
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
+    from gongfu.connect.kit.table_files import read_rows
     from gongfu.connect.kit.types import DriverError
-    from gongfu.connect.modbus.register_map import read_rows
 
     try:
         return read_rows(file)
