@@ -23,6 +23,7 @@ from benchmarks.identifier import inventory
 from benchmarks.identifier.records import PUMP
 from benchmarks.ingest.report import Row, table, write
 from gongfu.identify.bulk.preparing import CODES, Prepared, Wish, prepare
+from gongfu.identify.bulk.reading import Part
 from gongfu.identify.bulk.taking import Taking
 from gongfu.identify.handle.names import HandleName
 from gongfu.identify.handle.resolution import Found
@@ -37,6 +38,8 @@ CACHE_BYTES = 256 << 20
 _AT_ONCE = 1_000
 _ENTERPRISES_A_PART = 50
 _GIGABYTE = 1e9
+# What a record has of its own that is of a class.
+_OF_CLASS = ("handle", "serial")
 
 
 class DifferenceError(Exception):
@@ -73,11 +76,12 @@ async def _register_ranges(identifiers: Identifiers, divisor: int) -> int:
     return registered
 
 
-async def _import_records(identifiers: Identifiers, divisor: int) -> tuple[int, float]:
-    """Import all records; returns how many, and the CPU seconds that making them up took."""
+async def import_records(identifiers: Identifiers, divisor: int, *, of: int = 0) -> tuple[int, float]:
+    """Import all records, with a class only what differs from it; returns how many, and the CPU seconds that making
+    them up took."""
     form = Forms({1: PUMP}).published(PUMP.name)
     assert form is not None
-    wish = Wish(form=form)
+    wish = Wish(form=form, of=of)
     created = 0
     making = 0.0
     parts = inventory.parts(divisor, _ENTERPRISES_A_PART)
@@ -87,6 +91,8 @@ async def _import_records(identifiers: Identifiers, divisor: int) -> tuple[int, 
         making += time.process_time() - before
         if part is None:
             return created, making
+        if of:
+            part = Part({name: part.columns[name] for name in _OF_CLASS}, part.rows, {})
         made = prepare(part, wish, identifiers.namespace, int(time.time()))
 
         def act(contents: Contents, made: Prepared = made) -> tuple[None, frozenset[str], frozenset[str]]:
@@ -96,6 +102,15 @@ async def _import_records(identifiers: Identifiers, divisor: int) -> tuple[int, 
         created += sum(CODES[code] is WriteCode.CREATED for code in made.codes.tolist())
         if part.rows[0] % 5_000_000 == 0:
             _say(f"{created:,} records")
+
+
+async def _compact(identifiers: Identifiers) -> None:
+    def act(contents: Contents) -> tuple[None, frozenset[str], frozenset[str]]:
+        for shard in contents.shards.all:
+            shard.compact()
+        return None, frozenset(), frozenset()
+
+    await identifiers.exclusively(act)
 
 
 def _resolve(identifiers: Identifiers, divisor: int, count: int, seed: int) -> float:
@@ -158,10 +173,14 @@ async def build(path: Path, divisor: int, recounted: bool) -> list[Row]:
     ranged_bytes = disk_bytes(path)
     _say(f"{ranged:,} by range in {ranges_cpu:.1f} s CPU; {_memory() / _GIGABYTE:.2f} GB of memory")
     start = clock()
-    explicit, making = await _import_records(identifiers, divisor)
+    explicit, making = await import_records(identifiers, divisor)
     import_cpu = clock() - start - making
     _say(f"{explicit:,} records in {import_cpu:.1f} s CPU, {making:.1f} s to make them up")
     expected = inventory.enterprises(divisor) * inventory.RANGES * inventory.MEMBERS
+    start = clock()
+    await _compact(identifiers)
+    compact_cpu = clock() - start
+    _say(f"few large files of many small ones in {compact_cpu:.1f} s CPU")
     _check(ranged == expected, f"{ranged:,} of {expected:,} by range")
     _check(explicit == inventory.enterprises(divisor) * inventory.RECORDS, f"{explicit:,} records")
     name = f"{ranged + explicit:,} identifiers"
@@ -178,6 +197,7 @@ async def build(path: Path, divisor: int, recounted: bool) -> list[Row]:
             f"{name}: CPU to register {inventory.enterprises(divisor) * inventory.RANGES:,} ranges", ranges_cpu, "s CPU"
         ),
         Row(f"{name}: CPU to import the records", import_cpu, "s CPU"),
+        Row(f"{name}: CPU to make few large files of many small ones", compact_cpu, "s CPU"),
         Row(f"{name}: records imported a CPU-second", explicit / import_cpu, "1/s CPU", 300_000, "higher"),
     ]
     count = 20_000 if divisor < 100 else 4_000

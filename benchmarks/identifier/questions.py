@@ -18,18 +18,36 @@ from gongfu.identify.handle.envelope import Envelope, Header, Message, encode_en
 from gongfu.identify.handle.names import HandleName
 
 NEGATIVE_SHARE = 0.05
+# A capital X.
+_ABSENT = "_58"
 _STEP = 7_919_777  # prime, and no divisor of any number of records
 
 
 def zipf(divisor: int, count: int, seed: int) -> list[HandleName]:
     """Return names to ask for, of all records."""
+    chosen, missing = zipf_numbers(divisor, count, seed)
+    return [_name(number, absent) for number, absent in zip(chosen.tolist(), missing.tolist(), strict=True)]
+
+
+def zipf_numbers(divisor: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers of records to ask for, and whether what is asked for is not there but next to it."""
     generator = np.random.default_rng(seed)
     records = enterprises(divisor) * RECORDS
     # The inverse of the sum of 1/n, which is a logarithm.
     ranks = np.minimum(np.exp(generator.random(count) * np.log(records + 1)).astype(np.int64) - 1, records - 1)
-    chosen = ranks * _STEP % records
-    missing = generator.random(count) < NEGATIVE_SHARE
-    return [_name(int(number), absent) for number, absent in zip(chosen, missing.tolist(), strict=True)]
+    return ranks * _STEP % records, generator.random(count) < NEGATIVE_SHARE
+
+
+def zipf_dns_names(divisor: int, count: int, seed: int, zone: str) -> list[str]:
+    """Return what ``dns_name`` gives of the names of ``zipf``, for the many of them that warm a cache."""
+    chosen, missing = zipf_numbers(divisor, count, seed)
+    made = [
+        f"_50{number:09d}{_ABSENT if absent else ''}._.{number // RECORDS % 1000 + 1}.{1000 + number // 4_000_000}.99"
+        f".hdl.{zone}"
+        for number, absent in zip(chosen.tolist(), missing.tolist(), strict=True)
+    ]
+    assert made[0] == dns_name(_name(int(chosen[0]), bool(missing[0])), zone)
+    return made
 
 
 def hot(divisor: int, different: int, count: int, seed: int) -> list[HandleName]:
