@@ -1,0 +1,1 @@
+"""Siemens S7 (classic S7 communication over ISO on TCP)."""
