@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from demo import provision
+from demo import identifiers, provision
 from demo.api import ApiError
 from demo.node import NodeError, NodeProcess, Ports, free_port, write_configuration
 from demo.processes import DeviceProcess, device_environment
 
 WEB_PORT, MQTT_PORT, WEBSOCKET_PORT = 8080, 1883, 8083
+IDENTIFIER_PORTS = {"handle_port": 2641, "http_port": 2642, "dns_port": 2653}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     data_dir.mkdir(parents=True, exist_ok=True)
     ports = _ports(options)
     configuration = data_dir / "demo.toml"
-    write_configuration(configuration, data_dir, ports)
+    identifier_ports = {name: free_port(wanted) for name, wanted in IDENTIFIER_PORTS.items()}
+    lines = "\n".join(f"{name} = {port}" for name, port in identifier_ports.items())
+    write_configuration(configuration, data_dir, ports, extra=f"\n[identifier]\n{lines}\n")
     node = NodeProcess(data_dir, configuration, ports)
     devices: list[DeviceProcess] = []
     began = time.monotonic()
@@ -41,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         devices = _start_devices(node, data_dir)
         if not stop.is_set():
             print(_welcome(node, time.monotonic() - began), flush=True)
+            # Not waited for: the plant runs without them.
+            identifiers.in_background(node.api, identifier_ports["http_port"], lambda text: print(text, flush=True))
         return _watch(node, devices, stop)
     except (NodeError, ApiError) as error:
         print(f"demo: {error}", file=sys.stderr)

@@ -49,6 +49,11 @@ class Api:
         """Change a document and return the answer. Raises ``ApiError``."""
         return self._send("PATCH", path, json=document)
 
+    def send(self, path: str, content: bytes, media_type: str, key: str = "", method: str = "POST") -> bytes:
+        """Send a body as it is and return the answer's; ``key`` makes it count once. Raises ``ApiError``."""
+        headers = {"Content-Type": media_type, **({"Idempotency-Key": key} if key else {})}
+        return self._respond(method, path, content=content, headers=headers).content
+
     def items(self, resource: str, **query: str | int) -> Iterator[Any]:
         """Yield the items of all pages of a list. Raises ``ApiError``."""
         cursor = ""
@@ -64,10 +69,14 @@ class Api:
         self._client.close()
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
+        response = self._respond(method, path, **options)
+        return response.json() if response.content else None
+
+    def _respond(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._client.request(method, path, **options)
         except httpx.HTTPError as error:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from error
         if not response.is_success:
             raise ApiError(response.status_code, f"{method} {path}: {response.status_code} {response.text[:300]}")
-        return response.json() if response.content else None
+        return response

@@ -13,8 +13,10 @@ import httpx
 import pytest
 
 from demo.api import Api
+from demo.identifiers import OPERATOR, PUMP, PUMPS
 from demo.node import free_port
 from demo.provision import EVENT_KIND, MACHINE, MACHINE_DEVICE, MODEL, MODEL_ASSET, PLANT_DEVICE
+from demo.tep.variables import ASSETS
 
 START_S = 120.0
 ALARM_S = 30.0
@@ -121,6 +123,21 @@ def test_52_variables_with_units_arrive(api: Api) -> None:
     )
     assert counted + len(found.keys() - {"heat_duty", "cooling_water_inlet_temperature", "cooling_residual"}) == 52
     assert device(api, PLANT_DEVICE)["online"] is True
+
+
+def test_the_pages_of_identifiers_are_alive(demo: Demo, api: Api) -> None:
+    demo.wait_until_told("  ids ", 90.0)
+    overview = api.get("/identifiers")
+    assert overview["registered"]["total"] == PUMPS + 9999 + len(ASSETS)
+    assert (overview["today"]["real"], overview["today"]["replayed"]) == (20, 10)
+    found = api.get("/identifiers/record", handle=f"{OPERATOR}/tep/reactor")
+    assert found["attributes"]["asset"] == "tep/reactor"
+    reactor = next(item for item in api.items("/assets", path="tep/reactor") if item["path"] == "tep/reactor")
+    assert reactor["attributes"]["identifier"] == found["handle"]
+    assert [one["state"] for one in api.items("/identifiers/applications")] == ["submitted"]
+    assert len(api.post("/identifiers:timeline", {"thing": PUMP})["events"]) >= 6
+    traced = api.post("/identifiers:trace", {"thing": PUMP, "direction": "backward"})["backward"]["things"]
+    assert len(traced) >= 3
 
 
 def test_the_model_runs_on_the_reactor(api: Api) -> None:
