@@ -33,7 +33,8 @@ class AnswerCache:
 
     def __init__(self, entries: int, size: int) -> None:
         """Make it for so many answers, and so many bytes."""
-        self._entries = entries
+        # Two places in the order each.
+        self._most = 2 * entries
         self._size = size
         self._used = 0
         self._answers: dict[bytes, bytes] = {}
@@ -67,14 +68,22 @@ class AnswerCache:
             kept: the answer behind its number.
             name: key of the handle that it depends on.
         """
-        self._put(key, kept, (name,))
+        used = self._used + len(key) + len(kept) + ENTRY_BYTES
+        if key in self._answers or name in self._by_name or used > self._size or len(self._order) >= self._most:
+            self._put(key, kept, (name,))
+            return
+        # What nobody has asked in any way, and there is room: as ``_put`` does it.
+        self._used = used
+        self._answers[key] = kept
+        self._by_name[name] = key
+        self._order += (key, name)
 
     def _put(self, key: bytes, kept: bytes, names: tuple[str, ...]) -> None:
         answers, order = self._answers, self._order
         if key in answers:
             self._drop(key, names)
         self._used += len(key) + len(kept) + ENTRY_BYTES
-        while order and (len(order) >= 2 * self._entries or self._used > self._size):
+        while order and (len(order) >= self._most or self._used > self._size):
             self._drop_oldest()
         answers[key] = kept
         for name in names:

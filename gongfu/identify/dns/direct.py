@@ -77,22 +77,21 @@ def link_of(record: bytes, shape: Shape) -> bytes | None:
     at = 1
     while record[at] & _MORE:
         at += 1
-    at += 1
-    count, wanted, known = record[at], shape.link, shape.attributes
-    at += 1
+    count, wanted, known = record[at + 1], shape.link, shape.attributes
+    at += 2
     if count & _MORE:
         return None
     found = None
     for _ in range(count):
-        ordinal, length = record[at], record[at + 1]
-        if length & _MORE or ordinal >= known:
+        ordinal = record[at]
+        start = at + 2
+        at = start + record[at + 1]
+        if ordinal >= known or at - start >= _MORE:
             return None
-        at += 2
         if ordinal == wanted:
             if found is not None:
                 return None
-            found = record[at : at + length]
-        at += length
+            found = record[start:at]
     return found if at == len(record) else None
 
 

@@ -145,9 +145,9 @@ def suffix_of_label(label: bytes) -> bytes | None:
 
     What most suffixes are, in one step: ``handle_of`` reads all.
     """
-    if _UNESCAPED(label) is not None:
-        return label
     if _WRITTEN(label) is None:
         return None
     first, *more = label.split(SLASH)
-    return first + b"".join([_BYTES[part[:2]] + part[2:] for part in more])
+    for part in more:
+        first += _BYTES[part[:2]] + part[2:]
+    return first

@@ -12,6 +12,8 @@ COUNTS = _PREFIX.pack(0xFFFF_FF01)
 BATCHES = _PREFIX.pack(0xFFFF_FF02)
 RANGES = _PREFIX.pack(0xFFFF_FF03)
 BINDINGS = _PREFIX.pack(0xFFFF_FF04)
+# What a key of a record begins with, of the number of its prefix.
+packed = _PREFIX.pack
 
 
 def record_key(prefix: int, suffix: bytes) -> bytes:

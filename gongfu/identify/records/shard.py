@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from rocksdict import BottommostLevelCompaction, Checkpoint, CompactOptions, Rdict, Snapshot, WriteBatch, WriteOptions
 
 from gongfu.identify.records import sorted_files
-from gongfu.identify.records.keys import record_key
+from gongfu.identify.records.keys import packed, record_key
 from gongfu.identify.records.options import options
 
 _READ_KEYS = 1000
@@ -85,7 +85,7 @@ class Shard:
 
     def get(self, prefix: int, suffix: bytes) -> bytes | None:
         """Return a record's bytes."""
-        return self._db.get(record_key(prefix, suffix))
+        return self._db.get(packed(prefix) + suffix)
 
     def read(self, key: bytes) -> bytes | None:
         """Return what is stored under a key."""
