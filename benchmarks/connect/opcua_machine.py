@@ -1,6 +1,6 @@
 """The machine of the OPC UA benchmark: an asyncua server with many variables that change once a second.
 
-Arguments: port, variables, a folder for its certificate (then it offers Basic256Sha256) or "-". Prints "ready", then one
+Arguments: port, variables, a folder for its certificate (then it offers Basic256Sha256) or "-". Prints "ready", then a
 line with the updates a second that it really made, each second.
 """
 
@@ -12,8 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from asyncua import Server, ua
+from asyncua.server.address_space import AttributeValue, NodeData
 
 from gongfu.connect.opcua.certificates import identity
+
+
+def copied(server: Server, model: ua.NodeId, name: str) -> ua.NodeId:
+    """Add a variable like another one; asyncua's own way takes 3 ms for each."""
+    space = server.iserver.aspace
+    node = NodeData(ua.NodeId(name, model.NamespaceIndex))
+    node.attributes = {kind: AttributeValue(found.value) for kind, found in space[model].attributes.items()}
+    node.references = space[model].references
+    space[node.nodeid] = node
+    return node.nodeid
 
 
 async def main(port: int, variables: int, pki: str) -> None:
@@ -32,12 +43,8 @@ async def main(port: int, variables: int, pki: str) -> None:
     server.set_security_policy(policies)
     space = await server.register_namespace("urn:bench")
     parent = await server.nodes.objects.add_object(space, "线")
-    nodes = []
-    for number in range(variables):
-        name = f"t{number}"
-        nodes.append(
-            await parent.add_variable(ua.NodeId(name, space), ua.QualifiedName(name, space), 0.0, ua.VariantType.Double)
-        )
+    model = await parent.add_variable(ua.NodeId("t0", space), ua.QualifiedName("t0", space), 0.0, ua.VariantType.Double)
+    nodes = [model.nodeid] + [copied(server, model.nodeid, f"t{number}") for number in range(1, variables)]
     await server.start()
     print("ready", flush=True)
     turn = 0
@@ -47,7 +54,7 @@ async def main(port: int, variables: int, pki: str) -> None:
         at = datetime.now(UTC)
         for number, node in enumerate(nodes):
             value = ua.DataValue(ua.Variant(turn + number / 1e5, ua.VariantType.Double), SourceTimestamp=at)
-            await server.iserver.write_attribute_value(node.nodeid, value)
+            await server.iserver.write_attribute_value(node, value)
             if not number % 500:
                 await asyncio.sleep(0)
         took = time.monotonic() - began

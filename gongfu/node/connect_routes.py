@@ -14,6 +14,8 @@ from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.connect.connections.service import ConnectionService
 from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
 from gongfu.connect.kit.status import Status
+from gongfu.connect.opcua import api as opcua
+from gongfu.connect.opcua.certificates import identity
 from gongfu.kernel.errors import Problem, unavailable
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.subjects import Subjects
@@ -92,4 +94,12 @@ def connect_routes(
         with writing(engine) as connection:
             audit.record(connection, subject, "connection.write", resource, clock.now_ns(), detail)
 
-    return api.routes(service, models, ask, status_of, note_write)
+    def note_trust(subject: Subject, action: str, resource: str, detail: str) -> None:
+        with writing(engine) as connection:
+            audit.record(connection, subject, action, f"certificate/{resource}", clock.now_ns(), detail)
+
+    pki = directory.connection_secrets / identity.FOLDER
+    return [
+        *api.routes(service, models, ask, status_of, note_write),
+        *opcua.routes(pki, clock, note_trust),
+    ]

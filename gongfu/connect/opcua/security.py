@@ -99,7 +99,7 @@ def require_trust(endpoint: Endpoint, trust: TrustList, now: datetime, url: str)
             Reason.CERTIFICATE_UNTRUSTED,
             f"The certificate of {url} ({endpoint.server_name}, thumbprint {mark}) is not trusted here.",
             "Compare the thumbprint with the one the server shows, then trust it: "
-            f"POST /v1/connections/opcua/certificates/{mark}/trust, or move {mark}.der from rejected/ to trusted/.",
+            f"POST /v1/connections/opcua/certificates/{mark}:trust, or move {mark}.der from rejected/ to trusted/.",
         )
     happened = "has expired" if verdict == "expired" else "is not valid yet"
     raise DriverError(

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+PEM = serialization.Encoding.PEM
 FOLDER = "opcua-pki"
 VALID = timedelta(days=5 * 365)
 
