@@ -1,6 +1,9 @@
 """Thing models over HTTP: from a file to assets, and what is wrong on the way."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +73,39 @@ def test_files_in_and_out(web: Web, form: str) -> None:
     assert wrapped["content"].encode() == out.content
 
 
+def _cli(web: Web, *arguments: str, status: int = 0) -> str:
+    token = (web.data_dir / "secrets" / "cli-token").read_text().strip()
+    command = [sys.executable, "-m", "gongfu.node.cli", "model", *arguments, "--url", web.url, "--token", token]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_command_line(web: Web, tmp_path: Path) -> None:
+    table = tmp_path / "fan.csv"
+    table.write_text("model,name,data_type,unit,colour\nfan,speed,double,/min,red\n", encoding="utf-8")
+    assert "nothing was stored" in _cli(web, "import", str(table), "--preview")
+    imported = _cli(web, "import", str(table), "--publish")
+    assert "fan@1 (published): 1 properties" in imported
+    assert "left out: colour" in imported
+    assert "fan@1" in _cli(web, "list", "--search", "fa")
+    assert "/min" in _cli(web, "show", "fan")
+    exported = tmp_path / "fan.jsonld"
+    _cli(web, "export", "fan", "--format", "wot", "-o", str(exported))
+    assert json.loads(exported.read_text(encoding="utf-8"))["@type"] == "tm:ThingModel"
+    table.write_text("model,name,data_type,unit\nfan,speed,double,/s\n", encoding="utf-8")
+    assert "fan@2 (draft)" in _cli(web, "import", str(table))
+    assert "properties.speed.unit" in _cli(web, "diff", "fan@1", "fan@2")
+    assert "roof/fan 1" in _cli(web, "bind", "fan@1", "roof/fan 1")
+    assert "all as it says" in _cli(web, "check", "fan")
+    asset = web.clients["root"].get("/v1/assets", params={"path": "roof/fan 1"}).json()["items"][0]
+    points = web.clients["root"].get("/v1/points", params={"asset": asset["id"]}).json()["items"]
+    web.clients["root"].patch(f"/v1/points/{points[0]['series']}", json={"unit": "Hz"})
+    assert "model_unit" in _cli(web, "check", "fan", status=1)
+    table.write_text("name,data_type\nx,real\n", encoding="utf-8")
+    assert "line 2" in _cli(web, "import", str(table), status=1)
+
+
 def test_wrong_requests_are_problems(web: Web) -> None:
     client = web.clients["engineer"]
     for document in (
@@ -84,5 +120,5 @@ def test_wrong_requests_are_problems(web: Web) -> None:
     problem(client.post("/v1/thing-models:import", content=b"<a/>"), 400, "invalid-request")
     problem(client.post("/v1/thing-models:import", content=b"{}", params={"format": "x"}), 400, "invalid-request")
     big = json.dumps({"name": "x", "description": "x" * 250_000})
-    problem(client.post("/v1/thing-models:import", content=big), 413, "payload-too-large")
+    problem(client.post("/v1/thing-models:import", content=big), 413, "body-too-large")
     problem(client.get("/v1/thing-models/nothing:export"), 404, "not-found")

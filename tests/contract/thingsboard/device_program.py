@@ -55,9 +55,7 @@ def device(port: int, token: str, heard: Heard) -> None:
     heard.wait("limits")
     heard.note("telemetry", client.send_telemetry({"flow": 1.5, "on": True}).get())
     heard.note("attributes", client.send_attributes({"firmware": "1.2"}).get())
-    client.request_attributes(
-        shared_keys=["limit", "名"], callback=lambda _, content, __: heard.note("shared", content)
-    )
+    client.request_attributes(shared_keys=["limit", "名"], callback=lambda content, _: heard.note("shared", content))
     heard.wait("shared")
     print("ready", flush=True)
     heard.wait("rpc")
