@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Manifest } from '../src/api/connections'
+import { rowsOf } from '../src/pages/connections/csv'
 import { driverOf, fieldsOf, optionsOf } from '../src/pages/connections/options'
 import { milliseconds, shownState, total } from '../src/pages/connections/status'
 import { writeValue } from '../src/pages/connections/writing'
@@ -71,5 +72,13 @@ describe('a value that is written', () => {
     expect(writeValue('string', ' a')).toBe(' a')
     expect(writeValue('json', '[1,2]')).toEqual([1, 2])
     expect(writeValue('json', '[')).toBeUndefined()
+  })
+})
+
+describe('a register map in CSV', () => {
+  it('is rows by name', () => {
+    const text = '\uFEFFname,register,unit\r\n"泵, ""A""",holding:10,Cel\r\n\r\nb,"coil:1\n",\n'
+    expect(rowsOf(text)).toEqual([{ name: '泵, "A"', register: 'holding:10', unit: 'Cel' }, { name: 'b', register: 'coil:1' }])
+    expect(rowsOf('')).toEqual([])
   })
 })

@@ -130,7 +130,7 @@ def test_apply_brings_values_with_units(node: Node, machine: ModbusMachine, map_
 
 
 def test_write_is_read_back_and_kept_in_the_audit(node: Node, machine: ModbusMachine) -> None:
-    assert "reads 3000" in node.cli("connect", "write", "press-1", "Speed", "1500", "--asset", "泵 1")
+    assert "reads 1500" in node.cli("connect", "write", "press-1", "Speed", "1500", "--asset", "泵 1")
     assert machine.get(20) == [3000]
     wait_until(lambda: latest(node, "车间/press/泵 1")["Speed"]["value"] == 1500, "value", DEADLINE_S)
     refused = node.run_cli("connect", "write", "press-1", "温度", "5")

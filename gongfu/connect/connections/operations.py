@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from gongfu.connect.connections.checking import problem_of
@@ -11,6 +12,7 @@ from gongfu.connect.kit.loading import driver_of, make_driver
 from gongfu.connect.kit.manifest import OptionsError, check_options, secret_names
 from gongfu.connect.kit.running import OPEN_S, RunningConnection
 from gongfu.connect.kit.types import Context, Driver, DriverError, Reason, Timing
+from gongfu.connect.kit.values import Conversion, Rejection
 from gongfu.connect.preview.looking import look
 from gongfu.kernel.errors import Problem, not_found
 from gongfu.kernel.quality import severity
@@ -104,7 +106,12 @@ class Operations:
 
     async def _write(self, ask: Ask) -> Written:
         result = await self._with(ask, lambda driver: driver.write(ask.addresses[0], ask.value))
-        return Written(confirmed=result.confirmed, read_back=result.read_back, detail=result.detail)
+        read_back = result.read_back
+        if read_back is not None:
+            # In the point's terms, as the value was given; what does not fit them stands as it is.
+            with suppress(Rejection):
+                read_back, _ = Conversion(ask.addresses[0]).store(read_back, 0)
+        return Written(confirmed=result.confirmed, read_back=read_back, detail=result.detail)
 
     async def _preview(self, ask: Ask) -> Any:
         manifest = driver_of(ask.target.protocol).manifest if ask.target.protocol else None

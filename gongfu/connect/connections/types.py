@@ -203,7 +203,7 @@ class ValueList(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a write: ``confirmed`` is null when the protocol cannot read back."""
+    """What became of a write, read back in the unit of the point; ``confirmed`` is null when that cannot be done."""
 
     confirmed: bool | None
     read_back: Any = None

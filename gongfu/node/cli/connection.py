@@ -208,7 +208,7 @@ def write(name: str, point: str, value: str, asset: str, as_json: bool, **node: 
     elif done["confirmed"] is None:
         print(f"{point} is written; {name} cannot be read back")
     elif done["confirmed"]:
-        print(f"{point} is written and reads {text_of(done['read_back'])} in the machine's own terms")
+        print(f"{point} is written and reads {text_of(done['read_back'])}")
     if done["confirmed"] is False:
         raise Failure(done["detail"], "see whether the machine is in a mode that takes values")
 

@@ -1,0 +1,130 @@
+"""Connections in the console, on a real node and a real Modbus machine: wizard, values, loss and return, a write.
+
+With ``GONGFU_SCREENSHOTS=docs/img`` the pictures of the documentation are taken anew.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.fixtures.modbus_machine import ModbusMachine, float_words, modbus_machine
+from tests.fixtures.nats import free_port
+from tests.fixtures.node import Node
+from tests.system.test_console_walk import ARGUMENTS, CHINESE, ENGLISH, PASSWORD, find_chromium, take_picture
+
+LIMIT_MS = 60_000
+MAP = """name,register,unit,scale,every,writable,asset
+温度,holding:10:float32,Cel,,0.5,,
+Speed,holding:20,/min,0.5,0.5,yes,泵 1
+Running,holding:21:uint16.0,,,0.5,,泵 1
+Pressure,holding:30:float32:cdab,bar,,0.5,,
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    made = Node(tmp_path_factory.mktemp("console-connections") / "data").start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[ModbusMachine]:
+    with modbus_machine() as one:
+        one.set(10, float_words(21.5))
+        one.set(20, [2900, 1])
+        one.set(30, float_words(4.25)[::-1])
+        yield one
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+def _signed_in(browser: Browser, node: Node, locale: str, *, first: bool, width: int = 1440) -> Page:
+    page = browser.new_context(viewport={"width": width, "height": 900}, locale=locale).new_page()
+    page.set_default_timeout(LIMIT_MS)
+    page.goto(node.url)
+    page.fill("input[name=username]", "admin")
+    page.fill("input[type=password]", node.one_time_password if first else PASSWORD)
+    page.keyboard.press("Enter")
+    if first:
+        page.locator("input[name=new]").fill(PASSWORD)
+        page.locator("input[name=repeat]").fill(PASSWORD)
+        page.keyboard.press("Enter")
+    page.wait_for_url(f"{node.url}/overview")
+    return page
+
+
+def _press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).first.click()
+
+
+def test_a_machine_is_connected_lost_found_and_written_to(
+    browser: Browser, node: Node, machine: ModbusMachine, tmp_path: Path
+) -> None:
+    expect.set_options(timeout=LIMIT_MS)
+    page = _signed_in(browser, node, "zh-CN", first=True)
+    page.goto(f"{node.url}/connections")
+    main = page.locator("main")
+    expect(main).to_contain_text("还没有接入任何机器")
+    _press(page, "接入机器")
+
+    page.fill("input[name=url]", f"modbus://127.0.0.1:{free_port()}/1")
+    _press(page, "测试连接")
+    expect(main.get_by_role("alert")).to_contain_text("refuses connections")
+
+    page.fill("input[name=url]", f"modbus://127.0.0.1:{machine.port}/1")
+    page.fill("input[name=name]", "press-1")
+    page.fill("input[name=asset]", "车间/press")
+    page.locator("summary").click()
+    file = tmp_path / "press.csv"
+    file.write_text(MAP, encoding="utf-8")
+    page.set_input_files("input[name=file-registers]", file)
+    expect(page.locator("textarea[name=option-registers]")).to_have_value(re.compile("泵 1"))
+    _press(page, "测试连接")
+    expect(main).to_contain_text("已连通")
+    _press(page, "查看测点")
+    expect(main).to_contain_text("机器提供 4 个测点")
+    expect(main).to_contain_text("21.5")
+    take_picture(page, "connect-wizard", CHINESE)
+    page.get_by_label("选择 Running").uncheck()
+    _press(page, "接入 3 个测点")
+    page.wait_for_url(lambda url: url.rsplit("/", 1)[-1].isdigit())
+    expect(main).to_contain_text("在线")
+    expect(main).to_contain_text("1450")
+    expect(main.locator("td", has_text="holding:20")).to_have_count(1)
+    expect(main.locator("td", has_text="holding:21")).to_have_count(0)
+    take_picture(page, "connection", CHINESE)
+
+    form = page.locator("form", has=page.locator("select[name=point]"))
+    form.locator("input[name=value]").fill("1500")
+    form.get_by_role("button").click()
+    page.locator(".el-message-box").get_by_role("button").last.click()
+    expect(form.get_by_role("status")).to_contain_text("1500")
+    assert machine.get(20)[0] == 3000
+
+    machine.stop()
+    expect(main).to_contain_text("等待重试")
+    expect(main.get_by_role("alert").first).to_be_visible()
+    narrow = _signed_in(browser, node, "en-GB", first=False, width=390)
+    narrow.goto(f"{node.url}/connections")
+    expect(narrow.locator("main")).to_contain_text("Waiting to try again")
+    assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
+    take_picture(narrow, "connections-narrow", ENGLISH)
+    machine.start()
+    expect(main).to_contain_text("在线")
+
+    _press(page, "暂停")
+    expect(main).to_contain_text("已暂停")
+    _press(page, "移除")
+    page.locator(".el-message-box").get_by_role("button").last.click()
+    page.wait_for_url(f"{node.url}/connections")
+    expect(main).to_contain_text("还没有接入任何机器")
