@@ -64,5 +64,5 @@ lock:
 	requirements/compile $(LOCK)
 
 clean:
-	rm -rf build dist *.egg-info gongfu/web/static console/node_modules console/.vite .venv-node .venv-zig .demo .demo-tree
+	rm -rf build dist *.egg-info gongfu/web/static console/node_modules console/.vite .venv-node .venv-thingsboard .venv-zig .demo .demo-tree
 	find . -name __pycache__ -type d -prune -not -path './.venv/*' -exec rm -rf {} +
