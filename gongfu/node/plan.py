@@ -190,6 +190,9 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
     if "web" in cluster.roles:
         specs.append(_python_role("web", cluster.name("web"), directory, (*bus, *stored, PREPARE)))
     specs += tree_specs(plan, directory) if is_in_tree(plan.runtime.tree, directory) else []
+    if runtime.sparkplug_edge.url:
+        name = cluster.name("sparkplug-edge")
+        specs.append(_python_role("sparkplug_edge", name, directory, (*bus, PREPARE)))
     specs += connect_specs(plan, directory) if has_connections(plan.runtime.connect, directory) else []
     return specs + (identifier_specs(plan, directory) if has_identifiers(plan.runtime.identifier, directory) else [])
 

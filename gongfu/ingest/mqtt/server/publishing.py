@@ -104,7 +104,7 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
         route.unwatched = connection.trie.version
     else:
         # Subscribers get telemetry too, but nothing that has been rejected and nothing before it is durable.
-        done = partial(_taken, publish, finish)
+        done = partial(_taken, route.form, publish, finish)
     when = received if known is None else known.time
     submit = partial(context.intake.submit, dialogue.writer, route.form, packet.payload, when, done, route.context)
     if packet.qos == 2 and session.durable:
@@ -116,10 +116,12 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
 
 
 def _taken(
+    form: Form,
     publish: Callable[[Callable[[], None] | None], None], finish: Callable[[Receipt], None] | None, receipt: Receipt
 ) -> None:
-    # A death or a birth may have no points of its own, and is a message nevertheless.
-    if receipt.accepted or not (receipt.rejected or receipt.shed):
+    # A Sparkplug death, or a birth whose values are null, has no points, and is a message nevertheless.
+    whole = form is Form.SPARKPLUG and not receipt.shed and "malformed_sparkplug" not in receipt.rejected
+    if receipt.accepted or whole:
         publish(None if finish is None else partial(finish, receipt))
     elif finish is not None:
         finish(receipt)
