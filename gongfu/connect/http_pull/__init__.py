@@ -1,0 +1,1 @@
+"""HTTP pull: JSON documents that a machine or a service serves."""
