@@ -177,16 +177,10 @@ def test_what_was_seen_can_be_asked_in_a_thread_while_series_come() -> None:
     asking.start()
     try:
         for series in range(1, last, 20):
-            twins.update(block_of([series]))
+            twins.update(block_of([(series, 1, 0, 1.0)], 5))
     finally:
         ended.set()
         asking.join()
         sys.setswitchinterval(interval)
     assert not failed
     assert int(twins.seen_since(1).sum()) == len(range(1, last, 20))
-
-
-def block_of(series: list[int]) -> Block:
-    n = len(series)
-    columns = Columns(np.array(series, "<u4"), np.ones(n, "<i8"), np.zeros(n, "u1"), np.zeros(n))
-    return Block(1, 5, {ValueType.DOUBLE: columns})
