@@ -24,6 +24,7 @@ GROUP = "gongfu.drivers"
 BUILT_IN = {
     "modbus": "gongfu.connect.modbus.driver:ModbusDriver",
     "opcua": "gongfu.connect.opcua.driver:OpcUaDriver",
+    "files": "gongfu.connect.files.driver:FolderDriver",
     "http": "gongfu.connect.http_pull.driver:HttpPullDriver",
     "s7": "gongfu.connect.s7.driver:S7Driver",
     "recording": "gongfu.connect.preview.replay:ReplayDriver",

@@ -1,0 +1,1 @@
+"""Files: a folder of CSV and Parquet that other programs write."""
