@@ -42,7 +42,9 @@ const FAR_S = 30 * 86_400
 export function formatRelative(time: string | number, now: number, locale: string): string {
   const at = new Date(time).getTime()
   if (Number.isNaN(at)) return '–'
-  const seconds = Math.round((at - now) / 1000)
+  let seconds = Math.round((at - now) / 1000)
+  // The clock of the page ticks by the second: what is just here is not in the future.
+  if (seconds === 1) seconds = 0
   if (Math.abs(seconds) >= FAR_S) return formatAbsolute(time, false).slice(0, 10)
   const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? STEPS[3]!
   return new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(Math.trunc(seconds / size), unit)
