@@ -104,15 +104,6 @@ async def import_records(identifiers: Identifiers, divisor: int, *, of: int = 0)
             _say(f"{created:,} records")
 
 
-async def _compact(identifiers: Identifiers) -> None:
-    def act(contents: Contents) -> tuple[None, frozenset[str], frozenset[str]]:
-        for shard in contents.shards.all:
-            shard.compact()
-        return None, frozenset(), frozenset()
-
-    await identifiers.exclusively(act)
-
-
 def _resolve(identifiers: Identifiers, divisor: int, count: int, seed: int) -> float:
     """Resolve random identifiers and neighbours; returns CPU seconds of one of those that are there."""
     known = [HandleName(prefix, suffix) for prefix, suffix in inventory.draw(divisor, count, seed)]
@@ -178,7 +169,7 @@ async def build(path: Path, divisor: int, recounted: bool) -> list[Row]:
     _say(f"{explicit:,} records in {import_cpu:.1f} s CPU, {making:.1f} s to make them up")
     expected = inventory.enterprises(divisor) * inventory.RANGES * inventory.MEMBERS
     start = clock()
-    await _compact(identifiers)
+    await identifiers.compact()
     compact_cpu = clock() - start
     _say(f"few large files of many small ones in {compact_cpu:.1f} s CPU")
     _check(ranged == expected, f"{ranged:,} of {expected:,} by range")

@@ -32,7 +32,11 @@ class _Generation:
 
 class AnswerCache:
     """Answers of two generations: when the young one is full it becomes the old one, of which only those go on that are
-    asked for again."""
+    asked for again.
+
+    Attributes:
+        young: what is kept of the young one, answers first: who is in a hurry looks there before ``get``.
+    """
 
     def __init__(self, *, most: int = 100_000, most_bytes: int = 64 << 20) -> None:
         """Make it.
@@ -45,6 +49,7 @@ class AnswerCache:
         self._most_bytes = most_bytes // 2
         self._young = _Generation()
         self._old = _Generation()
+        self.young = self._young.answers
 
     def __len__(self) -> int:
         return len(self._young.answers) + len(self._old.answers)
@@ -66,6 +71,7 @@ class AnswerCache:
             return
         if len(self._young.answers) >= self._most or self._young.size >= self._most_bytes:
             self._old, self._young = self._young, _Generation()
+            self.young = self._young.answers
         self._young.put(request, answer, depends)
 
     def forget(self, handles: Iterable[str]) -> None:
@@ -77,3 +83,4 @@ class AnswerCache:
     def clear(self) -> None:
         """Forget all."""
         self._young, self._old = _Generation(), _Generation()
+        self.young = self._young.answers

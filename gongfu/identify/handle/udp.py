@@ -45,7 +45,9 @@ class Datagrams:
 
     def _again_kept(self, data: bytes) -> bytes | None:
         # ``kept_key`` and ``answer_packet`` without the calls: most of a busy server's time is here.
-        kept = self._get(data[:4] + data[12:])
+        key = data[:4] + data[12:]
+        found = self._kept.young.get(key)
+        kept = self._get(key) if found is None else found[0]
         if kept is None or len(kept) > SINGLE_BYTES:
             return None
         return HEAD + data[4:12] + kept

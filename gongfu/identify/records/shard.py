@@ -167,9 +167,16 @@ class Shard:
             raise OSError(f"no copy at {path}: {error}") from error
 
     def compact(self) -> None:
-        """Write all levels anew: the smallest form."""
-        self._db.flush()
+        """Write all levels anew, as few large files: the smallest form, and the fastest to read.
+
+        Raises:
+            OSError: it failed; nothing is lost.
+        """
         # The lowest level too: files that were taken as they came are small, and each has its dictionary.
         how = CompactOptions()
         how.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
-        self._db.compact_range(None, None, how)
+        try:
+            self._db.flush()
+            self._db.compact_range(None, None, how)
+        except Exception as error:
+            raise OSError(f"the store was not compacted: {error}") from error

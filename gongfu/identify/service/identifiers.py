@@ -155,6 +155,20 @@ class Identifiers:
         """
         return await self._writer.turn(lambda: action(self._contents))
 
+    async def compact(self) -> None:
+        """Make few large files of the store's many small ones, as imports leave them; nothing is written meanwhile.
+
+        Raises:
+            BatchError: CLOSED, FAILED.
+        """
+
+        def act(contents: Contents) -> tuple[None, frozenset[str], frozenset[str]]:
+            for shard in contents.shards.all:
+                shard.compact()
+            return None, _NOBODY, _NOBODY
+
+        await self.exclusively(act)
+
     async def _change(self, change: Callable[[Contents], None], *prefixes: str) -> None:
         def act(contents: Contents) -> tuple[None, frozenset[str], frozenset[str]]:
             change(contents)

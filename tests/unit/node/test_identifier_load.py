@@ -55,6 +55,20 @@ def test_load(directory: DataDirectory, tmp_path: Path) -> None:
     assert run(directory, *options) == {"rows": 4, "already-exists": 3, "invalid": 1}
 
 
+def test_few_files_are_made_of_many(directory: DataDirectory, tmp_path: Path) -> None:
+    file = tmp_path / "pumps.csv"
+    options = (str(file), "--template", "pump", "--prefix", "99.1000.1")
+    for number in range(4):
+        file.write_text(f"suffix,model\n{number},M\n")
+        assert run(directory, *options) == {"rows": 1, "created": 1}
+    assert len(list(directory.identifiers.rglob("*.sst"))) >= 4
+    assert run(directory, *options, "--compact") == {"rows": 1, "already-exists": 1}
+    # One, and one of what was written since the store was opened.
+    assert len(list(directory.identifiers.rglob("*.sst"))) <= 2
+    file.write_text("".join(f"{line}\n" for line in ("suffix,model", *(f"{number},M" for number in range(4)))))
+    assert run(directory, *options) == {"rows": 4, "already-exists": 4}
+
+
 def test_refused(directory: DataDirectory, tmp_path: Path) -> None:
     file = tmp_path / "pumps.csv"
     file.write_text("suffix,colour\na,red\n")
