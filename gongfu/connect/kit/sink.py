@@ -38,11 +38,12 @@ class Channel:
         last_time: source time of the newest value, UTC ns; 0 before the first.
         last_value: that value, as stored.
         last_quality: and its quality.
+        lag: by how much the machine's clock was behind ours when the newest value came, ns.
         silent: no value is to be expected now: told by a gap.
     """
 
     __slots__ = (
-        "address", "compression", "conversion", "key", "last_quality", "last_time", "last_value", "silent",
+        "address", "compression", "conversion", "key", "lag", "last_quality", "last_time", "last_value", "silent",
     )  # fmt: skip
 
     def __init__(self, address: Address, hold: int) -> None:
@@ -53,6 +54,7 @@ class Channel:
         self.last_time = 0
         self.last_value: Any = None
         self.last_quality: int = Quality.GOOD
+        self.lag = 0
         self.silent = False
 
 
@@ -185,6 +187,7 @@ class ReadingSink:
                 time = received if received > last else last + 1
             elif source_time > last:
                 time = source_time
+                channel.lag = received - source_time
             else:
                 self._old(channel, stored, quality, source_time)
                 continue
@@ -201,9 +204,10 @@ class ReadingSink:
             if channel.silent:
                 continue
             self._flush(channel)
-            time = max(since, channel.last_time + 1)
-            if channel.last_time == 0 or time <= until:
-                stored = nothing_of(channel.conversion.value_type, channel.last_value)
+            # In the machine's own time: were it ahead of it, the values that follow would all be late.
+            time = max(since - channel.lag, channel.last_time + 1)
+            stored = nothing_of(channel.conversion.value_type, channel.last_value)
+            if channel.last_time == 0 or time <= until - channel.lag:
                 self._add(channel, stored, Quality.BAD_NO_DATA, time)
                 channel.last_time, channel.last_quality, channel.silent = time, Quality.BAD_NO_DATA, True
             told += 1

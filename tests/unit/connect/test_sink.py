@@ -153,6 +153,21 @@ async def test_a_gap_is_told_by_every_point_and_once() -> None:
     assert [row[3] for row in bench.rows[4:]] == [0, Quality.BAD_NO_DATA]
 
 
+async def test_a_machine_whose_clock_is_behind_is_good_again_after_a_gap() -> None:
+    bench = Bench(where("t"))
+    hour = 3600 * S
+    bench.sink.take([Reading(0, 1.0, 0, T0 - hour)], T0)
+    bench.sink.lost(T0 + 5 * S, "timeout")
+    bench.sink.take([Reading(0, 2.0, 0, T0 - hour + 9 * S)], T0 + 9 * S)
+    bench.sink.close()
+    assert [(row[3], row[4] - T0 + hour) for row in bench.rows] == [
+        (0, 0),
+        (Quality.BAD_NO_DATA, 5 * S),
+        (0, 9 * S),
+    ]
+    assert bench.sink.figures.late == 0
+
+
 async def test_beyond_the_bound_readings_are_shed_and_counted() -> None:
     bench = Bench(where("t"), prompt=False, max_pending=8)
     for n in range(5):
