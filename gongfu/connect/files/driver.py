@@ -27,6 +27,8 @@ from gongfu.connect.kit.types import (
 from gongfu.kernel.quality import Quality
 
 _FULL_S = 0.1
+# So many are handed over before the sink is asked again whether it has room.
+_AT_ONCE = 5_000
 
 
 class FolderDriver:
@@ -134,9 +136,11 @@ class FolderDriver:
         await asyncio.to_thread(self._folder.save)
         batches = self._folder.new()
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            while sink.saturated:
-                await self._timing.sleep(_FULL_S)
-            sink.take(self._readings(batch), self._timing.now_ns())
+            readings = self._readings(batch)
+            for start in range(0, len(readings), _AT_ONCE):
+                while sink.saturated:
+                    await self._timing.sleep(_FULL_S)
+                sink.take(readings[start : start + _AT_ONCE], self._timing.now_ns())
             self._folder.taken(batch)
 
     def _readings(self, batch: Batch) -> list[Reading]:

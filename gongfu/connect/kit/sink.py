@@ -162,7 +162,8 @@ class ReadingSink:
     @property
     def saturated(self) -> bool:
         """True while no more can be taken without shedding."""
-        return self._intake.saturated or self.pending + self._gathered >= self._max_pending
+        # Before the bound: who asks, and then takes some more, must not lose that.
+        return self._intake.saturated or self.pending + self._gathered >= self._max_pending * 4 // 5
 
     def take(self, readings: Sequence[Reading], received: int) -> None:
         """Take readings (see ``Sink.take``)."""
