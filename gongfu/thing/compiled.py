@@ -4,7 +4,7 @@ The hot path knows two arrays by series id, the least and the greatest value tha
 (``Screen``). What is outside, or cannot be said by two numbers, is judged point by point (``CompiledModel.judge``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from math import inf
 from typing import Any
@@ -39,9 +39,12 @@ class PropertyCheck:
         text: what a new point is described by.
         policy: what becomes of values that are out of range.
         limits: bounds that a double takes without a further look.
+        tested: bounds do not say all; ``fault`` does.
     """
 
-    __slots__ = ("_choices", "_high", "_length", "_low", "limits", "name", "policy", "text", "unit", "value_type")
+    __slots__ = (
+        "_choices", "_high", "_length", "_low", "limits", "name", "policy", "tested", "text", "unit", "value_type",
+    )  # fmt: skip
 
     def __init__(self, name: str, item: Property, policy: Policy) -> None:
         self.name = name
@@ -52,6 +55,7 @@ class PropertyCheck:
         self._low, self._high = item.minimum, item.maximum
         self._choices = frozenset(item.choices)
         self._length = item.max_length
+        self.tested = False
         self.limits = self._limits()
 
     def fault(self, value: Any) -> str:
@@ -74,10 +78,12 @@ class PropertyCheck:
         if self.policy == "accept":
             return ALWAYS
         if self._choices or self._length is not None:
+            self.tested = True
             return _NEVER
         low = -inf if self._low is None else self._low
         high = inf if self._high is None else self._high
         if any(isinstance(bound, int) and abs(bound) > EXACT_INTEGER_LIMIT for bound in (low, high)):
+            self.tested = True
             return _NEVER
         return float(low), float(high)
 
@@ -117,6 +123,11 @@ class CompiledModel:
         if check.value_type is not value_type and self.type != "accept":
             return _NEVER
         return check.limits if check.value_type is value_type else ALWAYS
+
+    def test(self, name: str, value_type: ValueType) -> Callable[[Any], str] | None:
+        """Return what says of a value of the right type whether something is wrong, where bounds cannot; else None."""
+        check = self.checks.get(name)
+        return check.fault if check is not None and check.value_type is value_type and check.tested else None
 
     def judge(self, name: str, value_type: ValueType, value: Any) -> tuple[Violation, Policy, str] | None:
         """Return what is wrong with a value, what becomes of it, and words for it; None when nothing is.

@@ -53,6 +53,8 @@ class _Columns:
 
 # Name, least and greatest value.
 Limits = tuple[tuple[str, float, float], ...]
+# Name, and what says whether something is wrong with a value.
+Tests = tuple[tuple[str, Callable[[Any], str]], ...]
 
 
 class Plan:
@@ -61,15 +63,19 @@ class Plan:
     Attributes:
         columns: what all assets with these types at these places share.
         series: ``uint32`` series ids of each of the columns.
-        limits: name and bounds of values that the model of the asset limits, None for none.
+        limits: name and bounds of values that the model of the asset limits, None for no model.
+        tests: the same of values that bounds do not say all about.
     """
 
-    __slots__ = ("columns", "limits", "series")
+    __slots__ = ("columns", "limits", "series", "tests")
 
-    def __init__(self, columns: tuple[_Columns, ...], series: tuple[bytes, ...], limits: Limits | None) -> None:
+    def __init__(
+        self, columns: tuple[_Columns, ...], series: tuple[bytes, ...], limits: Limits | None, tests: Tests = ()
+    ) -> None:
         self.columns = columns
         self.series = series
         self.limits = limits
+        self.tests = tests
 
 
 # Layouts by the types of the values in order; forgotten as a whole when there are too many.
@@ -97,15 +103,25 @@ def make_plan(names: Sequence[str], table: Mapping[str, Series], model: Compiled
     series = tuple(pack(f"<{part.n}I", *(entries[at].series for at in part.positions)) for part in columns)
     if model is None:
         return Plan(columns, series, None)
-    bounds = ((name, *model.limits(name, entry.value_type)) for name, entry in zip(names, entries, strict=True))
-    limits = tuple(bound for bound in bounds if bound[1:] != ALWAYS)
-    return Plan(columns, series, limits or None)
+    limits: list[tuple[str, float, float]] = []
+    tests: list[tuple[str, Callable[[Any], str]]] = []
+    for name, entry in zip(names, entries, strict=True):
+        low, high = model.limits(name, entry.value_type)
+        test = model.test(name, entry.value_type)
+        if test is not None:
+            tests.append((name, test))
+        elif (low, high) != ALWAYS:
+            limits.append((name, low, high))
+    return Plan(columns, series, tuple(limits) if limits or tests else None, tuple(tests))
 
 
-def _outside(limits: Limits, values: Mapping[str, Any]) -> bool:
+def _outside(limits: Limits, tests: Tests, values: Mapping[str, Any]) -> bool:
     try:
         for name, low, high in limits:
             if not low <= values[name] <= high:
+                return True
+        for name, test in tests:
+            if test(values[name]):
                 return True
     except TypeError:
         return True
@@ -124,7 +140,7 @@ def _doubles(values: Any) -> bool:
 
 def write_by_plan(plan: Plan, values: dict[str, Any], time: int, quality: Quality, block: OpenBlock) -> bool:
     """Append a snapshot by its plan; return False, with nothing appended, when a value needs the careful way."""
-    if plan.limits is not None and _outside(plan.limits, values):
+    if plan.limits is not None and _outside(plan.limits, plan.tests, values):
         return False
     stamp = time.to_bytes(8, "little")
     columns = plan.columns

@@ -121,6 +121,32 @@ async def test_known_shapes_are_screened_together(telemetry: Telemetry) -> None:
     assert {quality for time, quality, _ in stored["a1", "heat"] if 2_000 <= time // 10**6 < 3000} == {0x40}
 
 
+async def test_payloads_of_mixed_types_are_tested_by_their_plan(telemetry: Telemetry) -> None:
+    bind(telemetry, "a1")
+    good = {"flow": 1.5, "state": "run", "starts": 3, "on": True}
+    assert (await telemetry.send(json.dumps(good))).accepted == 4
+    taken = telemetry.columniser._careful.take
+    careful: list[object] = []
+
+    def noted(job: object) -> None:
+        careful.append(job)
+        taken(job)  # pyright: ignore[reportArgumentType]
+
+    telemetry.columniser._careful.take = noted
+    assert (await telemetry.send(json.dumps(good | {"state": "stop"}))).accepted == 4
+    assert careful == []
+    for change, reason in (
+        ({"state": "fly"}, "model_range"),
+        ({"flow": 101}, "model_range"),
+        ({"starts": -1}, "model_range"),
+        ({"state": 5}, "model_type"),
+        ({"flow": "much"}, "model_type"),
+    ):
+        receipt = await telemetry.send(json.dumps(good | change))
+        assert (receipt.accepted, dict(receipt.rejected)) == (3, {reason: 1})
+    assert len(careful) == 5
+
+
 async def test_gateway_messages_are_screened(telemetry: Telemetry) -> None:
     bind(telemetry, "a1/p 1")
     for n in range(3):
