@@ -90,7 +90,7 @@ async def plain(port: int, tags: int, seconds: float) -> dict:
     from asyncua import Client, ua
 
     logging.disable(logging.CRITICAL)
-    client = Client(f"opc.tcp://127.0.0.1:{port}/bench", timeout=120)
+    client = Client(f"opc.tcp://127.0.0.1:{port}/bench", timeout=120, watchdog_intervall=100)
     await client.connect()
     sink = Count(tags, seconds)
 

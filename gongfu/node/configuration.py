@@ -20,6 +20,7 @@ from gongfu.node.runtime import (
     ConnectSettings,
     IdentifierSettings,
     MqttSettings,
+    OpcUaSettings,
     QuotaSettings,
     TelemetrySettings,
     TreeSettings,
@@ -111,6 +112,7 @@ class Configuration:
     sparkplug: SparkplugSettings = field(default_factory=SparkplugSettings)
     sparkplug_edge: SparkplugEdgeSettings = field(default_factory=SparkplugEdgeSettings)
     connect: ConnectSettings = field(default_factory=ConnectSettings)
+    opcua: OpcUaSettings = field(default_factory=OpcUaSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     source: Path | None = None
 
@@ -405,6 +407,7 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         sparkplug=_sparkplug(values, "sparkplug", SparkplugSettings, ("host_ids",), where),
         sparkplug_edge=_sparkplug(values, "sparkplug_edge", SparkplugEdgeSettings, ("assets",), where),
         connect=_connect(read_section(values, "connect", where), where),
+        opcua=OpcUaSettings(**read_section(values, "opcua", where)),
         cluster=_cluster(read_section(values, "cluster", where), base, where),
         source=file.absolute() if file else None,
     )

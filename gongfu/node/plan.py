@@ -122,6 +122,7 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         sparkplug=configuration.sparkplug,
         sparkplug_edge=configuration.sparkplug_edge,
         connect=configuration.connect,
+        opcua=configuration.opcua,
         tree_nats_port=ports["tree"],
         instance=configuration.cluster.instance,
         embedded=tuple(
@@ -194,6 +195,8 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
         name = cluster.name("sparkplug-edge")
         specs.append(_python_role("sparkplug_edge", name, directory, (*bus, PREPARE)))
     specs += connect_specs(plan, directory) if has_connections(plan.runtime.connect, directory) else []
+    if runtime.opcua.enabled:
+        specs.append(_python_role("opcua", cluster.name("opcua"), directory, (*bus, *stored, PREPARE)))
     return specs + (identifier_specs(plan, directory) if has_identifiers(plan.runtime.identifier, directory) else [])
 
 

@@ -131,6 +131,16 @@ class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True):
     enabled: str = "auto"
 
 
+class OpcUaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The node's assets over OPC UA. ``anonymous``: read without a name; ``unencrypted``: also without security."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = 4840
+    anonymous: bool = False
+    unencrypted: bool = False
+
+
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a role needs to start. The file holds secrets: mode 0600."""
 
@@ -159,6 +169,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     sparkplug: SparkplugSettings = SparkplugSettings()
     sparkplug_edge: SparkplugEdgeSettings = SparkplugEdgeSettings()
     connect: ConnectSettings = ConnectSettings()
+    opcua: OpcUaSettings = OpcUaSettings()
     # Loopback port of the server of the tree's links.
     tree_nats_port: int = 0
     # Name of this machine in a cluster; empty on a node of one machine.

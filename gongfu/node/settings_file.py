@@ -13,6 +13,7 @@ from gongfu.node.runtime import (
     ConnectSettings,
     IdentifierSettings,
     MqttSettings,
+    OpcUaSettings,
     QuotaSettings,
     TelemetrySettings,
     TreeSettings,
@@ -53,6 +54,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
         "dns_addresses": list,
     },
     "connect": {f.name: type(f.default) for f in msgspec.structs.fields(ConnectSettings)},
+    "opcua": {f.name: type(f.default) for f in msgspec.structs.fields(OpcUaSettings)},
     "sparkplug": {**{f.name: type(f.default) for f in msgspec.structs.fields(SparkplugSettings)}, "host_ids": list},
     "sparkplug_edge": {
         **{f.name: type(f.default) for f in msgspec.structs.fields(SparkplugEdgeSettings)},
@@ -64,6 +66,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mqtt.processes": (1, 64),
     "mqtt.max_payload_bytes": (1, 268_435_455),
     "mqtt.max_connections": (1, 1_000_000),
+    "opcua.port": (1, 65_535),
     "web.port": (1, 65_535),
     "worker.processes": (1, 64),
     "block_log.replicas": (1, 5),

@@ -25,6 +25,8 @@ from gongfu.connect.opcua.server.source import LatestPoint, Source
 from gongfu.connect.opcua.server.space import Space, data_value
 
 logger = logging.getLogger(__name__)
+# It tells of every request; what an operator needs is counted and logged here.
+logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 
 MAX_POINTS = 20_000
 _BATCH = 5_000
