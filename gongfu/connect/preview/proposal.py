@@ -94,11 +94,14 @@ def propose(
         quality = "bad" if reading is None else severity(reading.quality)
         if not node.value_type and (seen_type := type_of_value(value)):
             address = msgspec.structs.replace(address, value_type=seen_type)
+        hint = hints.get(index, "")
+        if address.unit and not _is_unit(address.unit):
+            hint = hint or f"{address.unit!r} is no UCUM code: the unit is left out"
+            address = msgspec.structs.replace(address, unit="")
         key = (address.asset, address.point)
         number = seen[key] = seen.get(key, 0) + 1
         if number > 1:
             address = msgspec.structs.replace(address, point=f"{address.point[: _NAME - 12]} ({number})")
-        hint = hints.get(index, "")
         usable = not (value is None and quality == "bad")
         if not usable:
             unread += 1
@@ -129,3 +132,14 @@ def propose(
         points=points,
         warnings=told,
     )
+
+
+def _is_unit(text: str) -> bool:
+    # Imported here: the UCUM tables take memory that a process without proposals never needs.
+    from gongfu.kernel.units import check_unit
+
+    try:
+        check_unit(text)
+    except ValueError:
+        return False
+    return True

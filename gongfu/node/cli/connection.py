@@ -116,7 +116,7 @@ def machine(
     if not any(point["include"] for point in proposal["points"]):
         raise Failure("there is no point that could be read", "; ".join(proposal["warnings"]) or "look with --preview")
     # Secrets are not in the proposal: they go to the node once, and stay there.
-    proposal["options"] = given
+    proposal["options"], proposal["url"] = given, address
     made = _settled(api, api.post("/connections:apply", proposal))
     if as_json:
         print_json(made)

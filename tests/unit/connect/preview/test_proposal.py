@@ -55,6 +55,13 @@ def test_what_cannot_be_read_is_left_out_and_told() -> None:
     assert proposal.warnings == ["2 of 3 points could not be read and are left out"]
 
 
+def test_a_unit_that_is_none_is_left_out_and_told() -> None:
+    nodes = [Node(where="a", name="a", unit="Umdrehungen"), Node(where="b", name="b", unit="Cel")]
+    proposal = proposal_of(nodes, [Reading(0, 1.0), Reading(1, 1.0)])
+    assert [point.address.unit for point in proposal.points] == ["", "Cel"]
+    assert "UCUM" in proposal.points[0].hint
+
+
 def test_a_machine_that_shows_nothing() -> None:
     assert "no variables" in proposal_of([], []).warnings[0]
 
