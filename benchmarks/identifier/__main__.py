@@ -30,9 +30,9 @@ def main() -> int:
     parser.add_argument("--divide", type=int, default=1, help="what it was divided by")
     parser.add_argument("--rows", type=int, default=400_000, help="of the files and batches that are imported")
     parser.add_argument("--sizes", type=int, default=10, help="100,000,000 divided by it are the records of sizes")
-    parser.add_argument("--warm", type=int, default=4_000_000, help="questions before those that are measured")
+    parser.add_argument("--warm", type=int, default=6_000_000, help="questions before those that are measured")
     parser.add_argument("--questions", type=int, default=200_000)
-    parser.add_argument("--answers", type=int, default=2_000_000, help="kept by each face with a great store behind")
+    parser.add_argument("--answers", type=int, default=2_200_000, help="kept by each face with a great store behind")
     chosen = parser.parse_args()
     store: Path = chosen.store
     pa.set_memory_pool(pa.system_memory_pool())

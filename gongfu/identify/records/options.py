@@ -9,6 +9,7 @@ each, and one block from the file. In the cache of blocks they would be four mor
 """
 
 import resource
+from collections.abc import Sequence
 
 from rocksdict import (
     BlockBasedOptions,
@@ -26,15 +27,17 @@ _ZSTD_WINDOW = -14
 _WRITE_BUFFER = 64 << 20
 # With all files open a read need not find out which are. No more than a part of what the process may have.
 _OPEN_SHARE = 4
+_MUCH_LARGER = 8
 
 
-def options(cache_bytes: int, block_bytes: int, files: int = 0) -> Options:
+def options(cache_bytes: int, block_bytes: int, sizes: Sequence[int] = ()) -> Options:
     """Return the options of a shard.
 
     Args:
-        cache_bytes: half of it for decompressed blocks, half for records.
+        cache_bytes: half of it for decompressed blocks, half for records; of a store that is much larger than that,
+            all for blocks.
         block_bytes: what is compressed together: more is smaller and slower.
-        files: that it has already.
+        sizes: of the files that it has already, bytes.
     """
     made = Options(raw_mode=True)
     made.create_if_missing(True)
@@ -46,10 +49,14 @@ def options(cache_bytes: int, block_bytes: int, files: int = 0) -> Options:
     made.set_bottommost_zstd_max_train_bytes(_TRAINING, True)
     table = BlockBasedOptions()
     table.set_block_size(block_bytes)
-    table.set_block_cache(Cache(cache_bytes // 2))
-    # Who is asked for again is seldom alone in a block: a record of its own takes a twentieth of the room, and 2 µs
-    # in place of 12.
-    made.set_row_cache(Cache(cache_bytes // 2))
+    if sum(sizes) > cache_bytes * _MUCH_LARGER:
+        # Nearly all is elsewhere: looking for records apart would be one more look and one more copy each time.
+        table.set_block_cache(Cache(cache_bytes))
+    else:
+        table.set_block_cache(Cache(cache_bytes // 2))
+        # Who is asked for again is seldom alone in a block: a record of its own takes a twentieth of the room, and
+        # 2 µs in place of 12.
+        made.set_row_cache(Cache(cache_bytes // 2))
     table.set_bloom_filter(_BLOOM_BITS, False)
     table.set_format_version(5)
     table.set_cache_index_and_filter_blocks(False)
@@ -57,5 +64,5 @@ def options(cache_bytes: int, block_bytes: int, files: int = 0) -> Options:
     made.set_write_buffer_size(_WRITE_BUFFER)
     made.set_max_background_jobs(2)
     may_open = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    made.set_max_open_files(-1 if files < may_open // _OPEN_SHARE else may_open // 2)
+    made.set_max_open_files(-1 if len(sizes) < may_open // _OPEN_SHARE else may_open // 2)
     return made

@@ -70,7 +70,8 @@ class Shard:
         # Beside the shard, on the same file system: files that it is to take. A crash may have left some.
         self.incoming = path.with_name(f"{path.name}.incoming")
         try:
-            self._options = options(cache_bytes, block_bytes, sum(1 for _ in path.glob("*.sst")))
+            sizes = [file.stat().st_size for file in path.glob("*.sst")]
+            self._options = options(cache_bytes, block_bytes, sizes)
             # Without being told so, what was there before opens with the options that are stored with it, which say
             # nothing of caches: 8 MiB in place of ours.
             self._db = Rdict(str(path), self._options, column_families={"default": self._options})
