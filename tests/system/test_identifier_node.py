@@ -462,6 +462,51 @@ def test_a_backup_is_restored_with_all_identifiers(
     assert all((tmp_path / "other" / file).read_bytes() == (node.data_dir / file).read_bytes() for file in kept)
 
 
+def test_a_prefix_is_homed_elsewhere_and_here_again(node: IdentifierNode, api: httpx.Client, pump: str) -> None:
+    name, handle, service = "99.168.77", "99.168.77/泵", "127.0.0.1:9641"
+    done(api.post("/identifiers/prefixes", json={"name": name, "enterprise": "搬家泵业"}), 201)
+    secret = json.loads(node.cli("id", "prefix", "key", name, "--json"))["secret"]
+    done(
+        api.post("/identifiers/record", json={"handle": handle, "template": "pump", "attributes": {"model": "x"}}), 201
+    )
+    before = done(api.get("/identifiers"))["registered"]["total"]
+
+    def away() -> None:
+        view = done(api.get(f"/identifiers/prefixes/{name}"))
+        assert (view["kind"], view["state"], view["service"], view["total"]) == ("delegated", "active", service, 0)
+        refused = api.get("/identifiers/record", params={"handle": handle})
+        assert (refused.status_code, refused.json()["code"], refused.json()["service"]) == (404, "elsewhere", service)
+        wish = {"handle": f"{name}/new", "values": []}
+        assert api.post("/identifiers/record", json=wish).json()["code"] == "prefix-unknown"
+        answer = asyncio.run(ask_udp("127.0.0.1", node.ports["handle_port"], resolution(handle)))
+        assert answer.header.response in (ResponseCode.SERVICE_REFERRAL, ResponseCode.PREFIX_REFERRAL)
+        assert done(api.get("/identifiers"))["registered"]["total"] == before - 1
+
+    assert node.run_cli("id", "prefix", "unhome", "99.168", service).returncode == 1
+    assert api.patch(f"/identifiers/prefixes/{name}", json={"kind": "delegated"}).status_code == 400
+    node.cli("id", "prefix", "unhome", name, service)
+    away()
+    pid = node.pid_of("identifier")
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: node.pid_of("identifier") not in (0, pid), "the role is started again", 60)
+    wait_until(lambda: api.get(f"/identifiers/prefixes/{name}").status_code == 200, "the service answers", 60)
+    away()
+    node.cli("id", "prefix", "home", name)
+    view = done(api.get(f"/identifiers/prefixes/{name}"))
+    assert (view["kind"], view["service"], view["total"]) == ("own", "", 1)
+    assert done(api.get("/identifiers/record", params={"handle": handle}))["attributes"] == {"model": "x"}
+    answer = asyncio.run(ask_udp("127.0.0.1", node.ports["handle_port"], resolution(f"0.NA/{name}")))
+    [site] = [value for value in decode_record(answer.body).values if value.type == "HS_SITE"]
+    assert {at.port for server in decode_site(site.data).servers for at in server.interfaces} >= {
+        node.ports["handle_port"]
+    }
+    # Its administrator is who it was.
+    address = f"http://127.0.0.1:{node.ports['http_port']}/api/handles/{name}/own"
+    body = {"values": [{"index": 1, "type": "URL", "data": {"format": "string", "value": "https://e.example/"}}]}
+    assert httpx.put(address, json=body, auth=(f"300%3A0.NA/{name}", secret)).status_code == 201
+    assert done(api.get("/identifiers"))["registered"]["total"] == before + 1
+
+
 def test_the_service_alone_is_backed_up_and_restored_equal_by_full_recount(
     node: IdentifierNode, api: httpx.Client, pump: str, tmp_path: Path
 ) -> None:

@@ -104,7 +104,10 @@ class NewPrefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PrefixPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be different; what is left out stays."""
+    """What is to be different; what is left out stays.
+
+    ``kind`` is where the prefix is at home: ``own``, here, or ``delegated``, at another node's ``service``.
+    """
 
     state: str | None = None
     enterprise: Annotated[str, Meta(max_length=200)] | None = None
@@ -112,6 +115,7 @@ class PrefixPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     industry: Industry | None = None
     quota: Quota | None = None
     service: Annotated[str, Meta(max_length=200)] | None = None
+    kind: Annotated[str, Meta(max_length=16)] | None = None
 
 
 class PrefixView(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from gongfu.identify.handle.json_form import from_json, to_json
 from gongfu.identify.handle.names import folded, parents
-from gongfu.identify.handle.predefined import HS_SECKEY
+from gongfu.identify.handle.predefined import HS_SECKEY, HS_SITE
 from gongfu.identify.handle.values import HandleValue
 from gongfu.identify.management import application_records
 from gongfu.identify.management import prefix_records as rows
@@ -32,6 +32,8 @@ from gongfu.registry import audit
 from gongfu.store.records.engine import reading, writing
 
 OWN, DELEGATED = "own", "delegated"
+# Of rows, in ``delegated``: at home here (0), never was, was once. What was keeps its number, and what was registered.
+ALWAYS_DELEGATED, DELEGATED_LATER = 1, 2
 
 
 def prefix_of(row: Any) -> Prefix:
@@ -39,7 +41,7 @@ def prefix_of(row: Any) -> Prefix:
     return Prefix(
         number=row.number,
         name=row.name,
-        state=PrefixState(row.state),
+        state=PrefixState.REVOKED if row.delegated else PrefixState(row.state),
         values=_seed_of(row),
         enterprise=row.enterprise,
         industry=row.industry,
@@ -49,7 +51,9 @@ def prefix_of(row: Any) -> Prefix:
 
 
 def delegation_of(row: Any) -> Delegation:
-    """Return the delegation that a row says."""
+    """Return the delegation that a row says; of a prefix that is at home here, one that is over."""
+    if not row.delegated:
+        return Delegation(name=row.name, state=PrefixState.REVOKED)
     return Delegation(name=row.name, state=PrefixState(row.state), values=_seed_of(row))
 
 
@@ -247,13 +251,14 @@ class Prefixes:
     async def _change(self, subject: Subject, row: Any, patch: PrefixPatch) -> PrefixView:
         if patch.state is not None and patch.state not in {state.value for state in PrefixState}:
             raise invalid(f"state must be one of {', '.join(PrefixState)}")
-        if patch.service is not None and not row.delegated:
-            raise invalid("only what is delegated to another node has a service of its own")
+        self._check_home(row, patch)
         if row.state == PrefixState.REVOKED and patch.state not in (None, PrefixState.REVOKED.value):
             raise conflict("a revoked prefix stays revoked: its identifiers are not given to another")
         given = {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not None}
         if "service" in given:
             given["service"] = _service_text(given["service"])
+        if (kind := given.pop("kind", None)) is not None:
+            given |= {"delegated": DELEGATED_LATER} if kind == DELEGATED else {"delegated": 0, "service": ""}
         now = self._clock.now_ns()
 
         def update() -> Any:
@@ -265,19 +270,53 @@ class Prefixes:
 
         changed = await asyncio.to_thread(update) if given else row
         await self._take(changed)
-        if "service" in given:
+        if changed.service and "service" in given:
             await self._place(changed)
+        elif row.delegated and not changed.delegated:
+            await self._bring_home(changed)
         return await self.get(row.name)
 
+    def _check_home(self, row: Any, patch: PrefixPatch) -> None:
+        """Refuse what cannot be at home where it is wished to be.
+
+        Raises:
+            Problem: 400, 409.
+        """
+        if patch.kind not in (None, OWN, DELEGATED):
+            raise invalid(f"kind must be {OWN} or {DELEGATED}")
+        delegated = bool(row.delegated) if patch.kind is None else patch.kind == DELEGATED
+        if patch.service is not None and not delegated:
+            raise invalid("only what is delegated to another node has a service of its own")
+        if patch.kind is None or delegated == bool(row.delegated):
+            return
+        if row.state == PrefixState.REVOKED:
+            raise conflict("a revoked prefix is at home nowhere")
+        if delegated and folded(row.name) == folded(self.root):
+            raise invalid("the root of this service cannot be delegated")
+        if delegated and not patch.service:
+            raise invalid("service is needed: where the other node's service is")
+
+    async def _bring_home(self, row: Any) -> None:
+        """Let the values of a prefix say that its service is here. Who administered it does so again."""
+        known = self._identifiers.namespace.prefixes[row.name_key]
+        there = {value.index for value in known.values}
+        here = [value for value in self._seed(row.name) if value.type == HS_SITE or value.index not in there]
+        if here:
+            write = Write(operation=Operation.ADD_VALUES, handle=f"0.NA/{row.name}", values=tuple(here), overwrite=True)
+            problem = outcome_problem(row.name, (await self._identifiers.write([write]))[0])
+            if problem is not None:
+                raise problem
+
     async def _take(self, row: Any) -> None:
-        if row.delegated:
-            await self._identifiers.set_delegation(delegation_of(row))
-        else:
+        known = self._identifiers.namespace
+        if row.delegated != ALWAYS_DELEGATED:
             await self._identifiers.set_prefix(prefix_of(row))
+        if row.delegated or row.name_key in known.delegations:
+            await self._identifiers.set_delegation(delegation_of(row))
 
     def _view(self, row: Any, application: int | None) -> PrefixView:
         space = self._identifiers.namespace
-        own = space.prefixes.get(row.name_key)
+        own = None if row.delegated else space.prefixes.get(row.name_key)
         count = self._identifiers.count(own) if own is not None else Count()
         known = own or space.delegations.get(row.name_key)
         values = known.values if known is not None else ()

@@ -113,7 +113,8 @@ class Namespace:
             if prefix is None:
                 return self._refer(key, name)
         if prefix.state is PrefixState.REVOKED:
-            return Nowhere()
+            # Unless another node has it by now.
+            return self._refer(folded(name.prefix), name)
         try:
             stored = self._records.get(prefix.number, name.suffix.encode())
         except UnicodeEncodeError:
@@ -192,7 +193,9 @@ class Namespace:
 
     def _of_prefix(self, name: HandleName) -> Found | Elsewhere | Nowhere:
         key = folded(name.suffix)
-        known = self.prefixes.get(key) or self.delegations.get(key)
+        known: Prefix | Delegation | None = self.prefixes.get(key)
+        if known is None or known.state is PrefixState.REVOKED:
+            known = self.delegations.get(key, known)
         if known is None:
             return self._refer(key, name)
         return Nowhere() if known.state is PrefixState.REVOKED else Found(known.values)

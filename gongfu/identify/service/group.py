@@ -270,8 +270,8 @@ class Group:
 
     def _check_naming(self, write: Write, suffix: str) -> None:
         space = self._contents.space
-        known = space.prefixes.get(suffix) or space.delegations.get(suffix)
-        if known is None or known.state is PrefixState.REVOKED:
+        known = (space.prefixes.get(suffix), space.delegations.get(suffix))
+        if not any(one is not None and one.state is not PrefixState.REVOKED for one in known):
             raise Refused(WriteCode.PREFIX_UNKNOWN)
         if write.operation in (Operation.CREATE, Operation.DELETE):
             raise Refused(WriteCode.DENIED, "prefixes are granted and revoked, not created and deleted")

@@ -75,15 +75,14 @@ class Operations:
     async def overview(self) -> OverviewView:
         """Return the service at a glance."""
         space = self._identifiers.namespace
-        counts = self._identifiers.counts()
-        explicit, ranged, overrides = (
-            sum(values)
-            for values in zip(*((one.explicit, one.ranged, one.overridden) for one in counts.values()), strict=True)
-        )
+        active = [one for one in space.prefixes.values() if one.state is not PrefixState.REVOKED]
+        counts = [self._identifiers.count(one) for one in active]
+        explicit, ranged = sum(one.explicit for one in counts), sum(one.ranged for one in counts)
+        overrides = sum(one.overridden for one in counts)
         return OverviewView(
             self._root,
-            sum(one.state is not PrefixState.REVOKED for one in space.prefixes.values()),
-            len(space.delegations),
+            len(active),
+            sum(one.state is not PrefixState.REVOKED for one in space.delegations.values()),
             len(space.templates),
             len(space.classes),
             self._identifiers.range_count,

@@ -97,6 +97,27 @@ def set_(name: str, as_json: bool, **options: Any) -> None:
     _print(connect(**options).call("PATCH", f"/identifiers/prefixes/{segment(name)}", change), as_json)
 
 
+@command.command("home")
+@click.argument("name")
+@node_options
+def home(name: str, as_json: bool, **node: Any) -> None:
+    """Take a prefix home (归巢): this node registers and answers for it, with what was registered here before."""
+    _print(connect(**node).call("PATCH", f"/identifiers/prefixes/{segment(name)}", {"kind": "own"}), as_json)
+
+
+@command.command("unhome")
+@click.argument("name")
+@click.argument("service")
+@node_options
+def unhome(name: str, service: str, as_json: bool, **node: Any) -> None:
+    """Give the home of a prefix up: the node whose service is at SERVICE (address:port) has it from now on.
+
+    Its identifiers are not counted here any more, and not moved: bring them to the other node first.
+    """
+    body = {"kind": "delegated", "service": service}
+    _print(connect(**node).call("PATCH", f"/identifiers/prefixes/{segment(name)}", body), as_json)
+
+
 @command.command("key")
 @click.argument("name")
 @click.option(
