@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from gongfu.kernel.errors import Problem
-from gongfu.thing.exchange import export_model, import_model
+from gongfu.thing.exchange import FORMATS, export_model, import_model
 from gongfu.thing.types import Event, Field, Model, Property, Service, Titles, check_model
 from tests.unit.thing.models import models
 
@@ -265,3 +266,30 @@ def test_table_of_a_spreadsheet() -> None:
         with pytest.raises(Problem) as caught:
             import_model(wrong, "csv")
         assert words in caught.value.detail
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_damaged_files_are_read_or_refused_with_a_reason(form: str) -> None:
+    content = export_model(_pump(), "pump@1", form).content
+    chance = random.Random(form)
+    refused: list[Problem] = []
+    for _ in range(60):
+        damaged = bytearray(content)
+        for _ in range(chance.randint(1, 6)):
+            place = chance.randrange(len(damaged))
+            kind = chance.randrange(3)
+            if kind == 0:
+                damaged[place] = chance.randrange(256)
+            elif kind == 1:
+                del damaged[place : place + chance.randint(1, 20)]
+            else:
+                damaged[place:place] = damaged[: chance.randint(1, 40)]
+        try:
+            imported = import_model(bytes(damaged), form)
+        except Problem as problem:
+            refused.append(problem)
+        else:
+            for model in imported.models:
+                export_model(model, f"{model.name}@1", form)
+    assert refused
+    assert all(problem.status == 400 and problem.detail for problem in refused)
