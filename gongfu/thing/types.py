@@ -24,6 +24,7 @@ _NAME = 100
 _TITLE = 128
 _TEXT = 1000
 _IDENTIFIER = 2000
+_LENGTH = 1_000_000_000
 # IDTA-01001 AASd-130, which is also what XML 1.0 can carry.
 _CLEAN = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
@@ -272,8 +273,8 @@ def check_units(model: Model) -> None:
 def _check_property(where: str, item: Property) -> None:
     _check_bounds(where, item.data_type, item.unit, item.minimum, item.maximum)
     number = item.data_type in ("double", "int64")
-    if item.max_length is not None and (item.data_type != "string" or item.max_length < 0):
-        raise invalid(f"{where}.max_length is for texts, and not below 0")
+    if item.max_length is not None and (item.data_type != "string" or not 0 <= item.max_length <= _LENGTH):
+        raise invalid(f"{where}.max_length is for texts, and 0 to {_LENGTH}")
     if item.deadband and not (number and isfinite(item.deadband) and item.deadband > 0):
         raise invalid(f"{where}.deadband is for numbers, and above 0")
     if item.choices:
@@ -288,6 +289,8 @@ def _check_choice(where: str, data_type: str, choice: str | int | float) -> None
     fits = isinstance(choice, kinds.get(data_type, ())) and not isinstance(choice, bool)
     if not fits or (isinstance(choice, float) and not isfinite(choice)):
         raise invalid(f"{where}.choices: {choice!r} is no {data_type}")
+    if isinstance(choice, int) and not -(2**63) <= choice < 2**63:
+        raise invalid(f"{where}.choices: {choice!r} is beyond 64 bits")
     if isinstance(choice, str) and len(choice) > _TEXT:
         raise invalid(f"{where}.choices: a choice has at most {_TEXT} characters")
 

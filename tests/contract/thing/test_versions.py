@@ -98,6 +98,8 @@ def test_wrong_models_are_refused_with_the_place(node: Node, models: ThingModels
         (Model("a", properties={"p": Property("int64", minimum=0.5)}), "integer"),
         (Model("a", properties={"p": Property("double", minimum=float("nan"))}), "finite"),
         (Model("a", properties={"p": Property("boolean", choices=("x",))}), "no boolean"),
+        (Model("a", properties={"p": Property("string", max_length=2**70)}), "max_length"),
+        (Model("a", properties={"p": Property("int64", choices=(2**70,))}), "beyond 64 bits"),
         (Model("a", description="\x07"), "control characters"),
         (Model("a", properties={str(n): Property("double") for n in range(2001)}), "at most 2000"),
     ]
