@@ -107,7 +107,7 @@ class Fleet:
         """Bring the connection with a key, or all, to what the records say."""
         async with self._lock:
             try:
-                rows = await asyncio.get_running_loop().run_in_executor(self._executor, self._read, key)
+                rows, whole = await asyncio.get_running_loop().run_in_executor(self._executor, self._read, key)
             except SQLAlchemyError as error:
                 logger.warning("connections cannot be read now: %s", type(error).__name__)
                 return
@@ -115,24 +115,28 @@ class Fleet:
             gone = [one for one in self._members if one not in found and (not key or one == key)]
             await asyncio.gather(*(self._end(one) for one in gone))
             for row in rows:
-                member = self._members.get(row.id)
-                if member is not None and member.mark == _mark(row):
+                if row.id not in whole:
                     continue
+                member = self._members.get(row.id)
                 if member is not None:
                     await self._end(row.id)
-                self._begin(row, Figures() if member is None else member.figures)
+                figures = Figures() if member is None else member.figures
+                self._begin(records.connection_of(whole[row.id]), row, figures)
 
     async def close(self) -> None:
         """End all connections; what they held back is handed over."""
         async with self._lock:
             await asyncio.gather(*(self._end(key) for key in list(self._members)))
 
-    def _read(self, key: int) -> list[Any]:
+    def _read(self, key: int) -> tuple[list[Any], dict[int, Any]]:
+        """Return the marks of connections, and those whole that are new or have another mark."""
         with reading(self._engine) as transaction:
-            return records.runnable(transaction, self._instance, key)
+            rows = records.marks(transaction, self._instance, key)
+            known = {row.id: self._members.get(row.id) for row in rows}
+            other = [row.id for row in rows if (member := known[row.id]) is None or member.mark != _mark(row)]
+            return rows, records.whole(transaction, other)
 
-    def _begin(self, row: Any, figures: Figures) -> None:
-        connection = records.connection_of(row)
+    def _begin(self, connection: Connection, row: Any, figures: Figures) -> None:
         member = self._members[connection.id] = _Member(connection, figures, _mark(row))
         now = self._timing.now_ns()
         if connection.paused or row.device_name is None or not row.enabled:

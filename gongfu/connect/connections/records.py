@@ -84,10 +84,20 @@ def get(transaction: Transaction, tenant: int, key: int) -> Any | None:
     return transaction.execute(query).first()
 
 
-def runnable(transaction: Transaction, instance: str, key: int = 0) -> list[Any]:
-    """Return the connections of a machine with the device each belongs to, or the one with a key."""
+def marks(transaction: Transaction, instance: str, key: int = 0) -> list[Any]:
+    """Return, of the connections of a machine or the one with a key, what tells that one must begin anew.
+
+    Rows: id, changed_at, device_name, enabled, asset_id, asset_path. Addresses, which may be many, are not read.
+    """
     query = (
-        select(connection, device.c.name.label("device_name"), device.c.asset_id, device.c.enabled, _PATH)
+        select(
+            connection.c.id,
+            connection.c.changed_at,
+            device.c.name.label("device_name"),
+            device.c.enabled,
+            device.c.asset_id,
+            _PATH,
+        )
         .outerjoin(device, device.c.id == connection.c.device_id)
         .outerjoin(asset, asset.c.id == device.c.asset_id)
         .where(connection.c.instance == instance)
@@ -96,6 +106,15 @@ def runnable(transaction: Transaction, instance: str, key: int = 0) -> list[Any]
     if key:
         query = query.where(connection.c.id == key)
     return list(transaction.execute(query))
+
+
+def whole(transaction: Transaction, keys: Sequence[int]) -> dict[int, Any]:
+    """Return connections with all their columns, by id."""
+    found: dict[int, Any] = {}
+    for start in range(0, len(keys), _CHUNK):
+        query = select(connection).where(connection.c.id.in_(keys[start : start + _CHUNK]))
+        found |= {row.id: row for row in transaction.execute(query)}
+    return found
 
 
 def add(transaction: Transaction, **values: Any) -> int:
