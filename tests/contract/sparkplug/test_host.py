@@ -32,12 +32,17 @@ async def test_a_node_lives_and_dies(door: HostDoor) -> None:
     edge = await Edge(door.client(), bd_seq=3).connect()
     await edge.birth([M(10, 1.5, "温度", alias=1), M(12, "an", "状态", alias=2), M(4, 7, "count", alias=3)])
     await edge.send("DBIRTH", [M(11, True, "运行", alias=4)], "泵")
+    await edge.send("DBIRTH", [M(10, 0.5, "开度", alias=5)], "阀")
+    await edge.send("DDEATH", [], "阀")  # of one device; all else lives on
     for step in range(5):
         await edge.send("NDATA", [M(10, 2.0 + step, alias=1, typed=False)])
         await edge.send("DDATA", [M(11, bool(step % 2), alias=4, typed=False)], "泵")
     await door.until_stored((NODE, "温度"), (Quality.GOOD, 6.0))
     (node,) = (await door.nodes()).values()
-    assert (node["online"], node["bd_seq"], node["devices"], node["gaps"]) == (True, 3, {"泵": True}, 0)
+    assert (node["online"], node["bd_seq"], node["gaps"]) == (True, 3, 0)
+    assert node["devices"] == {"泵": True, "阀": False}
+    (_, opened), (quality, gone) = (await door.stored())[f"{NODE}/阀", "开度"]
+    assert (opened, quality, math.isnan(float(str(gone)))) == (0.5, Quality.BAD_STALE, True)
     edge.client.vanish()  # the will is the death
     values = await eventually(lambda: dead(door))
     assert [value for _, value in values[:-1]] == [1.5, *(2.0 + step for step in range(5))]
@@ -46,7 +51,7 @@ async def test_a_node_lives_and_dies(door: HostDoor) -> None:
         assert stored[NODE, point][-1] == (Quality.BAD_STALE, nothing)
     assert stored[f"{NODE}/泵", "运行"][-1] == (Quality.BAD_STALE, False)
     (node,) = (await door.nodes()).values()
-    assert (node["online"], node["phase"], node["devices"]) == (False, "dead", {"泵": False})
+    assert (node["online"], node["phase"], node["devices"]) == (False, "dead", {"泵": False, "阀": False})
 
 
 async def dead(door: HostDoor) -> list[tuple[int, object]]:
