@@ -44,7 +44,7 @@ def _cpu(pids: list[int]) -> dict[str, float]:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         words = [word for word in line.split() if not word.startswith("-") and "/" not in word]
-        name = " ".join(words[-2:])[-40:] or str(pid)
+        name = " ".join(words[-2:])[-40:] or Path(line.split()[0]).name
         spent[name] = spent.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / _TICKS
     return spent
 

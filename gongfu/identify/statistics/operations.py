@@ -75,13 +75,14 @@ class Operations:
     async def overview(self) -> OverviewView:
         """Return the service at a glance."""
         space = self._identifiers.namespace
-        active = [one for one in space.prefixes.values() if one.state is not PrefixState.REVOKED]
-        counts = [self._identifiers.count(one) for one in active]
-        explicit, ranged = sum(one.explicit for one in counts), sum(one.ranged for one in counts)
-        overrides = sum(one.overridden for one in counts)
+        counts = self._identifiers.counts()
+        explicit, ranged, overrides = (
+            sum(values)
+            for values in zip(*((one.explicit, one.ranged, one.overridden) for one in counts.values()), strict=True)
+        )
         return OverviewView(
             self._root,
-            len(active),
+            sum(one.state is not PrefixState.REVOKED for one in space.prefixes.values()),
             sum(one.state is not PrefixState.REVOKED for one in space.delegations.values()),
             len(space.templates),
             len(space.classes),
