@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gongfu.node.plan import libraries_of
+
 _PATIENCE_S = 600.0
 _NANOSECONDS = 1e9
 
@@ -82,7 +84,10 @@ def _wait_for(port: int, kind: socket.SocketKind, question: bytes) -> None:
 def gongfu(store: Path, divisor: int, ports: list[int], answers: int, cache: int = 256) -> Iterator[int]:
     """Run the faces over a store; yields the process id."""
     command = [sys.executable, "-m", "benchmarks.identifier.serving", str(store), str(divisor), *map(str, ports)]
-    with running([*command, "--answers", str(answers), "--cache", str(cache)], stdout=subprocess.PIPE) as process:
+    # As the role runs.
+    environment = {**os.environ, **libraries_of("identifier")}
+    command += ["--answers", str(answers), "--cache", str(cache)]
+    with running(command, stdout=subprocess.PIPE, env=environment) as process:
         if process.stdout is None or process.stdout.readline().strip() != "ready":
             raise PeerError("the node did not start")
         yield process.pid

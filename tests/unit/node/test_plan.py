@@ -7,7 +7,7 @@ import pytest
 from gongfu.identify.service_directory import ServiceDirectory
 from gongfu.node.configuration import load_configuration
 from gongfu.node.data_directory import DataDirectory
-from gongfu.node.plan import make_plan, port_needs, role_specs
+from gongfu.node.plan import libraries_of, make_plan, port_needs, role_specs
 from gongfu.node.role_process import RoleSpec
 
 
@@ -36,6 +36,14 @@ def test_roles_with_large_arrays_return_memory(tmp_path: Path, monkeypatch: pyte
         assert roles[name]["MALLOC_ARENA_MAX"] == "1"
         assert int(roles[name]["MALLOC_MMAP_THRESHOLD_"]) < int(roles[name]["MALLOC_TRIM_THRESHOLD_"])
     assert not [name for name in roles["door-1"] if name.startswith("MALLOC_")]
+
+
+def test_the_role_that_looks_up_in_large_memory_has_large_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert libraries_of("identifier")["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+    assert "GLIBC_TUNABLES" not in libraries_of("worker")
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=1")
+    assert "GLIBC_TUNABLES" not in libraries_of("identifier")
 
 
 def test_what_the_operator_sets_for_malloc_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
