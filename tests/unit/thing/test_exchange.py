@@ -14,7 +14,7 @@ from gongfu.thing.exchange import FORMATS, export_model, import_model
 from gongfu.thing.types import Event, Field, Model, Property, Service, Titles, check_model
 from tests.unit.thing.models import models
 
-_FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _through(model: Model, form: str) -> Model:
