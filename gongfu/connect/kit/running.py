@@ -103,6 +103,8 @@ class RunningConnection:
                 stood = timing.monotonic() - connected if connected else 0.0
                 await self._pause(stood)
         finally:
+            # Paused, changed, removed or stopped: from now on nobody knows.
+            self._sink.lost(timing.now_ns(), "closed")
             self._sink.close()
 
     async def request(self, ask: Callable[[Driver], Awaitable[T]], within: float = REQUEST_S) -> T:

@@ -178,6 +178,17 @@ async def test_requests_go_over_the_open_connection(bench: Bench) -> None:
     assert bench.values("a")[-1][0] == 9.0
 
 
+async def test_what_is_closed_is_known_no_more() -> None:
+    bench = Bench()
+    task = asyncio.create_task(bench.connection.run())
+    await bench.timing.advance(1.5)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert bench.values("a")[-1][1] == Quality.BAD_NO_DATA
+    assert bench.events == ["connection.gap"]
+
+
 async def test_a_request_without_a_connection_says_why() -> None:
     bench = Bench()
     bench.machine.refuses = DriverError(Reason.CREDENTIALS, "memory: wrong password.", "Give the right one.")
