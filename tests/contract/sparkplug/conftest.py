@@ -95,7 +95,12 @@ class HostDoor:
 
 
 def start_door(directory: Path, server: NatsServer, port: int, settings: SparkplugSettings) -> subprocess.Popen[bytes]:
-    runtime = Runtime(
+    runtime = make_runtime(directory, server, port, sparkplug=settings)
+    return start_role(directory, runtime, "gongfu.node.roles.door", "door-1")
+
+
+def make_runtime(directory: Path, server: NatsServer, port: int, **more: Any) -> Runtime:
+    return Runtime(
         node=SUBJECTS.node,
         data_dir=str(directory),
         nats_servers=list(server.address.servers),
@@ -107,25 +112,27 @@ def start_door(directory: Path, server: NatsServer, port: int, settings: Sparkpl
         mqtt=MqttSettings(port=port, websocket_port=0),
         web=WebSettings(),
         telemetry=TelemetrySettings(),
-        sparkplug=settings,
+        **more,
     )
-    file = directory / "runtime.json"
+
+
+def start_role(directory: Path, runtime: Runtime, module: str, name: str) -> subprocess.Popen[bytes]:
+    """Start a role as the supervisor does and wait until it is ready."""
+    file = directory / f"runtime-{name}.json"
     file.write_bytes(msgspec.json.encode(runtime))
     ready, ready_end = os.pipe()
     environment = {
         **os.environ,
         "GONGFU_RUNTIME": str(file),
-        "GONGFU_ROLE": "door-1",
+        "GONGFU_ROLE": name,
         "GONGFU_READY_FD": str(ready_end),
     }
-    with (directory / "door.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gongfu.node.roles.door"], env=environment, pass_fds=(ready_end,), stderr=log
-        )
+    with (directory / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", module], env=environment, pass_fds=(ready_end,), stderr=log)
     os.close(ready_end)
     said = os.read(ready, 64)
     os.close(ready)
-    assert said == b"READY\n", (directory / "door.log").read_text()
+    assert said == b"READY\n", (directory / f"{name}.log").read_text()
     return process
 
 

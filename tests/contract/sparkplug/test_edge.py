@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from gongfu.ingest.sparkplug.commands import rebirth_payload
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.quality import Quality
-from tests.contract.sparkplug.conftest import PATIENCE_S, SECRET, HostDoor
+from gongfu.node.sparkplug_settings import SparkplugEdgeSettings
+from tests.contract.sparkplug.conftest import PATIENCE_S, SECRET, HostDoor, make_runtime, start_role
 from tests.contract.sparkplug.recorder import Recorder
+from tests.fixtures.nats import NatsServer
 from tests.fixtures.telemetry import NOW, Settings, Telemetry, make_registry, open_telemetry
 
 HOST = "主机-1"
@@ -131,6 +134,28 @@ async def test_data_waits_while_the_primary_host_is_offline(door: HostDoor, site
     assert all(metric.is_historical for metric in late)
     await running.stop()
     recorder.check_sequences()
+    await recorder.close()
+
+
+async def test_the_role_as_the_supervisor_runs_it(door: HostDoor, nats_server: NatsServer, tmp_path: Path) -> None:
+    """Born when it starts, dead when it is told to stop; its next life has the next bdSeq."""
+    recorder = await Recorder.open(door)
+    url = f"mqtt://127.0.0.1:{door.port}"
+    edge = SparkplugEdgeSettings(url=url, user="machine", password=SECRET, primary_host=HOST, assets=("none",))
+    runtime = make_runtime(tmp_path, nats_server, door.port, sparkplug_edge=edge)
+    for life in range(2):
+        process = start_role(tmp_path, runtime, "gongfu.node.roles.sparkplug_edge", "sparkplug-edge")
+        await recorder.until(lambda found, n=life: [one.kind for one in found].count("NBIRTH") == n + 1)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
+        await recorder.until(lambda found: found[-1].kind == "NDEATH")
+    assert [(one.kind, one.metric("bdSeq").long_value) for one in recorder.messages] == [
+        ("NBIRTH", 0),
+        ("NDEATH", 0),
+        ("NBIRTH", 1),
+        ("NDEATH", 1),
+    ]
+    assert recorder.messages[0].topic == "spBv1.0/gongfu/NBIRTH/test"
     await recorder.close()
 
 
