@@ -26,6 +26,13 @@ _HTTP_SECONDS = 5
 _PATIENCE_S = 20.0
 # MiB: what is asked for again is among the answers.
 _COLD_CACHE = 64
+_SAID = {
+    "knotd": "knotd, UDP",
+    "dns": "DNS face, UDP",
+    "handle": "Handle protocol, UDP",
+    "nginx": f"nginx answering a constant, {_HTTP_CONNECTIONS} connections",
+    "http": f"HTTP face, {_HTTP_CONNECTIONS} connections",
+}
 _WARM = 500_000
 _WARM_S = 300.0
 # What stands behind "_50" and nine digits in the name of what is not there.
@@ -150,7 +157,7 @@ def hot(store: Path, divisor: int) -> list[Row]:
         Row(f"{of}: DNS face by knotd, UDP", best["dns"] / best["knotd"], "", 0.9, "higher"),
         Row(f"{of}: HTTP face by nginx's constant of {len(body)} B", best["http"] / best["nginx"], "", 0.65, "higher"),
         Row(f"{of}: Handle protocol by knotd, UDP", best["handle"] / best["knotd"], "", better="higher"),
-        *(Row(f"{of}: {what}", rate, "1/s CPU", better="higher") for what, rate in best.items()),
+        *(Row(f"{of}: {_SAID[what]}", rate, "1/s CPU", better="higher") for what, rate in best.items()),
     ]
 
 
