@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 from pyroaring import BitMap
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     Checkpoint,
@@ -360,6 +361,10 @@ def _options(cache_bytes: int) -> Options:
     table.set_block_cache(Cache(cache_bytes))
     table.set_bloom_filter(10, False)
     table.set_format_version(5)
+    # In parts: the filter of a whole large file does not fit a shard of the cache, and would be read for each look.
+    table.set_index_type(BlockBasedIndexType.two_level_index_search())
+    table.set_partition_filters(True)
+    table.set_pin_top_level_index_and_filter(True)
     table.set_cache_index_and_filter_blocks(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
     options.set_block_based_table_factory(table)
