@@ -285,7 +285,9 @@ class EdgeSessions:
         if sequence in session.held:
             session.duplicates += 1
             self._count("behind")
-            return self._drop(arrival)
+            # Another message of the same number is of another session; if it is data, it need not be lost.
+            other = session.held[sequence].payload != arrival.payload and arrival.kind in ("NDATA", "DDATA")
+            return [arrival] if other else self._drop(arrival)
         session.held[sequence] = arrival
         self.held_bytes += len(arrival.payload)
         if not session.deadline:
