@@ -165,7 +165,8 @@ class OpcUaDriver:
         if polled:
             self._poller = self._poll(addresses, sorted(set(polled)), sink)
             self._work.append(asyncio.create_task(self._run_poller(self._poller, sorted(set(polled)))))
-        self._work.append(asyncio.create_task(stream.run()))
+        if stream.feeds:
+            self._work.append(asyncio.create_task(stream.run()))
 
     async def wait(self) -> None:
         """Wait until the connection is lost for longer than it can be healed (see ``Driver.wait``)."""
@@ -278,32 +279,36 @@ class OpcUaDriver:
         return Poller([addresses[i] for i in indexes], self.read, _Shifted(sink, indexes), self._context.timing)
 
     async def _run_poller(self, poller: Poller, indexes: Sequence[int]) -> None:
+        session, _ = self._opened()
+        while True:
+            breaks = session.breaks
+            try:
+                await poller.run()
+            except DriverError as error:
+                since = self._last_read
+                self._reads.clear()
+                if session.breaks == breaks:  # refused, not broken
+                    raise
+                await self._healed(error)
+                now, self._last_read = self._context.timing.now_ns(), 0
+                if self._gaps is not None and since:
+                    self._gaps.report(indexes, since, now, "the connection was interrupted")
+
+    async def _healed(self, error: DriverError) -> None:
+        """Return when a connection that broke is there again; raises ``error`` when it stays away."""
         from gongfu.connect.opcua.stream import RECOVER
 
         session, _ = self._opened()
         timing = self._context.timing
-        while True:
-            try:
-                await poller.run()
-            except DriverError as error:
-                ends = timing.monotonic() + RECOVER
-                since = self._last_read
-                while True:
-                    self._reads.clear()
-                    try:
-                        # The stream heals the session when there is one.
-                        if self._stream is not None and self._stream.feeds:
-                            await timing.sleep(0.5)
-                        elif session.lost.is_set():
-                            await session.reopen()
-                        break
-                    except DriverError as again:
-                        if timing.monotonic() > ends:
-                            raise again from error
-                        await timing.sleep(1.0)
-                if self._gaps is not None and since and session.lost.is_set() is False:
-                    self._gaps.report(indexes, since, timing.now_ns(), "the connection was interrupted")
-                    self._last_read = timing.now_ns()
+        ends = timing.monotonic() + RECOVER
+        while session.lost.is_set():
+            if timing.monotonic() > ends:
+                raise error
+            if self._stream is None or not self._stream.feeds:  # else the stream does it
+                with suppress(DriverError):
+                    await session.reopen()
+                    return
+            await timing.sleep(0.5)
 
 
 class _Shifted:

@@ -83,7 +83,8 @@ class Session:
     Attributes:
         client: asyncua's client while connected.
         endpoint: the one in use.
-        lost: set when the connection broke.
+        lost: set when the connection broke, until it is there again.
+        breaks: how often it broke.
     """
 
     def __init__(self, sign_in: SignIn, identity: Identity, trust: TrustList) -> None:
@@ -91,6 +92,7 @@ class Session:
         self.url = with_port(sign_in.url)
         self.endpoint: Endpoint | None = None
         self.lost = asyncio.Event()
+        self.breaks = 0
         self._identity = identity
         self._trust = trust
         self._client: Client | None = None
@@ -137,7 +139,7 @@ class Session:
         except BaseException:
             self._drop(client)
             raise
-        self._renewing = asyncio.create_task(self._renew(client))
+        self._established(client)
 
     async def reopen(self) -> bool:
         """Connect again after a break.
@@ -160,7 +162,7 @@ class Session:
             self._drop(client)
             await self.open()
             return False
-        self._renewing = asyncio.create_task(self._renew(client))
+        self._established(client)
         return True
 
     async def close(self) -> None:
@@ -276,10 +278,18 @@ class Session:
             await client.open_secure_channel()
 
         await self.guard("Opening a secure channel to " + self.url, work())
-        self.lost.clear()
         protocol = client.uaclient.protocol
         assert protocol is not None
-        protocol.on_connection_lost = lambda _error: self.lost.set()
+        protocol.on_connection_lost = lambda _error: self._broke()
+
+    def _broke(self) -> None:
+        self.breaks += 1
+        self.lost.set()
+
+    def _established(self, client: Client) -> None:
+        if client.uaclient.has_transport:
+            self.lost.clear()
+        self._renewing = asyncio.create_task(self._renew(client))
 
     async def _activate(self, client: Client) -> None:
         await client.activate_session(

@@ -215,6 +215,9 @@ class Stream:
             except (DriverError, WireError, ServiceFault):
                 lost = True
                 continue
+            if message.sequence != number or message.empty:  # a server that answers anything
+                lost = True
+                continue
             self.counts["republished"] += 1
             self._acknowledge.append((feed.id, number))
             self._deliver(feed, message, since, until)
@@ -277,6 +280,8 @@ class Stream:
                 cause = error.__cause__ if isinstance(error, DriverError) else error
                 status = cause.status if isinstance(cause, ServiceFault) else 0
                 return status >> 16 != _UNKNOWN_SUBSCRIPTION
+            if message.sequence != number or message.empty:  # a server that answers anything
+                return True
             received = self._timing.now_ns()
             feed.watch.seen(number, empty=False)
             self.counts["republished"] += 1
