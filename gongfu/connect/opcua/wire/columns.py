@@ -2,7 +2,7 @@
 
 A DataChangeNotification is a list of MonitoredItemNotifications (OPC 10000-4 §7.25.2): client handle, DataValue.
 Values of one type sent with the same timestamps have the same shape, so a run of them is an array of records: it is
-read by NumPy in one step (about 0.1 µs a value). The driver creates its monitored items ordered by type, so runs are
+read by NumPy in one step. The driver creates its monitored items ordered by type, so runs are
 long. Short runs of fixed size are read by one precompiled ``struct`` a value, everything else by ``variants.py``.
 """
 
