@@ -304,7 +304,7 @@ class LossyLink(RuleBasedStateMachine):
         assert len(self.world.asked) == asked
 
 
-LossyLink.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+LossyLink.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 TestLossyLink = LossyLink.TestCase
 
 
