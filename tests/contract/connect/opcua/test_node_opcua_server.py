@@ -102,8 +102,8 @@ async def test_a_broken_line_is_healed_and_history_is_read_back(tmp_path, port):
             await asyncio.sleep(0.1)
         await until(lambda: sink.last(0) == 114.0, "the last value")
         got = [v for v in sink.values(0) if v >= 100]
-        assert got == sorted(set(got))
-        assert len(got) >= 8
+        assert got == sorted(got)  # a server may say a value again; the sink knows it by its time
+        assert len(set(got)) >= 8
         figures = await driver.health()
         assert (figures["breaks"], figures["remade"], sink.gaps) == (1, 0, [])
         # A gap the server cannot fill by itself is read from its history.
