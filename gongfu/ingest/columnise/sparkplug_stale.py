@@ -60,4 +60,5 @@ class Stale:
         return True
 
     def write(self, table: PointTable, block: OpenBlock, reject: Reject, refused: Refusals) -> None:
-        """Append nothing: the asset has no points."""
+        """Append the same: there is one way."""
+        self.write_planned(table, block)

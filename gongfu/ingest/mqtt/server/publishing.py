@@ -117,7 +117,9 @@ def handle_publish(dialogue: "Dialogue", packet: Publish, received: int) -> None
 
 def _taken(
     form: Form,
-    publish: Callable[[Callable[[], None] | None], None], finish: Callable[[Receipt], None] | None, receipt: Receipt
+    publish: Callable[[Callable[[], None] | None], None],
+    finish: Callable[[Receipt], None] | None,
+    receipt: Receipt,
 ) -> None:
     # A Sparkplug death, or a birth whose values are null, has no points, and is a message nevertheless.
     whole = form is Form.SPARKPLUG and not receipt.shed and "malformed_sparkplug" not in receipt.rejected

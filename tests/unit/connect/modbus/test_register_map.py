@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gongfu.connect.kit.types import DriverError
 from gongfu.connect.kit.table_files import read_rows
+from gongfu.connect.kit.types import DriverError
 from gongfu.connect.modbus.register_map import nodes_of
 
 CSV = """\ufeffname,table,address,type,order,bit,unit,scale,offset,writable,description,asset,register
