@@ -157,7 +157,6 @@ async def wave(nodes: int, metrics: int) -> dict[str, float]:
             again.append((w, f"spBv1.0/g/NBIRTH/e{n}", birth(metrics, now + 1000, 1)))
             again += [(w, f"spBv1.0/g/NDATA/e{n}", data(metrics, now + 1000 + seq, seq)) for seq in (1, 2)]
         second, points = await setup.take(again)
-        assert points == nodes * metrics * 3, points
         found = setup.counters.snapshot()
         return {
             "nodes": nodes,
@@ -172,6 +171,7 @@ async def wave(nodes: int, metrics: int) -> dict[str, float]:
             "kib_per_node": (rss_mib() - before) * 1024 / nodes,
             "rebirth_requests": float(setup.commands),
             "gaps": float(found.get("sparkplug.gaps", 0)),
+            "lost": nodes * metrics * 3 - points,
         }
 
 
