@@ -14,7 +14,7 @@ from gongfu.thing.difference import Change
 from gongfu.thing.exchange import FORMATS, Imported, export_model, import_model
 from gongfu.thing.instances import Instance, Instances, NewInstances
 from gongfu.thing.report import Omission
-from gongfu.thing.service import ModelDocument, ModelHead, ThingModels
+from gongfu.thing.service import ModelDocument, ModelEntry, ModelHead, ThingModels
 from gongfu.thing.types import Model
 
 _NEW = "?publish=true: publish it at once"
@@ -23,7 +23,7 @@ _NEW = "?publish=true: publish it at once"
 class ModelPage(msgspec.Struct, frozen=True):
     """A page of models in order of name, each with its newest version."""
 
-    items: list[ModelHead]
+    items: list[ModelEntry]
     next: str | None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, String, cast, delete, func, insert, literal_column, select, update
 
 from gongfu.registry.tables import asset, point
 from gongfu.thing.tables import thing_model
@@ -60,6 +60,22 @@ def page(connection: Connection, tenant: int, after: str | None, limit: int, sea
     chosen = last.order_by(c.name).limit(limit).subquery()
     query = _HEAD.join(chosen, (chosen.c.name == c.name) & (chosen.c.version == c.version))
     return connection.execute(query.where(c.tenant_id == tenant).order_by(c.name)).all()
+
+
+def latest_of(connection: Connection, tenant: int, names: Collection[str], state: str) -> dict[str, int]:
+    """Return the newest version in a state by the name of the model."""
+    c = thing_model.c
+    query = select(c.name, func.max(c.version)).where(c.tenant_id == tenant, c.name.in_(names), c.state == state)
+    return {row[0]: row[1] for row in connection.execute(query.group_by(c.name))}
+
+
+def assets_of(connection: Connection, tenant: int, names: Collection[str]) -> dict[str, int]:
+    """Return the number of assets of all versions by the name of the model; models without any are not there."""
+    c = thing_model.c
+    same = (asset.c.tenant_id == c.tenant_id) & (asset.c.type == c.name + "@" + cast(c.version, String)) & _TYPED
+    query = select(c.name, func.count(asset.c.id)).select_from(thing_model).join(asset, same)
+    query = query.where(c.tenant_id == tenant, c.name.in_(names))
+    return {row[0]: row[1] for row in connection.execute(query.group_by(c.name))}
 
 
 def count(connection: Connection, tenant: int) -> int:

@@ -43,6 +43,18 @@ class ModelHead(msgspec.Struct, frozen=True, kw_only=True):
     published_at: str | None
 
 
+class ModelEntry(ModelHead, frozen=True, kw_only=True):
+    """The newest version of a model in a list of models.
+
+    Attributes:
+        published: number of the newest version that is published (and not retired), null for none.
+        instances: number of assets of all its versions.
+    """
+
+    published: int | None
+    instances: int
+
+
 class ModelDocument(ModelHead, frozen=True, kw_only=True):
     """A version; ``resolved`` has also what it inherits."""
 
@@ -57,10 +69,17 @@ class ThingModels:
         self._engine = engine
         self._clock = clock
 
-    def page(self, subject: Subject, after: str | None, limit: int, search: str = "") -> list[ModelHead]:
+    def page(self, subject: Subject, after: str | None, limit: int, search: str = "") -> list[ModelEntry]:
         """Return the newest version of up to ``limit`` models after a name, in order of name."""
         with reading(self._engine) as connection:
-            return [_head(row) for row in records.page(connection, subject.tenant, after, limit, search)]
+            rows = records.page(connection, subject.tenant, after, limit, search)
+            names = [row.name for row in rows]
+            published = records.latest_of(connection, subject.tenant, names, PUBLISHED)
+            assets = records.assets_of(connection, subject.tenant, names)
+        return [
+            ModelEntry(**_columns(row), published=published.get(row.name), instances=assets.get(row.name, 0))
+            for row in rows
+        ]
 
     def versions(self, subject: Subject, name: str) -> list[ModelHead]:
         """Return all versions of a model, newest first.

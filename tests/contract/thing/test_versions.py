@@ -56,7 +56,8 @@ def test_life_of_a_version(node: Node, models: ThingModels) -> None:
     models.remove(node.admin, "泵@2")
     refused(404, models.get, node.admin, "泵@2")
     assert models.retire(node.admin, "泵@1").state == "retired"
-    assert [head.reference for head in models.page(node.admin, None, 10)] == ["machine@1", "泵@1"]
+    heads = models.page(node.admin, None, 10)
+    assert [(head.reference, head.published) for head in heads] == [("machine@1", 1), ("泵@1", None)]
     assert models.page(node.other, None, 10) == []
     refused(404, models.get, node.other, "machine@1")
 
@@ -131,6 +132,7 @@ def test_assets_of_a_model_get_points_types_units_and_an_identifier(
     asset = node.registry.assets.get(node.admin, made.asset_id)
     assert asset.attributes == {"identifier": "88.100.1/pump-7", "kW": 5}
     assert [one.path for one in instances.page(node.admin, "泵", None, 10)] == ["hall/泵 7"]
+    assert {head.name: head.instances for head in models.page(node.admin, None, 10)} == {"machine": 0, "泵": 1}
     assert instances.page(node.admin, "泵@1", "hall/泵 7", 10) == []
 
 
