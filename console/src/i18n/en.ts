@@ -9,6 +9,7 @@ export default {
     overview: 'Overview',
     devices: 'Devices',
     connections: 'Connections',
+    thing_models: 'Thing models',
     assets: 'Assets',
     trend: 'Trends',
     alarms: 'Alarms',

@@ -9,6 +9,7 @@ export default {
     overview: '总览',
     devices: '设备',
     connections: '设备接入',
+    thing_models: '物模型',
     assets: '资产',
     trend: '数据探索',
     alarms: '告警',

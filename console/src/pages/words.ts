@@ -12,6 +12,7 @@ export const LATER = {
   reports: () => import('./reports/messages'),
   identifiers: () => import('./identifiers/messages'),
   connections: () => import('./connections/messages'),
+  thing_models: () => import('./thing-models/messages'),
 } satisfies Record<string, () => Promise<{ default: Words }>>
 
 async function fetchWords(page: keyof typeof LATER): Promise<void> {

@@ -1,0 +1,138 @@
+"""Thing models in the console, on a real node: files are imported with their report, published, compared, exported.
+
+With ``GONGFU_SCREENSHOTS=docs/img`` the pictures of the documentation are taken anew.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.fixtures.node import Node
+from tests.system.test_console_walk import ARGUMENTS, CHINESE, ENGLISH, PASSWORD, find_chromium, take_picture
+
+LIMIT_MS = 60_000
+TABLE = """model,name,data_type,unit,minimum,maximum,choices,writable,required,title_zh,title_en
+泵,flow,double,m3/h,0,{limit},,,yes,流量,Flow
+泵,speed,double,/min,0,1480,,yes,,转速,Speed
+泵,state,string,,,,run|stop,,,状态,State
+"""
+THING = {
+    "@context": "https://www.w3.org/2022/wot/td/v1.1",
+    "id": "urn:example:lamp",
+    "title": "Lamp",
+    "securityDefinitions": {"nosec": {"scheme": "nosec"}},
+    "security": "nosec",
+    "properties": {"level": {"type": "integer", "minimum": 0, "maximum": 100, "forms": [{"href": "/level"}]}},
+    "actions": {"toggle": {"forms": [{"href": "/toggle"}]}},
+    "events": {"overheating": {"data": {"type": "number"}, "forms": [{"href": "/oh"}]}},
+}
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    made = Node(tmp_path_factory.mktemp("console-thing-models") / "data").start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+def _signed_in(browser: Browser, node: Node, locale: str, *, first: bool, width: int = 1440) -> Page:
+    page = browser.new_context(viewport={"width": width, "height": 900}, locale=locale).new_page()
+    page.set_default_timeout(LIMIT_MS)
+    page.goto(node.url)
+    page.fill("input[name=username]", "admin")
+    page.fill("input[type=password]", node.one_time_password if first else PASSWORD)
+    page.keyboard.press("Enter")
+    if first:
+        page.locator("input[name=new]").fill(PASSWORD)
+        page.locator("input[name=repeat]").fill(PASSWORD)
+        page.keyboard.press("Enter")
+    page.wait_for_url(f"{node.url}/overview")
+    return page
+
+
+def _press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).first.click()
+
+
+def _agree(page: Page) -> None:
+    page.locator(".el-message-box").get_by_role("button").last.click()
+
+
+def _read(page: Page, file: Path, content: str) -> None:
+    file.write_text(content, encoding="utf-8")
+    page.set_input_files("input[name=model-file]", file)
+    _press(page, "读取文件")
+
+
+def test_a_model_is_imported_published_compared_and_exported(browser: Browser, node: Node, tmp_path: Path) -> None:
+    expect.set_options(timeout=LIMIT_MS)
+    page = _signed_in(browser, node, "zh-CN", first=True)
+    page.goto(f"{node.url}/thing-models")
+    main = page.locator("main")
+    expect(main).to_contain_text("还没有物模型")
+    _press(page, "导入")
+
+    _read(page, tmp_path / "wrong.csv", "model,name,data_type\n泵,flow,complex\n")
+    expect(main.get_by_role("alert")).to_contain_text("complex")
+
+    _read(page, tmp_path / "lamp.td.json", json.dumps(THING))
+    expect(main).to_contain_text("W3C WoT（TD、TM）”读出 1 个模型")
+    expect(main.locator(".left-out")).to_contain_text("forms")
+    take_picture(page, "thing-model-import", CHINESE)
+    page.check("input[name=publish]")
+    _press(page, "保存 1 个模型")
+    expect(main.get_by_role("link", name="Lamp@1").first).to_be_visible()
+
+    page.uncheck("input[name=publish]")
+    _read(page, tmp_path / "pump.csv", TABLE.format(limit=120))
+    expect(main).to_contain_text("没有略去")
+    _press(page, "保存 1 个模型")
+    main.get_by_role("link", name="泵@1").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("泵@1")
+    expect(main).to_contain_text("草稿")
+    _press(page, "发布")
+    _agree(page)
+    expect(main.get_by_role("button", name="停用", exact=True)).to_be_visible()
+
+    page.fill("input[name=asset-path]", "车间/泵 7")
+    _press(page, "设为 泵@1")
+    expect(main.get_by_role("link", name="车间/泵 7")).to_be_visible()
+
+    # A stricter bound is a breaking change.
+    page.goto(f"{node.url}/thing-models")
+    _press(page, "导入")
+    _read(page, tmp_path / "stricter.csv", TABLE.format(limit=90))
+    _press(page, "保存 1 个模型")
+    main.get_by_role("link", name="泵@2").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("泵@2")
+    _press(page, "比较")
+    expect(main).to_contain_text("有不兼容的变化")
+    expect(main.locator("td", has_text="properties.flow.maximum")).to_have_count(1)
+    take_picture(page, "thing-model", CHINESE)
+
+    for form, ending in (("json", ".json"), ("wot", ".tm.jsonld"), ("nodeset", ".NodeSet2.xml"), ("csv", ".csv")):
+        with page.expect_download() as waiting:
+            page.locator(f"button[data-format={form}]").click()
+        assert waiting.value.suggested_filename == f"泵@2{ending}"
+        assert "flow" in Path(waiting.value.path()).read_text(encoding="utf-8-sig")
+
+    narrow = _signed_in(browser, node, "en-GB", first=False, width=390)
+    for place, seen in (("/thing-models", "泵@1"), ("/thing-models/Lamp", "overheating"), ("/thing-models/泵@2", "/min")):
+        narrow.goto(f"{node.url}{place}")
+        expect(narrow.locator("main")).to_contain_text(seen)
+        assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
+    narrow.wait_for_load_state("networkidle")
+    take_picture(narrow, "thing-model-narrow", ENGLISH)
+    narrow.goto(f"{node.url}/thing-models/nothing")
+    expect(narrow.locator("main").get_by_role("alert")).to_contain_text("Not there")
