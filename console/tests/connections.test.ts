@@ -4,6 +4,8 @@ import { rowsOf } from '../src/pages/connections/csv'
 import { driverOf, fieldsOf, optionsOf } from '../src/pages/connections/options'
 import { milliseconds, shownState, total } from '../src/pages/connections/status'
 import { writeValue } from '../src/pages/connections/writing'
+import { derOf, inPairs } from '../src/pages/connections/certificate'
+import { groupAndNode, metricValue } from '../src/pages/connections/sparkplug'
 
 const modbus: Manifest = {
   protocol: 'modbus',
@@ -80,5 +82,22 @@ describe('a register map in CSV', () => {
     const text = '\uFEFFname,register,unit\r\n"泵, ""A""",holding:10,Cel\r\n\r\nb,"coil:1\n",\n'
     expect(rowsOf(text)).toEqual([{ name: '泵, "A"', register: 'holding:10', unit: 'Cel' }, { name: 'b', register: 'coil:1' }])
     expect(rowsOf('')).toEqual([])
+  })
+})
+
+describe('certificates', () => {
+  it('takes the bytes out of PEM', () => {
+    expect([...derOf('-----BEGIN CERTIFICATE-----\nMAMC\nAQU=\n-----END CERTIFICATE-----\n')]).toEqual([0x30, 3, 2, 1, 5])
+    expect(inPairs('A1B2C3')).toBe('A1:B2:C3')
+  })
+})
+
+describe('Sparkplug', () => {
+  it('reads names and values', () => {
+    expect([groupAndNode('plant/press 1'), groupAndNode('alone')]).toEqual([['plant', 'press 1'], ['', 'alone']])
+    expect([metricValue('number', ' 1.5 '), metricValue('number', '1e3'), metricValue('number', ''), metricValue('number', 'x')]).toEqual([1.5, 1000, undefined, undefined])
+    expect(metricValue('number', '9007199254740993')).toBeUndefined()
+    expect([metricValue('boolean', 'TRUE'), metricValue('boolean', '0'), metricValue('boolean', 'on')]).toEqual([true, false, undefined])
+    expect(metricValue('text', ' a ')).toBe(' a ')
   })
 })

@@ -110,6 +110,7 @@ describe('the rest', () => {
     expect(allowed('admin', 'user.write')).toBe(true)
     expect([allowed('operator', 'order.answer'), allowed('operator', 'order.write'), allowed('engineer', 'tree.write')]).toEqual([true, false, false])
     expect(allowed('admin', 'tree.write', 2)).toBe(false)
+    expect([allowed('engineer', 'node.operate'), allowed('admin', 'node.operate'), allowed('admin', 'node.operate', 2)]).toEqual([false, true, false])
   })
 })
 

@@ -12,6 +12,7 @@ export type Action =
   | 'rule.write'
   | 'user.write'
   | 'tenant.write'
+  | 'node.operate'
   | 'tree.write'
   | 'order.answer'
   | 'order.write'
@@ -26,12 +27,12 @@ const grants: Record<Role, ReadonlySet<Action>> = {
   viewer: new Set(),
   operator: new Set(operator),
   engineer: new Set(engineer),
-  admin: new Set<Action>([...engineer, 'user.write', 'tenant.write', 'tree.write', 'identifier.review']),
+  admin: new Set<Action>([...engineer, 'user.write', 'tenant.write', 'node.operate', 'tree.write', 'identifier.review']),
 }
 
 const NODE_TENANT = 1
 // The place of a node in the tree is the node's own matter, whatever tenants it has.
-const nodeOnly = new Set<Action>(['tenant.write', 'tree.write', 'order.answer', 'order.write', 'order.approve', 'report.write', 'identifier.write', 'identifier.review'])
+const nodeOnly = new Set<Action>(['tenant.write', 'node.operate', 'tree.write', 'order.answer', 'order.write', 'order.approve', 'report.write', 'identifier.write', 'identifier.review'])
 
 export function allowed(role: Role, action: Action, tenant = NODE_TENANT): boolean {
   return grants[role].has(action) && (tenant === NODE_TENANT || !nodeOnly.has(action))
