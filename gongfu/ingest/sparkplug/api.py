@@ -109,7 +109,7 @@ def routes(ask_nodes: AskNodes, ask_command: AskCommand, note: NoteCommand) -> l
     return [
         Route(
             "GET",
-            "/v1/sparkplug/nodes",
+            "/sparkplug/nodes",
             Action.READ,
             listed,
             "List the Sparkplug edge nodes that front doors know",
@@ -117,7 +117,7 @@ def routes(ask_nodes: AskNodes, ask_command: AskCommand, note: NoteCommand) -> l
         ),
         Route(
             "POST",
-            "/v1/sparkplug/commands",
+            "/sparkplug/commands",
             Action.DEVICE_SEND,
             commanded,
             "Write metrics of an edge node or device (NCMD, DCMD) and wait for their effect",
