@@ -232,7 +232,7 @@ def test_an_edge_node_is_asked_for_its_birth(browser: Browser, node: Node) -> No
         form = page.locator("form", has=page.locator("input[name=metric]"))
         form.get_by_role("button", name="写入测点").click()
         _agree(page)
-        expect(form.get_by_role("alert")).to_contain_text("birth")
+        expect(form.get_by_role("alert")).to_contain_text("上线报文中没有这个测点")
         take_picture(page, "sparkplug", CHINESE)
     finally:
         edge.disconnect()

@@ -111,6 +111,8 @@ def test_a_model_is_imported_published_compared_and_exported(browser: Browser, n
 
     # A stricter bound is a breaking change.
     page.goto(f"{node.url}/thing-models")
+    expect(main.locator("tr", has_text="泵@1")).to_contain_text("已发布")
+    take_picture(page, "thing-models", CHINESE)
     _press(page, "导入")
     _read(page, tmp_path / "stricter.csv", TABLE.format(limit=90))
     _press(page, "保存 1 个模型")

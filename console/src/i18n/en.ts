@@ -110,6 +110,10 @@ export default {
   no_tree: { text: 'This node is in no tree, so it has neither orders nor reports.', go: 'Join or found one under “Node tree”' },
   reason: {
     'machine-failed': 'The machine could not be asked',
+    'metric-unknown': 'The birth does not name this metric',
+    'edge-node-offline': 'The edge node or device is offline',
+    'too-many-commands': 'Too many commands wait for their effect',
+    'edge-node-ambiguous': 'Several devices send for this edge node',
     'no-identifiers': 'This node has no identifier service yet',
     'application-state': 'The application is not in that state',
     'own-application': 'Nobody reviews an application of their own',

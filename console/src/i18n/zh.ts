@@ -110,6 +110,10 @@ export default {
   no_tree: { text: '本节点还没有加入任何树，因此没有指令和上报。', go: '到“节点树”加入或建立' },
   reason: {
     'machine-failed': '机器没能应答',
+    'metric-unknown': '上线报文中没有这个测点',
+    'edge-node-offline': '边缘节点或设备不在线',
+    'too-many-commands': '等待结果的命令太多',
+    'edge-node-ambiguous': '几台设备以同一边缘节点名上报',
     'no-identifiers': '本节点尚未启用标识服务',
     'application-state': '申请不在这个状态',
     'own-application': '申请人不能审核自己的申请',

@@ -252,7 +252,7 @@ export default {
     parts: 'Parts of connections',
     part_machines: 'Machines',
     part_opcua: 'OPC UA certificates',
-    part_sparkplug: 'Sparkplug nodes',
+    part_sparkplug: 'Sparkplug',
     certificates: 'OPC UA certificates',
     certificates_text: 'An OPC UA connection with security needs both sides to trust each other’s certificate.',
     own_certificate: 'Certificate of this node',
