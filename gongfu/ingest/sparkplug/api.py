@@ -1,7 +1,7 @@
 """Sparkplug edge nodes over HTTP: which there are, and commands to them (docs/connect/sparkplug.md)."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edge: str
     values: dict[str, Any]
     device: str = ""
-    sender: int | None = None
+    sender: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] | None = None
     wait: float = 10.0
 
 

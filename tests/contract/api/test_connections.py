@@ -66,6 +66,12 @@ def test_what_is_refused(web: Web, change: dict[str, Any], says: str) -> None:
     assert not web.clients["engineer"].get("/v1/devices", params={"search": "refused"}).json()["items"]
 
 
+@pytest.mark.parametrize("connection", [-1, 2**63, -(2**90)])
+def test_a_number_that_is_no_id_is_refused(web: Web, connection: int) -> None:
+    answer = web.clients["engineer"].post("/v1/connections:test", json={"connection": connection})
+    problem(answer, 400, answer.json()["code"])
+
+
 def test_secrets_stay_where_they_belong(web: Web) -> None:
     engineer = web.clients["engineer"]
     request = {"name": "server", "url": f"opc.tcp://reader:{PASSWORD}@192.0.2.1:4840/x", "paused": True}
