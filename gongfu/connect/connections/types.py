@@ -105,7 +105,7 @@ class ConnectionChange(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A machine to ask: that of a connection by id, or any by URL and options."""
 
-    connection: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] = 0
+    connection: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     url: str = ""
     protocol: str = ""
     options: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])

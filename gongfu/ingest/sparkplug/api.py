@@ -52,7 +52,7 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edge: str
     values: dict[str, Any]
     device: str = ""
-    sender: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] | None = None
+    sender: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     wait: float = 10.0
 
 
