@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from gongfu.connect.opcua.certificates import identity
 from tests.contract.telemetry.sparkplug_bytes import M, payload
 from tests.fixtures.modbus_machine import ModbusMachine, float_words, modbus_machine
 from tests.fixtures.nats import free_port
@@ -184,6 +185,12 @@ def test_certificates_are_judged_by_a_person(browser: Browser, node: Node, tmp_p
     _agree(page)
     expect(row).to_have_count(0)
 
+    mine = identity.load(node.data_dir / "secrets" / "connections" / identity.FOLDER, datetime.now(UTC))
+    expect(main).to_contain_text(mine.uri)
+    with page.expect_download() as waiting:
+        _press(page, "DER")
+    assert Path(waiting.value.path()).read_bytes() == mine.certificate
+
 
 def test_an_edge_node_is_asked_for_its_birth(browser: Browser, node: Node) -> None:
     expect.set_options(timeout=LIMIT_MS)
@@ -234,6 +241,10 @@ def test_an_edge_node_is_asked_for_its_birth(browser: Browser, node: Node) -> No
         _agree(page)
         expect(form.get_by_role("alert")).to_contain_text("上线报文中没有这个测点")
         take_picture(page, "sparkplug", CHINESE)
+        page.set_viewport_size({"width": 390, "height": 900})
+        row.locator("summary").click()
+        expect(row).to_contain_text("press")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
     finally:
         edge.disconnect()
         edge.loop_stop()

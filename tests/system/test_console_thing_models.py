@@ -123,10 +123,11 @@ def test_a_model_is_imported_published_compared_and_exported(browser: Browser, n
     expect(main.locator("td", has_text="properties.flow.maximum")).to_have_count(1)
     take_picture(page, "thing-model", CHINESE)
 
-    for form, ending in (("json", ".json"), ("wot", ".tm.jsonld"), ("nodeset", ".NodeSet2.xml"), ("csv", ".csv")):
+    endings = {"json": "json", "wot": "tm.jsonld", "aas": "aas.json", "nodeset": "NodeSet2.xml", "csv": "csv"}
+    for form, ending in endings.items():
         with page.expect_download() as waiting:
             page.locator(f"button[data-format={form}]").click()
-        assert waiting.value.suggested_filename == f"泵@2{ending}"
+        assert waiting.value.suggested_filename == f"泵@2.{ending}"
         assert "flow" in Path(waiting.value.path()).read_text(encoding="utf-8-sig")
 
     narrow = _signed_in(browser, node, "en-GB", first=False, width=390)
