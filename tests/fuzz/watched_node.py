@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import TracebackType
 
-from benchmarks.ingest.processes import usage
+from benchmarks.ingest.processes import Usage, usage
 from demo.node import NodeProcess, Ports, free_port, write_configuration
 
 # Allocators keep some; a leak of one kilobyte a connection is many times this in ten minutes.
@@ -23,8 +23,8 @@ class WatchedNode:
         self._data.mkdir()
         write_configuration(folder / "gongfu.toml", self._data, self.ports)
         self.node = NodeProcess(self._data, folder / "gongfu.toml", self.ports)
-        self._pids: dict[str, int] = {}
-        self._memory: dict[str, int] = {}
+        # By process id.
+        self._memory: dict[int, Usage] = {}
 
     def __enter__(self) -> "WatchedNode":
         self.node.start()
@@ -43,11 +43,13 @@ class WatchedNode:
         finally:
             api.close()
 
+    def _last_words(self) -> str:
+        logs = sorted(self._data.rglob("*.log"))
+        return "\n".join(f"{log.name}: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}" for log in logs)
+
     def mark(self) -> None:
         """Remember processes and memory."""
-        rows = usage(self.node.pid)
-        self._pids = {row.name: row.pid for row in rows}
-        self._memory = {row.name: row.rss_bytes for row in rows}
+        self._memory = {row.pid: row for row in usage(self.node.pid)}
 
     def check(self) -> None:
         """Compare with what was remembered.
@@ -55,15 +57,15 @@ class WatchedNode:
         Raises:
             AssertionError: a process is another one, memory has grown, or a log has a stack trace.
         """
-        rows = usage(self.node.pid)
-        now = {row.name: row.pid for row in rows}
-        # A role that runs only once it was asked for may have come.
-        assert {name: now.get(name) for name in self._pids} == self._pids, "a process was restarted"
-        for row in rows:
+        now = {row.pid: row for row in usage(self.node.pid)}
+        # Roles and servers that run only once they are asked for may have come.
+        gone = sorted(row.name for pid, row in self._memory.items() if pid not in now)
+        assert not gone, f"restarted: {', '.join(gone)}\n{self._last_words()}"
+        for pid, before in self._memory.items():
             # The cache of blocks of nats-server and that of pages of the history have bounds of their own.
-            grown = row.rss_bytes - self._memory[row.name]
-            if row.name in ("door", "web", "worker", "supervisor"):
-                assert grown < GROWTH_BYTES, f"{row.name} grew by {grown / 1e6:.0f} MB"
+            grown = now[pid].rss_bytes - before.rss_bytes
+            if before.name in ("door", "web", "worker", "supervisor"):
+                assert grown < GROWTH_BYTES, f"{before.name} grew by {grown / 1e6:.0f} MB"
         for log in sorted(self._data.rglob("*.log")):
             text = log.read_text(encoding="utf-8", errors="replace")
             at = text.find("Traceback")
