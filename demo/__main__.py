@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from demo import identifiers, provision
+from demo import apps, identifiers, provision
 from demo.api import ApiError
 from demo.node import NodeError, NodeProcess, Ports, free_port, write_configuration
 from demo.processes import DeviceProcess, device_environment
 
 WEB_PORT, MQTT_PORT, WEBSOCKET_PORT = 8080, 1883, 8083
+# At most so long the devices wait for the apps.
+APPS_S = 2.5
 IDENTIFIER_PORTS = {"handle_port": 2641, "http_port": 2642, "dns_port": 2653}
 
 
@@ -84,12 +86,15 @@ def _start_devices(node: NodeProcess, data_dir: Path) -> list[DeviceProcess]:
     """Provision the node and start both devices."""
     api = node.api()
     try:
+        # Best before the recording begins, so that the app sees all of it; waited for a moment only.
+        installing = apps.in_background(node.api, lambda text: print(text, flush=True))
         provision.ensure_assets(api)
         secrets = provision.ensure_devices(api, data_dir / "demo-devices.json")
         provision.ensure_model(api)
         provision.ensure_rules(api)
         provision.ensure_events(api)
         newest = provision.newest_machine_time_ms(api)
+        installing.join(APPS_S)
         port = node.ports.mqtt
         log = data_dir / "log"
         log.mkdir(exist_ok=True)

@@ -1,5 +1,6 @@
 pytest_plugins = [
     "tests.spreading",
+    "tests.fixtures.fmus",
     "tests.fixtures.nats",
     "tests.fixtures.nats_cluster",
     "tests.fixtures.node",
@@ -7,4 +8,5 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.records",
     "tests.fixtures.tree",
+    "tests.fixtures.console",
 ]

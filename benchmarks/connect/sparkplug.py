@@ -230,7 +230,9 @@ def main() -> int:
         "wave": run(wave(arguments.nodes, arguments.metrics)),
         "storm": run(storm(arguments.nodes)),
     }
-    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    text = json.dumps(result, indent=2) + "\n"
+    sys.stdout.write(text)
+    (Path(__file__).parent / "last_sparkplug.json").write_text(text, encoding="utf-8")
     return 0 if max(ours.values()) <= BAR_US else 1
 
 

@@ -3,7 +3,7 @@ import type { Manifest } from '../src/api/connections'
 import { rowsOf } from '../src/pages/connections/csv'
 import { driverOf, fieldsOf, optionsOf } from '../src/pages/connections/options'
 import { milliseconds, shownState, total } from '../src/pages/connections/status'
-import { writeValue } from '../src/pages/connections/writing'
+import { argumentValue, writeValue } from '../src/pages/connections/writing'
 import { derOf, inPairs } from '../src/pages/connections/certificate'
 import { groupAndNode, metricValue } from '../src/pages/connections/sparkplug'
 
@@ -99,5 +99,24 @@ describe('Sparkplug', () => {
     expect(metricValue('number', '9007199254740993')).toBeUndefined()
     expect([metricValue('boolean', 'TRUE'), metricValue('boolean', '0'), metricValue('boolean', 'on')]).toEqual([true, false, undefined])
     expect(metricValue('text', ' a ')).toBe(' a ')
+  })
+})
+
+describe('arguments of a method', () => {
+  const of = (type_name: string, array = false) => ({ type_name, array })
+  it('are of the type that the machine declares', () => {
+    expect(argumentValue(of('Double'), ' 4.5 ')).toBe(4.5)
+    expect(argumentValue(of('UInt16'), '7')).toBe(7)
+    expect(argumentValue(of('Boolean'), 'false')).toBe(false)
+    expect(argumentValue(of('String'), ' 泵 ')).toBe(' 泵 ')
+    expect(argumentValue(of('DateTime'), '2026-03-04T05:06:07Z')).toBe('2026-03-04T05:06:07Z')
+    expect(argumentValue(of('Int16', true), '[1, 2]')).toEqual([1, 2])
+  })
+  it('are not taken while they do not fit, or would be rounded', () => {
+    for (const [type, text] of [['Double', ''], ['Double', 'drei'], ['Int32', '1.5'], ['Int64', '9007199254740993'], ['Boolean', 'ja']] as const) {
+      expect(argumentValue(of(type), text)).toBeUndefined()
+    }
+    expect(argumentValue(of('Int16', true), '1')).toBeUndefined()
+    expect(argumentValue(of('Int16', true), '[')).toBeUndefined()
   })
 })

@@ -4,7 +4,7 @@ import { search } from '../src/api/http'
 import { hasWords, wordsOf } from '../src/api/pointSearch'
 import { demoKindOf, disturbanceCommand, isOn, pointsByName } from '../src/pages/demo/plants'
 import { examplesFor, linesOf, shellQuote } from '../src/pages/devices/examples'
-import { draftOf, emptyForm, formOf, globMatches, sayRule, shortCondition } from '../src/pages/rules/draft'
+import { KINDS, draftOf, emptyForm, formOf, globMatches, sayRule, shortCondition } from '../src/pages/rules/draft'
 import { cellText, csvOfRows, isNumeric } from '../src/pages/sql/rows'
 import { indexAt, readingAt, summaryOf } from '../src/trend/reading'
 
@@ -121,5 +121,25 @@ describe('point search', () => {
     expect(hasWords(point, wordsOf('reactor PRESS'))).toBe(true)
     expect(hasWords(point, wordsOf('separator press'))).toBe(false)
     expect(hasWords(point, [])).toBe(true)
+  })
+})
+
+describe('rules of several points and windows', () => {
+  const base = { ...emptyForm(), name: 'n', asset: 'plant/*', point: 'p', limit: '3' }
+  it('sends only what a kind has', () => {
+    expect(draftOf({ ...base, kind: 'window', shape: 'session' })).toMatchObject({ condition: { window: 'session', gap_s: 30 } })
+    expect(draftOf({ ...base, kind: 'window', shape: 'tumbling' })).not.toHaveProperty('condition.every_s')
+    expect(draftOf({ ...base, kind: 'pattern', point: '', ordered: true, steps: 'a > 1\n\n b > 2 ' })).toMatchObject({ condition: { sequence: ['a > 1', 'b > 2'], within_s: 30 } })
+    expect(draftOf({ ...base, kind: 'pattern', point: '', expression: ' ' })).toBe('bad_expression')
+    expect(draftOf({ ...base, kind: 'deviation', direction: 'either', unit: 'bar', lateness: '5' })).toMatchObject({ unit: 'bar', lateness_s: 5, condition: { direction: 'either' } })
+    expect(draftOf({ ...base, kind: 'window', size: '0' })).toBe('bad_positive')
+  })
+  it('comes back as it was written', () => {
+    for (const kind of KINDS) {
+      const draft = draftOf({ ...base, kind, per_s: '1', expression: 'a > 1' })
+      if (typeof draft === 'string') throw new Error(draft)
+      expect(draftOf(formOf(draft))).toEqual(draft)
+      expect(shortCondition(kind, draft.condition)).not.toBe('')
+    }
   })
 })

@@ -1,54 +1,322 @@
-"""The public contract of apps. Semantic versioning applies to every name in ``__all__``.
+"""The public contract of apps. Semantic versioning applies to every name in ``__all__``; docs/apps.md explains it.
 
-A model is a pure function of columns, declared in ``gongfu/apps/<app>/model.py`` (the host imports that module)::
+An app is a folder with ``app.toml`` (who it is, what it needs) and ``app.py``::
 
-    from collections.abc import Mapping
+    from gongfu.appkit.contract import App, Context, Window
 
-    from gongfu.appkit.contract import Column, Port, model
+    app = App()
 
 
-    @model(
-        id="pump.hydraulic-power",
-        version="1.0.0",
-        name="Hydraulic power",
-        inputs=[Port("flow", "m3/s"), Port("head", "m", point="discharge head")],
-        outputs=[Port("power", "kW", point="hydraulic power")],
-        tolerance_s=5,
-    )
-    def hydraulic_power(columns: Mapping[str, Column], dt: Column) -> Mapping[str, Column]:
-        '''P = rho g Q H (water at 20 Cel).'''
-        return {"power": 998.2 * 9.80665 * columns["flow"] * columns["head"] / 1000.0}
+    @app.on("vibration", window="10s")
+    def watch(context: Context, window: Window) -> None:
+        samples = window["vibration"].good
+        rms = float((samples.values**2).mean() ** 0.5)
+        context.write(window.asset, "vibration rms", [window.end], [rms], unit="mm/s")
+        if rms > 4.5:
+            context.raise_alarm("rms", window.asset, f"RMS {rms:.1f} mm/s", priority="high", time=window.end)
+        else:
+            context.return_alarm("rms", window.asset, time=window.end)
 
 What the host promises:
 
-- Every column is ``float64[n]`` of the same n >= 1, in ascending source time, already converted to the port's unit.
-  Arrays are read-only. Booleans come as 0.0 and 1.0.
-- ``dt`` is ``float64[n]``: seconds since the previous sample set of the same asset; NaN for the first one.
-- A sample set exists at a source time when every input has a good or uncertain sample there or, with ``tolerance_s``,
-  a last known one that is at most that much older. It is evaluated once, even if inputs are corrected later.
-- If any input of a set is bad, the outputs of that row are stored as bad, whatever the function returns.
-  The worst severity of the inputs becomes the quality of the outputs; NaN or infinite outputs are stored as bad.
-- What the function raises is caught, counted, and shown in the binding's status; nothing else stops.
+- The app runs in a process of its own that has no network, no files but its own, no environment and no secrets.
+  Its functions are called one at a time, so they need no locks. What one raises is logged and shown, and stops nothing.
+- Whatever is not asked for in ``app.toml`` is refused with ``PermissionError``, which says what to ask for.
+- Windows are by source time and asset, and do not depend on the order in which samples arrive within ``lateness``.
+  Each is given at least once: again after a crash, with the same samples and the same ``state``. What a function keeps
+  in ``window.state`` is stored together with the position in the data, so nothing is counted twice.
+- Points written, alarms raised and events published are durable when the call returns; the same ones again change
+  nothing. So a function that follows from its window alone gives, over any crash, what it gives without one.
 
-What the function must do: return one float64 column of length n for each output port; keep no state and do no I/O
-(the host may call it again with the same rows after a restart, in other groupings, and expects equal answers).
+What the app must do: take times from the window, never from the clock; bring its functions to an end within their time
+(30 s, routes 10 s, jobs as they say); write its records so that the same window again changes nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from gongfu.appkit.declarations import Declared, OnJob, OnPoints, OnRoute, Roles, at_times, checked_route, duration
+from gongfu.appkit.manifest import CONTRACT_VERSION
+from gongfu.appkit.samples import Samples, Window
 from gongfu.reason.models.types import Column, ModelDefinition, ModelDefinitionError, ModelFunction, Port
 
 __all__ = [
     "CONTRACT_VERSION",
+    "App",
+    "AppError",
     "Column",
+    "Context",
+    "JobRun",
     "ModelDefinition",
     "ModelDefinitionError",
     "ModelFunction",
+    "PointInfo",
     "Port",
+    "Records",
+    "Request",
+    "Response",
+    "Samples",
+    "Window",
     "model",
 ]
 
-CONTRACT_VERSION = "0.1.0"
+Priority = Literal["critical", "high", "medium", "low"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class AppError(Exception):
+    """A route or call cannot be answered; ``status`` is the HTTP status, the text is for the caller."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class PointInfo:
+    """A point the app may read or write: path of its asset, name, UCUM unit, thing model of its asset, access."""
+
+    asset: str
+    point: str
+    unit: str
+    type: str
+    access: Literal["read", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call of a route. ``user`` and ``role`` are those of the caller; the app gets no credential of anybody.
+
+    Attributes:
+        path: values of the ``{name}`` parts of the route.
+        query: query parameters, the last of each name.
+        body: as it came, at most 1 MiB.
+    """
+
+    method: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    user: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer that is not plain JSON: at most 4 MiB."""
+
+    body: bytes
+    media_type: str = "application/octet-stream"
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """A run of a job: the time it is for, UTC nanoseconds; ``missed`` says how many times passed without one."""
+
+    scheduled: int
+    missed: int = 0
+
+
+class Records(Protocol):
+    """Tables of the app: an SQLite file of its own, changed by ``migrations/NNNN_name.sql``. ``needs.records``."""
+
+    def query(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT; ``?`` stands for a value."""
+        ...
+
+    def execute(self, sql: str, *values: Any) -> int:
+        """Run a statement, and return how many rows it changed."""
+        ...
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run a statement for each row of values, and return how many rows it changed."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All statements inside happen, or none."""
+        ...
+
+
+class Context(Protocol):
+    """What an app can do: exactly what its manifest asks for and its installation granted.
+
+    Every method may raise ``PermissionError`` (not granted; the text says what to ask for in ``app.toml``), and
+    ``AppError`` (the node cannot do it now, or the arguments are wrong).
+    """
+
+    @property
+    def app(self) -> str:
+        """Identifier of the app."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of the app."""
+        ...
+
+    @property
+    def records(self) -> Records:
+        """Tables of the app."""
+        ...
+
+    def now(self) -> int:
+        """Return the time, UTC nanoseconds: the virtual one in tests."""
+        ...
+
+    def log(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        """Write a line to the log of the app."""
+        ...
+
+    def points(self, asset: str = "**", point: str = "*") -> list[PointInfo]:
+        """Return the points among those granted whose asset and name match the globs, at most 10,000."""
+        ...
+
+    def latest(self, asset: str, point: str) -> Samples:
+        """Return the newest sample of a point, or no sample."""
+        ...
+
+    def history(self, asset: str, point: str, start: int, end: int, limit: int = 100_000) -> Samples:
+        """Return samples of a point with source times in ``[start, end)``, the first ``limit``."""
+        ...
+
+    def write(
+        self,
+        asset: str,
+        point: str,
+        times: Sequence[int],
+        values: Sequence[float],
+        unit: str = "",
+        quality: str = "good",
+    ) -> None:
+        """Write samples of a point, which is made if it is not there; durable on return.
+
+        Args:
+            asset: path of an asset that is there.
+            point: name of the point.
+            times: n source times, UTC nanoseconds.
+            values: n values; NaN is stored as bad.
+            unit: UCUM code, taken when the point is made.
+            quality: ``good``, ``uncertain`` or ``bad``, of all.
+        """
+        ...
+
+    def raise_alarm(
+        self,
+        key: str,
+        asset: str,
+        message: str,
+        *,
+        time: int,
+        point: str = "",
+        priority: Priority = "medium",
+        value: float | None = None,
+    ) -> None:
+        """Raise the alarm of a key at an asset; nothing happens while it is raised already."""
+        ...
+
+    def return_alarm(self, key: str, asset: str, *, time: int, value: float | None = None) -> None:
+        """Say that the condition of the alarm of a key at an asset is no more; nothing happens if it was not raised."""
+        ...
+
+    def publish(self, kind: str, asset: str, data: Mapping[str, Any], *, time: int) -> None:
+        """Note an event of an asset; its source is ``app:<id>``, its text ``data`` as JSON, at most 4,000 bytes."""
+        ...
+
+    def invoke(self, model: str, columns: Mapping[str, Sequence[float]]) -> dict[str, NDArray[np.float64]]:
+        """Return the outputs of a mechanism model for n rows of inputs."""
+        ...
+
+    def put_object(self, data: bytes) -> str:
+        """Keep a file of at most 16 MiB; return its name, the SHA-256 of the content."""
+        ...
+
+    def get_object(self, name: str) -> bytes:
+        """Return a file that was kept."""
+        ...
+
+
+class App:
+    """What an app does: its module has one, as ``app = App()``, and registers functions with it."""
+
+    def __init__(self) -> None:
+        self.declared = Declared()
+
+    def on(
+        self,
+        *points: str,
+        asset: str = "**",
+        type: str = "",
+        window: str = "",
+        every: str = "",
+        slide: str = "",
+        lateness: str = "2s",
+    ) -> Callable[[F], F]:
+        """Call a function ``(context, window)`` with samples as they come, separately for each asset.
+
+        Args:
+            points: names of points, or globs.
+            asset: glob over asset paths.
+            type: only assets of this thing model.
+            window: length of the windows, which begin at whole multiples of it since 1970 (source time).
+            every: instead of ``window``: what came, at most so often (by arrival). Groups may differ after a crash.
+            slide: how often a window ends, ``window`` if empty; ``window`` must be a whole multiple.
+            lateness: how long after its end (source time of the asset) a window waits for stragglers.
+        """
+        handler = OnPoints(
+            points=points,
+            asset=asset,
+            type=type,
+            window=duration(window or every, "window or every"),
+            slide=duration(slide or window or every, "slide"),
+            lateness=duration(lateness, "lateness"),
+            by_arrival=bool(every),
+        )
+        return self.declared.add_points(handler)
+
+    def job(
+        self, *, every: str = "", cron: str = "", missed: Literal["once", "skip"] = "once", timeout: str = "60s"
+    ) -> Callable[[F], F]:
+        """Call a function ``(context, run)`` at times.
+
+        Args:
+            every: interval; the times are whole multiples of it since 1970, UTC.
+            cron: instead of ``every``: ``minute hour day month weekday`` in UTC, with ``*``, ``,``, ``-`` and ``/``.
+            missed: what happens when the node or the app did not run: one run for all, or none.
+            timeout: how long it may take, at most 10 min.
+        """
+        return self.declared.add_job(OnJob(*at_times(every, cron), missed, duration(timeout, "timeout")))
+
+    def route(self, method: str, path: str, *, role: Roles | None = None) -> Callable[[F], F]:
+        """Answer ``/v1/apps/<id>/api<path>`` by a function ``(context, request)``.
+
+        Args:
+            method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
+            path: such as ``/machines/{number}``; a part in braces takes one level. Give paths of assets, which have
+                slashes, as query parameters.
+            role: the least a caller must be; by default ``viewer`` for GET and ``operator`` for the others.
+
+        The function returns what can be JSON, or a ``Response``; ``AppError`` gives another status.
+        """
+        least: Roles = role or ("viewer" if method == "GET" else "operator")
+        return self.declared.add_route(OnRoute(*checked_route(method, path), least))
+
+    def started(self, function: F) -> F:
+        """Call a function ``(context)`` whenever the process of the app starts, before anything else."""
+        return self.declared.add_started(function)
+
+    def health(self, function: F) -> F:
+        """Call a function ``(context)`` after installation and upgrade: what it raises makes the node go back."""
+        return self.declared.add_health(function)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield what is declared, for people."""
+        return iter(self.declared.lines())
 
 
 def model(
@@ -61,7 +329,14 @@ def model(
     description: str = "",
     tolerance_s: float = 0.0,
 ) -> Callable[[ModelFunction], ModelDefinition]:
-    """Declare a function as a mechanism model; the decorated name becomes the ``ModelDefinition``.
+    """Declare a pure function of columns as a mechanism model; the decorated name becomes the ``ModelDefinition``.
+
+    The function gets ``(columns, dt)``: ``float64[n]`` by input port, read-only, in ascending source time and converted
+    to the port's unit, and ``float64[n]`` seconds since the previous row of the asset (NaN for the first). It returns
+    one ``float64[n]`` for each output port, keeps no state and does no I/O: the host may call it again with the same
+    rows in other groupings and expects equal answers. A row exists when every input has a good or uncertain sample
+    there, or with ``tolerance_s`` a last one at most that much older. Bad inputs make bad outputs, as do NaN and
+    infinity.
 
     Args:
         id: dotted lower-case name, unique on the node.

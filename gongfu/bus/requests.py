@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
+from nats.errors import MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from gongfu.bus.connection import subscribe
@@ -22,6 +22,7 @@ from gongfu.kernel.errors import Problem, invalid, unavailable
 
 T = TypeVar("T")
 
+_ASK_FOR_LESS = "the bus takes 16 MiB; ask for less at a time"
 _MEMBERS = frozenset({"type", "title", "status", "code", "detail"})
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,13 @@ async def serve(
         except Exception:
             logger.exception("request on %s failed", subject)
             reply = _Answer(problem=Problem(500, "internal", "Internal error").document())
-        if message.reply:
+        if not message.reply:
+            return
+        try:
+            await bus.publish(message.reply, msgspec.json.encode(reply))
+        except MaxPayloadError:
+            # Without a word the caller would wait until it gives up.
+            reply = _Answer(problem=Problem(413, "too-large", "The answer is too large", _ASK_FOR_LESS).document())
             await bus.publish(message.reply, msgspec.json.encode(reply))
 
     if at_once == 1:
@@ -107,13 +114,16 @@ async def request(bus: Client, subject: str, body: Any, timeout: float = 5.0, re
         response_type: type of the answer.
 
     Raises:
-        Problem: the one the handler raised; 503 ``unavailable`` when nobody answers in time; 502 ``bad-answer`` when
-            the answer is not of the type.
+        Problem: the one the handler raised; 503 ``unavailable`` when nobody answers in time; 413 ``too-large`` when
+            request or answer is larger than the bus takes (16 MiB); 502 ``bad-answer`` when the answer is not of the
+            type.
     """
     try:
         message = await bus.request(subject, msgspec.json.encode(body), timeout=timeout)
     except NoRespondersError:
         raise NobodyServesError(subject) from None
+    except MaxPayloadError:
+        raise Problem(413, "too-large", "The request is too large", _ASK_FOR_LESS) from None
     except NatsTimeoutError:
         raise unavailable(f"{subject} did not answer in {timeout:g} s") from None
     except (NatsError, OSError) as error:

@@ -36,10 +36,16 @@ class Action(StrEnum):
     REPORT_WRITE = "report.write"
     IDENTIFIER_WRITE = "identifier.write"
     IDENTIFIER_REVIEW = "identifier.review"
+    APP_RATE = "app.rate"
+    APP_PUBLISH = "app.publish"
+    APP_REVIEW = "app.review"
+    APP_INSTALL = "app.install"
+    CALL_MAKE = "call.make"
+    CALL_WRITE = "call.write"
 
 
 _VIEWER = frozenset({Action.READ})
-_OPERATOR = _VIEWER | {Action.ALARM_ACKNOWLEDGE, Action.ORDER_ANSWER, Action.QUERY_SQL}
+_OPERATOR = _VIEWER | {Action.ALARM_ACKNOWLEDGE, Action.ORDER_ANSWER, Action.QUERY_SQL, Action.APP_RATE}
 _ENGINEER = _OPERATOR | {
     Action.DEVICE_SEND,
     Action.DEVICE_WRITE,
@@ -51,6 +57,8 @@ _ENGINEER = _OPERATOR | {
     Action.ORDER_APPROVE,
     Action.REPORT_WRITE,
     Action.IDENTIFIER_WRITE,
+    Action.APP_PUBLISH,
+    Action.CALL_MAKE,
 }
 _ADMIN = _ENGINEER | {
     Action.USER_WRITE,
@@ -58,6 +66,9 @@ _ADMIN = _ENGINEER | {
     Action.NODE_OPERATE,
     Action.TREE_WRITE,
     Action.IDENTIFIER_REVIEW,
+    Action.APP_REVIEW,
+    Action.APP_INSTALL,
+    Action.CALL_WRITE,
 }
 
 GRANTS: dict[Role, frozenset[Action]] = {
@@ -79,7 +90,8 @@ class Subject:
 
 
 NODE_TENANT = 1
-# The place of a node in the tree, and its identifiers, are the node's own matter, whatever tenants it has.
+# The place of a node in the tree, its identifiers, what its store has reviewed, and what it offers to other nodes are
+# the node's own matter, whatever tenants it has.
 _NODE_ONLY = frozenset(
     {
         Action.TENANT_WRITE,
@@ -91,6 +103,9 @@ _NODE_ONLY = frozenset(
         Action.REPORT_WRITE,
         Action.IDENTIFIER_WRITE,
         Action.IDENTIFIER_REVIEW,
+        Action.APP_REVIEW,
+        Action.CALL_MAKE,
+        Action.CALL_WRITE,
     }
 )
 

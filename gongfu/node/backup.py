@@ -8,7 +8,8 @@ in a part that is copied later, or is read again from the block log.
 3. history,
 4. block log: every block after the positions of 2, so what 3 has missed is written again at the next start,
 5. identifiers: as of one moment, by the role that writes them,
-6. records: every series that a block of 4 uses, every prefix and template that an identifier of 5 is of.
+6. records: every series that a block of 4 uses, every prefix and template that an identifier of 5 is of,
+7. objects: every artifact that a record of 6 refers to; they never change, and none goes within a day.
 """
 
 import asyncio
@@ -42,9 +43,9 @@ FORMAT = 1
 HISTORY_WAIT_S = 60.0
 MANIFEST = "manifest.json"
 FILES, HISTORY, BLOCK_LOG, RECORDS = "files", "history", "block-log", "records/records.sqlite"
-IDENTIFIERS = "identifiers"
+IDENTIFIERS, OBJECTS = "identifiers", "objects"
 # Copied by their own steps, or of the running node only.
-_NOT_COPIED = frozenset({"run", "log", "nats", "history", "records", IDENTIFIERS})
+_NOT_COPIED = frozenset({"run", "log", "nats", "history", "records", IDENTIFIERS, OBJECTS})
 _SQLITE_HEAD = b"SQLite format 3\0"
 _SQLITE_COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -147,6 +148,9 @@ def _write(directory: DataDirectory, runtime: Runtime, target: Path) -> Manifest
         copy_sqlite(directory.records, file)
         counts["records"] = sqlite_counts(file)
         included.append("records")
+    if directory.objects.exists():
+        (target / FILES / OBJECTS).mkdir(mode=0o700)
+        _copy_tree(directory.objects, target / FILES / OBJECTS)
     manifest = Manifest(
         format=FORMAT,
         gongfu=gongfu.__version__,
@@ -204,12 +208,18 @@ async def _save_block_log(runtime: Runtime, target: Path) -> dict[str, int]:
 
 
 def _copy_files(root: Path, target: Path) -> None:
-    """Copy all that no other step copies. Files are replaced by renaming or only appended to, so each is whole."""
+    """Copy all that no other step copies."""
     target.mkdir()
+    _copy_tree(root, target, _NOT_COPIED)
+
+
+def _copy_tree(root: Path, target: Path, but: frozenset[str] = frozenset()) -> None:
+    """Copy a folder but for some of its entries. Files are replaced by renaming or only appended to, so each is
+    whole."""
     for folder, names, files in os.walk(root):
         place = Path(folder).relative_to(root)
         if place == Path():
-            names[:] = [name for name in names if name not in _NOT_COPIED]
+            names[:] = [name for name in names if name not in but]
         (target / place).mkdir(mode=0o700, exist_ok=True)
         for name in files:
             source = Path(folder) / name

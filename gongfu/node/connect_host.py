@@ -24,6 +24,7 @@ from gongfu.connect.connections.fleet import Fleet
 from gongfu.connect.connections.operations import Operations
 from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
+from gongfu.connect.kit.machine_alarms import ALARMS
 from gongfu.connect.kit.status import State, Status
 from gongfu.connect.kit.timing import SystemTiming
 from gongfu.ingest.admission.admission import Admission
@@ -35,6 +36,7 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.event_publisher import EventPublisher
+from gongfu.node.machine_alarms import MachineAlarmDesk
 from gongfu.node.quotas import defaults_of
 from gongfu.node.runtime import Runtime
 from gongfu.registry import event_records
@@ -83,6 +85,9 @@ class ConnectHost:
             self._happened,
             runtime.instance,
         )
+        self._alarms = MachineAlarmDesk(
+            bus, self._subjects, engine, self._executor, counters, clock, self._fleet.named, self._acknowledged
+        )
         self._operations = Operations(self._fleet.running, secrets, timing)
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -106,7 +111,9 @@ class ConnectHost:
             await serve(self._bus, asks, self._operations.answer, Ask, at_once=_ASKS_AT_ONCE),
             await serve(self._bus, f"{asks}.status", self._statuses, StatusAsk),
             await subscribe(self._bus, self._subjects.event("connection"), self._changed),
+            await subscribe(self._bus, self._subjects.event("alarm"), self._alarms.changed),
         ]
+        self._begin(self._alarms.run())
         await self._fleet.load()
         self._begin(self._reload())
 
@@ -144,12 +151,26 @@ class ConnectHost:
         except msgspec.MsgspecError:
             logger.warning("unreadable event on %s", message.subject)
             return
-        self._begin(self._fleet.load(change.id))
+        self._begin(self._look(change))
+
+    async def _look(self, change: ConnectionChange) -> None:
+        name = self._fleet.name_of(change.id)
+        await self._fleet.load(change.id)
+        if change.change == "deleted" and name:
+            self._alarms.removed(change.tenant, name)
 
     def _status_changed(self, status: Status) -> None:
         self._publisher.publish("connection-status", status)
 
+    def _acknowledged(self, tenant: int, name: str, kind: str, detail: Mapping[str, Any]) -> None:
+        writer = self._fleet.writer_of(name, tenant)
+        if writer is not None:
+            self._happened(writer, kind, {"connection": name, **detail})
+
     def _happened(self, writer: Writer, kind: str, detail: Mapping[str, Any]) -> None:
+        if kind == ALARMS:
+            self._alarms.take(writer, str(detail["connection"]), detail)
+            return
         document = {"tenant": writer.tenant, "device": writer.device, "asset": writer.asset, "kind": kind, **detail}
         self._publisher.publish("connection-event", document)
         now = asyncio.get_running_loop().time()

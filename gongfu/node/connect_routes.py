@@ -90,9 +90,9 @@ def connect_routes(
             return {}
         return {status.connection: status for status in found}
 
-    def note_write(subject: Subject, resource: str, detail: str) -> None:
+    def note_write(subject: Subject, resource: str, detail: str, action: str) -> None:
         with writing(engine) as connection:
-            audit.record(connection, subject, "connection.write", resource, clock.now_ns(), detail)
+            audit.record(connection, subject, action, resource, clock.now_ns(), detail)
 
     def note_trust(subject: Subject, action: str, resource: str, detail: str) -> None:
         with writing(engine) as connection:

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any
 
 SECRET_BYTES = 32
+# All objects together.
+OBJECTS_BYTES = 8 * 1024**3
 
 
 class DataDirectoryError(Exception):
@@ -108,6 +110,55 @@ class DataDirectory:
     def connection_secrets(self) -> Path:
         """Passwords and keys of connections to machines, and what their drivers keep; is there once some are used."""
         return self.secrets / "connections"
+
+    @property
+    def objects(self) -> Path:
+        """Artifacts by content (gongfu/store/objects)."""
+        return self.root / "objects"
+
+    @property
+    def models(self) -> Path:
+        """Checkpoints of models on the stream; is there once a model was bound or called."""
+        return self.root / "models"
+
+    def want_models(self) -> None:
+        """Let the role ``models`` run from now on; it starts within a second.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        self.models.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def apps(self) -> Path:
+        """Installed apps: their files and what they keep; is there once one was to be installed."""
+        return self.root / "apps"
+
+    def want_apps(self) -> None:
+        """Let the role ``apps`` run from now on; it starts within a second.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        self.apps.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def notify_secrets(self) -> Path:
+        """Passwords and keys of notification channels; is there once a channel was made."""
+        return self.secrets / "notify"
+
+    @property
+    def notify_key(self) -> Path:
+        """Signs the links in notifications."""
+        return self.secrets / "notify-key"
+
+    def want_notify(self) -> None:
+        """Let the role ``notify`` run from now on; it starts within a second.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        self.notify_secrets.mkdir(mode=0o700, exist_ok=True)
 
     def want_connect(self) -> None:
         """Let the role ``connect`` run from now on; it starts within a second.

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,9 +199,34 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
         name = cluster.name("sparkplug-edge")
         specs.append(_python_role("sparkplug_edge", name, directory, (*bus, PREPARE)))
     specs += connect_specs(plan, directory) if has_connections(plan.runtime.connect, directory) else []
+    specs += models_specs(plan, directory) if has_models(directory) else []
+    specs += apps_specs(plan, directory) if has_apps(directory) else []
+    specs += notify_specs(plan, directory) if directory.notify_secrets.exists() else []
     if runtime.opcua.enabled:
         specs.append(_python_role("opcua", cluster.name("opcua"), directory, (*bus, *stored, PREPARE)))
     return specs + (identifier_specs(plan, directory) if has_identifiers(plan.runtime.identifier, directory) else [])
+
+
+@dataclass(frozen=True, slots=True)
+class LateRole:
+    """Roles that run only where somebody has asked for them; ``wanted`` tells whether that is so by now."""
+
+    wanted: Callable[[], bool]
+    specs: Callable[[], list[RoleSpec]]
+
+
+def late_roles(plan: Plan, directory: DataDirectory) -> list[LateRole]:
+    """Return the roles that may be asked for while the node runs; of those that run from the start, ``Supervisor.add``
+    takes no second one."""
+    runtime = plan.runtime
+    return [
+        LateRole(lambda: is_in_tree(runtime.tree, directory), lambda: tree_specs(plan, directory)),
+        LateRole(lambda: has_identifiers(runtime.identifier, directory), lambda: identifier_specs(plan, directory)),
+        LateRole(lambda: has_connections(runtime.connect, directory), lambda: connect_specs(plan, directory)),
+        LateRole(lambda: has_models(directory), lambda: models_specs(plan, directory)),
+        LateRole(lambda: has_apps(directory), lambda: apps_specs(plan, directory)),
+        LateRole(directory.notify_secrets.exists, lambda: notify_specs(plan, directory)),
+    ]
 
 
 def connect_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
@@ -212,6 +238,42 @@ def connect_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
 def has_connections(settings: ConnectSettings, directory: DataDirectory) -> bool:
     """Return whether the connections to machines are to run: somebody has made one, or looked at a machine."""
     return settings.enabled != "off" and directory.connection_secrets.exists()
+
+
+def models_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
+    """Return the role of models."""
+    needs = (
+        *(("nats",) if plan.nats_port else ()),
+        *(("history",) if plan.embedded_history else ()),
+        PREPARE,
+    )
+    return [_python_role("models", plan.cluster.name("models"), directory, needs, stop_timeout=30.0)]
+
+
+def has_models(directory: DataDirectory) -> bool:
+    """Return whether models are to run: somebody has bound, called or registered one."""
+    return directory.models.exists()
+
+
+def apps_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
+    """Return the role of installed apps."""
+    needs = (
+        *(("nats",) if plan.nats_port else ()),
+        *(("history",) if plan.embedded_history else ()),
+        PREPARE,
+    )
+    return [_python_role("apps", plan.cluster.name("apps"), directory, needs, stop_timeout=30.0)]
+
+
+def has_apps(directory: DataDirectory) -> bool:
+    """Return whether apps are to run: somebody has installed one."""
+    return directory.apps.exists()
+
+
+def notify_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
+    """Return the role that tells people of alarms; it runs once somebody has made a channel."""
+    needs = (*(("nats",) if plan.nats_port else ()), PREPARE)
+    return [_python_role("notify", plan.cluster.name("notify"), directory, needs, stop_timeout=70.0)]
 
 
 def identifier_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
@@ -261,7 +323,7 @@ def _python_role(
 def libraries_of(module: str) -> dict[str, str]:
     """Return the settings of glibc and OpenBLAS for a role; what the operator has set stays."""
     wanted = {
-        **(_MALLOC if module in ("worker", "web", "tree", "identifier") else {}),
+        **(_MALLOC if module in ("worker", "web", "tree", "identifier", "models") else {}),
         **(_LARGE_PAGES if module == "identifier" else {}),
         **(_ONE_THREAD if module != "worker" else {}),
     }

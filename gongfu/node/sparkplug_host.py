@@ -14,12 +14,15 @@ from gongfu.ingest.sparkplug.host import HostSettings, SparkplugHost
 from gongfu.ingest.sparkplug.rebirths import Throttle
 from gongfu.ingest.sparkplug.services import SparkplugServices
 from gongfu.ingest.sparkplug.sessions import Bounds
+from gongfu.ingest.types import Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SECOND, Clock
 from gongfu.node.sparkplug_settings import SparkplugSettings
 
 _LOOK_S = 1.0
+# So long after the last connection of a sender has ended, its edge nodes that nobody called dead count as dead.
+LEFT_S = 5.0
 
 
 def host_settings(settings: SparkplugSettings) -> HostSettings:
@@ -53,6 +56,9 @@ class DoorHost:
         intake.follow_sparkplug(self.host.take, self.host.order_of, self.host.unknown_alias)
         self._announcer = Announcer(announced, door.send, clock)
         self._services: SparkplugServices | None = None
+        # Connections by device: how many there are.
+        self._clients: dict[int, int] = {}
+        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
 
@@ -65,8 +71,17 @@ class DoorHost:
 
         def on_client(connection: Connection, online: bool) -> None:
             before(connection, online)
+            writer = connection.dialogue.access.writer
             if online:
-                self._welcome(connection.dialogue.access.writer.tenant)
+                self._welcome(writer.tenant)
+                self._clients[writer.device] = self._clients.get(writer.device, 0) + 1
+                return
+            left = self._clients.pop(writer.device, 1) - 1
+            if left > 0:
+                self._clients[writer.device] = left
+            else:
+                # Its will, if it had one, comes first; and perhaps it is back at once, here or elsewhere.
+                asyncio.get_running_loop().call_later(LEFT_S, self._left, writer)
 
         context.on_client = on_client
         if self._door.settings.door == 0:
@@ -74,6 +89,7 @@ class DoorHost:
 
     async def stop(self) -> None:
         """Say that the host is offline; before the door closes."""
+        self._stopping = True
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -83,6 +99,10 @@ class DoorHost:
         self.host.stop()
         if self._services is not None:
             await self._services.stop()
+
+    def _left(self, writer: Writer) -> None:
+        if writer.device not in self._clients and not self._stopping:
+            self.host.left(writer)
 
     def _publish(self, tenant: int, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         self._door.broker.router.publish(tenant, Message(topic, payload, qos, retain), None)

@@ -23,16 +23,11 @@ from gongfu.node.plan import (
     PREPARE,
     Plan,
     banner,
-    connect_specs,
-    has_connections,
-    has_identifiers,
-    identifier_specs,
-    is_in_tree,
+    late_roles,
     make_plan,
     port_needs,
     ready_document,
     role_specs,
-    tree_specs,
 )
 from gongfu.node.ports import port_trouble
 from gongfu.node.restarting import Restarting
@@ -121,20 +116,12 @@ async def _run(plan: Plan, directory: DataDirectory, console: Console, as_json: 
 
 
 async def _await_late_roles(plan: Plan, directory: DataDirectory, supervisor: Supervisor) -> None:
-    """Start the roles of the tree when the node has joined one, the identifier service when it is set up, and the
-    connections to machines when there are some."""
-    runtime = plan.runtime
-    tree = identifiers = connections = False
-    while not (tree and identifiers and connections):
-        if not tree and is_in_tree(runtime.tree, directory):
-            supervisor.add(tree_specs(plan, directory))
-            tree = True
-        if not identifiers and has_identifiers(runtime.identifier, directory):
-            supervisor.add(identifier_specs(plan, directory))
-            identifiers = True
-        if not connections and has_connections(runtime.connect, directory):
-            supervisor.add(connect_specs(plan, directory))
-            connections = True
+    """Start the roles that run only where somebody has asked for them, as soon as they are asked for."""
+    waiting = late_roles(plan, directory)
+    while waiting:
+        for role in [role for role in waiting if role.wanted()]:
+            supervisor.add(role.specs())
+            waiting.remove(role)
         await asyncio.sleep(LATE_ROLES_INTERVAL_S)
 
 

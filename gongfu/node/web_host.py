@@ -20,18 +20,28 @@ from gongfu.connect.connections.models import ModelMaker
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
+from gongfu.node.alarm_routes import alarm_routes
+from gongfu.node.apps_routes import open_apps
+from gongfu.node.calls_host import CallsHost, open_calls
 from gongfu.node.connect_routes import connect_routes
+from gongfu.node.data_directory import OBJECTS_BYTES, DataDirectory
 from gongfu.node.event_publisher import EventPublisher
 from gongfu.node.history_store import open_history
 from gongfu.node.http_telemetry import HttpTelemetry
 from gongfu.node.identifier_routes import identifier_routes
 from gongfu.node.runtime import Runtime, role_name
 from gongfu.node.sparkplug_routes import sparkplug_routes
+from gongfu.node.store_host import StoreHost, open_store
 from gongfu.node.tree_routes import tree_routes
 from gongfu.reason.alarms import api as alarms_api
 from gongfu.reason.alarms.service import AlarmService
 from gongfu.reason.alarms.sql_source import AlarmSource
+from gongfu.reason.backtest import api as backtest_api
+from gongfu.reason.backtest.jobs import Address, Backtests
 from gongfu.reason.models import api as models_api
+from gongfu.reason.models.asking import ModelsRole
+from gongfu.reason.models.backfill import api as backfill_api
+from gongfu.reason.models.backfill.service import BackfillService
 from gongfu.reason.models.service import ModelService
 from gongfu.reason.rules import api as rules_api
 from gongfu.reason.rules.service import RuleService
@@ -47,6 +57,7 @@ from gongfu.rest.routing import Route
 from gongfu.store.history import api as history_api
 from gongfu.store.history.query import HistoryQueries
 from gongfu.store.history.sql_tables import PointSource, SqlTables
+from gongfu.store.objects.folder import ObjectFolder
 from gongfu.thing import api as things_api
 from gongfu.thing.instances import Instances, check_asset_type
 from gongfu.thing.service import ThingModels
@@ -86,6 +97,9 @@ class WebHost:
     metrics: MetricsPublisher
     bus: Client
     subjects: Subjects
+    store: StoreHost
+    calls: CallsHost
+    backtests: Backtests
     _alarms: Subscription | None = None
     _tree: Subscription | None = None
 
@@ -94,6 +108,8 @@ class WebHost:
         await self.telemetry.start()
         await self.state.start(self.bus)
         await self.presence.start()
+        await self.store.start()
+        await self.calls.start()
         self._alarms = await subscribe(self.bus, self.subjects.event("alarm"), self._alarm)
         self._tree = await subscribe(self.bus, self.subjects.event("tree"), self._tree_changed)
         self.metrics.start()
@@ -106,6 +122,9 @@ class WebHost:
         """Make durable and publish what is left, and stop following."""
         await self.telemetry.close()
         await self.metrics.stop()
+        await self.store.stop()
+        await self.calls.stop()
+        await self.backtests.close()
         await self.presence.stop()
         await self.state.stop()
         await self.publisher.close()
@@ -165,7 +184,15 @@ def open_web_host(
     worker = Worker(bus, subjects, state.workers)
     alarms = AlarmService(engine, clock, lambda event: publisher.publish("alarm", event))
     rules = RuleService(engine, clock, lambda change: publisher.publish("rule", change))
-    models = ModelService(engine, clock, lambda change: publisher.publish("rule", change), find_models())
+    urls = runtime.history_urls or (runtime.history_url,)
+    backtests = Backtests(engine, Address(urls, runtime.history_user, runtime.history_password), clock)
+    directory = DataDirectory(Path(runtime.data_dir))
+    objects = ObjectFolder(directory.objects, total_bytes=OBJECTS_BYTES)
+    models = ModelService(engine, clock, lambda change: publisher.publish("rule", change), find_models(), objects)
+    if models.any_bound():
+        directory.want_models()  # bindings of an earlier version
+    role = ModelsRole(bus, subjects, directory.want_models)
+    backfills = BackfillService(engine, clock, models)
     source = overview.OverviewSource(
         runtime.node,
         gongfu.__version__,
@@ -177,6 +204,9 @@ def open_web_host(
         alarms.totals,
     )
     maker = ModelMaker(things, instances)
+    calls = open_calls(runtime, bus, subjects, engine, clock)
+    store = open_store(DataDirectory(Path(runtime.data_dir)), engine, clock)
+    _, app_routes = open_apps(runtime, bus, subjects, engine, clock, store.publishers.trusted)
     hub = Hub(source, live.latest_items, counters)
     routes = [
         *session.routes(registry, secure=bool(runtime.web.tls_certificate)),
@@ -189,12 +219,18 @@ def open_web_host(
         *overview.routes(source),
         *history_api.routes(_history(runtime, engine)),
         *alarms_api.routes(alarms),
+        *alarm_routes(runtime, engine, clock, publisher, alarms),
         *rules_api.routes(rules, worker),
-        *models_api.routes(models, worker),
+        *backtest_api.routes(backtests),
+        *models_api.routes(models, role, objects),
+        *backfill_api.routes(backfills, role),
         *tree_routes(runtime, bus, subjects, engine, clock),
         *identifier_routes(runtime, bus, subjects, engine, clock),
         *sparkplug_routes(bus, subjects, engine, clock, state.doors),
         *connect_routes(runtime, bus, subjects, engine, clock, registry.devices, publisher, maker),
+        *store.routes,
+        *calls.routes,
+        *app_routes,
     ]
     identify = registry.sessions.identify
     further = [
@@ -209,7 +245,22 @@ def open_web_host(
     metrics = MetricsPublisher(
         bus, subjects, role_name("web"), counters, lambda: {**telemetry.gauges(), "streams": hub.size}
     )
-    return WebHost(app, routes, registry, telemetry, state, presence, hub, publisher, metrics, bus, subjects)
+    return WebHost(
+        app,
+        routes,
+        registry,
+        telemetry,
+        state,
+        presence,
+        hub,
+        publisher,
+        metrics,
+        bus,
+        subjects,
+        store,
+        calls,
+        backtests,
+    )
 
 
 def _history(runtime: Runtime, engine: Engine) -> history_api.HistoryService:

@@ -1,29 +1,25 @@
-"""Compile what the records say into what the worker runs: rules to series, bindings to points. Runs in threads.
+"""Compile what the records say into what the worker runs: rules to series. Runs in threads.
 
-A compiler serves one partition of the block log: it gives the points whose blocks are there, and the bindings whose
-inputs are there.
+A compiler serves one partition of the block log: it gives the points whose blocks are there.
 """
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from gongfu.kernel.partitions import partition_of
-from gongfu.reason.models.records import bindings
-from gongfu.reason.models.resolver import resolve
-from gongfu.reason.models.runner import Binding, BindingStatus
-from gongfu.reason.models.types import ModelDefinition
 from gongfu.reason.rules import records
 from gongfu.reason.rules.instances import Assignment
-from gongfu.reason.rules.matching import Matches, RuleBook, why_none
+from gongfu.reason.rules.matching import Matches, RuleBook, resolved, why_none
 from gongfu.reason.rules.records import PointRow
+from gongfu.reason.rules.resolving import Resolved, concerns
 from gongfu.reason.rules.types import Rule
-from gongfu.store.records.engine import reading, writing
+from gongfu.store.records.engine import reading
 
 # Gives the series (``uint32``) a rule applies to in the engine.
 SeriesOf = Callable[[int], NDArray[np.uint32]]
@@ -39,6 +35,8 @@ class Program:
         highest: greatest series id at that time; all up to it were matched.
         revision: see ``records.revision``.
         kept: rules that match what they matched in the program before, and perhaps more.
+        whole: what the rules apply to that are resolved as a whole; they are in ``book``, not in ``matches``.
+        stale: points have come that may concern one of them.
     """
 
     book: RuleBook
@@ -46,9 +44,13 @@ class Program:
     highest: int
     revision: int
     kept: frozenset[int] = frozenset()
+    whole: dict[int, Resolved] = field(default_factory=dict[int, Resolved])
+    stale: bool = False
 
     def add(self, points: Sequence[PointRow]) -> list[Assignment]:
         """Add points that have come; return what the engine lacks."""
+        whole = self.book.whole.values()
+        self.stale = self.stale or any(concerns(rule, point) for rule in whole for point in points)
         for rule, more in self.book.match(points).items():
             known = self.matches[rule]
             known.series += more.series
@@ -74,8 +76,11 @@ class Program:
 
     def assignments(self, series_of: SeriesOf | None = None) -> list[Assignment]:
         """Return what the engine takes; ``series_of`` gives the series of the rules that are ``kept``."""
-        found: list[Assignment] = []
+        nothing = np.zeros(0, dtype=np.uint32)
+        found = [item.assignment or Assignment(self.book.rules[key], nothing) for key, item in self.whole.items()]
         for key, rule in self.book.rules.items():
+            if key in self.whole:
+                continue
             series = _unique(self.matches[key])
             if series_of is not None and key in self.kept:
                 had = series_of(key)
@@ -91,13 +96,19 @@ class Program:
         """
         found: dict[int, str] = {}
         for key, rule in self.book.rules.items():
-            reason = why_none(rule, self.matches[key])
+            whole = self.whole.get(key)
+            reason = why_none(rule, self.matches[key]) if whole is None else whole.error(rule)
             if not reason:
                 continue
-            had = before is not None and key in before.matches and before.matches[key].count
+            if whole is not None:
+                had = not whole.count and before is not None and key in before.whole and before.whole[key].count
+            else:
+                had = before is not None and key in before.matches and before.matches[key].count
             same = before is not None and before.book.rules.get(key) == rule
             if had and same:
                 reason = f"its points were deleted: asset {rule.asset!r}, point {rule.point!r}"
+                if whole is not None and whole.reason:
+                    reason = f"its points were deleted: {whole.reason}"
             found[key] = reason
         return found
 
@@ -106,7 +117,7 @@ class Program:
         return {
             "highest": self.highest,
             "revision": self.revision,
-            "rules": {str(key): _pattern(rule) for key, rule in self.book.rules.items()},
+            "rules": {str(key): _pattern(self.book.rules[key]) for key in self.matches},
             "texts": {str(key): matches.texts for key, matches in self.matches.items()},
         }
 
@@ -152,15 +163,11 @@ def _unique(matches: Matches) -> NDArray[np.uint32]:
 class Compiler:
     """Reads the records. Methods block: call them in a thread."""
 
-    def __init__(
-        self, engine: Engine, models: Mapping[str, ModelDefinition], partition: int = 0, partitions: int = 1
-    ) -> None:
+    def __init__(self, engine: Engine, partition: int = 0, partitions: int = 1) -> None:
         """Compile for one of ``partitions``."""
         self._engine = engine
-        self._models = models
         self._partition = partition
         self._partitions = partitions
-        self._homes: dict[int, int] = {}
 
     def rules(self, before: Compiled | None = None) -> Program:
         """Return the program of all enabled rules.
@@ -173,62 +180,27 @@ class Compiler:
             revision, highest = records.revision(connection), records.newest_point(connection)
             book = RuleBook(records.enabled(connection))
             kept: frozenset[int] = frozenset()
+            plain = self.rules_of(book)
             if before is not None and before.revision == revision and before.highest <= highest:
-                kept = frozenset(key for key, rule in book.rules.items() if before.patterns.get(key) == _pattern(rule))
-            matches = book.compile(connection, mine, book.rules.keys() - kept)
+                kept = frozenset(key for key, rule in plain.items() if before.patterns.get(key) == _pattern(rule))
+            matches = book.compile(connection, mine, plain.keys() - kept)
             if before is not None and kept:
                 # With ``after`` the database starts from the new points.
                 more = book.compile(connection, mine, kept, before.highest) if before.highest < highest else {}
                 for key in kept:
                     found = matches[key] = more.get(key, Matches())
                     found.settled, found.texts = len(before.series_of(key)), found.texts + before.texts.get(key, 0)
-            return Program(book, {key: matches[key] for key in book.rules}, highest, revision, kept)
+            home = (lambda asset: partition_of(asset, self._partitions)) if self._partitions > 1 else None
+            whole = resolved(connection, book.whole.values(), self._partition, home)
+            return Program(book, {key: matches[key] for key in plain}, highest, revision, kept, whole)
+
+    @staticmethod
+    def rules_of(book: RuleBook) -> dict[int, Rule]:
+        """Return the rules of a book that are matched point by point."""
+        return {key: rule for key, rule in book.rules.items() if key not in book.whole}
 
     def _is_mine(self, point: PointRow) -> bool:
         return partition_of(point.asset, self._partitions) == self._partition
-
-    def bindings(self, now: int) -> tuple[list[Binding], dict[int, BindingStatus]]:
-        """Return the bindings that can run, and the status of the others; makes missing output points."""
-        with reading(self._engine) as connection:
-            rows = bindings(connection)
-        if not rows:
-            return [], {}
-        with writing(self._engine) as connection:
-            rows = bindings(connection)
-            ready, others = resolve(connection, rows, self._models, now)
-            if self._partitions == 1:
-                return ready, others
-            self._homes = {row.id: partition_of(row.asset, self._partitions) for row in rows}
-            return self._mine(connection, ready, others), others
-
-    def _mine(
-        self, connection: Connection, ready: Sequence[Binding], others: dict[int, BindingStatus]
-    ) -> list[Binding]:
-        """Return the bindings whose inputs are in this partition; one with inputs in several cannot run."""
-        series = sorted({port.series for binding in ready for port in binding.inputs})
-        assets = {point.series: point.asset for point in records.points_by_series(connection, series)}
-        mine: list[Binding] = []
-        for binding in ready:
-            where = {partition_of(assets.get(port.series, 0), self._partitions) for port in binding.inputs}
-            if len(where) > 1:
-                text = ", ".join(map(str, sorted(where)))
-                others[binding.id] = BindingStatus(
-                    "refused",
-                    f"its inputs are points of several assets, whose blocks are in partitions {text}; with [telemetry] "
-                    "partitions above 1 the inputs of a model must be points of one asset",
-                )
-            elif where == {self._partition}:
-                mine.append(binding)
-        return mine
-
-    def elsewhere(self, bindings: Sequence[Binding]) -> dict[int, int]:
-        """Return, by output series, the partition of the binding's asset, where it is not this one."""
-        return {
-            port.series: self._homes[binding.id]
-            for binding in bindings
-            if self._homes.get(binding.id, self._partition) != self._partition
-            for port in binding.outputs
-        }
 
     def points(self, series: Sequence[int]) -> list[PointRow]:
         """Return the points of series; those that are gone are left out."""

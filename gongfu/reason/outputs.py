@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ from gongfu.kernel.points import ValueType
 logger = logging.getLogger(__name__)
 
 OUTSTANDING_BLOCKS = 64
+# A block of outputs has at most so many points: 1 MB.
+BLOCK_POINTS = 50_000
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -43,7 +45,13 @@ class ModelOutputs:
         return len(self._under_way)
 
     async def publish(
-        self, cause: Block, partition: int, sequence: int, outputs: Columns, elsewhere: Mapping[int, int]
+        self,
+        cause: Block,
+        partition: int,
+        sequence: int,
+        outputs: Columns,
+        elsewhere: Mapping[int, int],
+        name: str = "model",
     ) -> None:
         """Append the outputs that follow from a block; waits while too many are under way.
 
@@ -53,13 +61,14 @@ class ModelOutputs:
             sequence: its sequence.
             outputs: the columns.
             elsewhere: by output series, the partition it belongs to when it is another.
+            name: begins the message ids; of what computed them.
         """
-        for target, columns in _by_partition(outputs, partition, elsewhere):
+        for target, columns in _pieces(_by_partition(outputs, partition, elsewhere)):
             payload = encode_block(Block(cause.tenant, cause.ingested, {ValueType.DOUBLE: columns}))
             while len(self._under_way) >= OUTSTANDING_BLOCKS:
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-            name = f"model.{partition}.{sequence}.{zlib.crc32(payload)}"
-            task = asyncio.create_task(self._append(target, payload, name))
+            message_id = f"{name}.{partition}.{sequence}.{zlib.crc32(payload)}"
+            task = asyncio.create_task(self._append(target, payload, message_id))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
@@ -100,3 +109,12 @@ def _by_partition(outputs: Columns, partition: int, elsewhere: Mapping[int, int]
         columns = Columns(outputs.series[rows], outputs.times[rows], outputs.qualities[rows], values[rows])
         found.append((target, columns))
     return found
+
+
+def _pieces(parts: list[tuple[int, Columns]]) -> Iterator[tuple[int, Columns]]:
+    """Cut what is too large for a block."""
+    for target, columns in parts:
+        values = np.asarray(columns.values)
+        for start in range(0, len(columns), BLOCK_POINTS):
+            rows = slice(start, start + BLOCK_POINTS)
+            yield target, Columns(columns.series[rows], columns.times[rows], columns.qualities[rows], values[rows])

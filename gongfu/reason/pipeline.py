@@ -1,13 +1,13 @@
-"""Reason pipeline: blocks to latest values, rules and models; transitions to alarms; outputs to the block log.
+"""Reason pipeline: blocks to latest values and rules; transitions to alarms.
 
-A block's effects are durable before a checkpoint passes it: alarms are committed, and the block log has acknowledged
-the outputs. After a crash the blocks since the checkpoint are taken again; alarms and outputs bear names that follow
-from their cause, so nothing happens twice.
+A block's effects are durable before a checkpoint passes it: alarms are committed. After a crash the blocks since the
+checkpoint are taken again; alarms bear names that follow from their cause, so nothing happens twice. Models run in a
+role of their own (gongfu/reason/models/streaming).
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from gongfu.bus.ownership import Ownership, OwnershipLostError, Sole
 from gongfu.kernel.block import Block
 from gongfu.kernel.counters import Counters
+from gongfu.kernel.quality import Quality
 from gongfu.kernel.times import Clock
 from gongfu.reason.alarms.ledger import AlarmLedger
 from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.compiler import Compiled, Compiler, Program
-from gongfu.reason.models.runner import BindingStatus, ModelRunner
-from gongfu.reason.outputs import Log, ModelOutputs
-from gongfu.reason.rules.engine import RuleEngine, series_in
-from gongfu.reason.rules.transitions import Transition
-from gongfu.reason.status import BindingState, RuleState
+from gongfu.reason.rules.carried import series_in
+from gongfu.reason.rules.engine import RuleEngine
+from gongfu.reason.rules.transitions import RuleStatus, Transition
+from gongfu.reason.status import RuleState
 from gongfu.store.twins.checkpoint import CheckpointError, CheckpointStore
 from gongfu.store.twins.latest import Twins
 
@@ -41,7 +41,7 @@ class ReasonPipeline:
     """Consumer ``reason`` of the block feed of one partition. Everything that changes its state holds its lock.
 
     Counters: ``reason_blocks``, ``reason_points``, ``reason_blocks_damaged``, ``reason_blocks_failed``,
-    ``points_late``, ``rule_transitions``, ``model_blocks``, ``alarm_retries``, ``model_retries``, ``checkpoints``,
+    ``points_late``, ``rule_transitions``, ``alarm_retries``, ``checkpoints``,
     ``checkpoints_failed``, ``checkpoints_damaged``.
     """
 
@@ -51,7 +51,6 @@ class ReasonPipeline:
         self,
         compiler: Compiler,
         ledger: AlarmLedger,
-        log: Log,
         checkpoints: CheckpointStore,
         counters: Counters,
         clock: Clock,
@@ -61,9 +60,8 @@ class ReasonPipeline:
         """Set up; ``start`` before use.
 
         Args:
-            compiler: reads rules and bindings of the partition.
+            compiler: reads the rules of the partition.
             ledger: writes alarms of the partition.
-            log: takes the outputs of models.
             checkpoints: keeps the state.
             counters: counters of the process.
             clock: the time.
@@ -72,6 +70,7 @@ class ReasonPipeline:
         """
         self._compiler = compiler
         self._ledger = ledger
+        ledger.look_at(self._latest)
         self._checkpoints = checkpoints
         self._counters = counters
         self._clock = clock
@@ -79,21 +78,14 @@ class ReasonPipeline:
         self._ownership = ownership or Sole()
         self.twins = Twins()
         self.engine = RuleEngine()
-        self.runner = ModelRunner()
         self._positions: dict[int, int] = {}
         self._program: Program | None = None
         self._rule_errors: dict[int, str] = {}
-        self._bindings: dict[int, BindingStatus] = {}
-        # By output series: the partition its blocks belong to, where it is not that of the inputs.
-        self._elsewhere: Mapping[int, int] = {}
         self._known: NDArray[np.bool_] = np.zeros(1, dtype=np.bool_)
-        self._outputs = ModelOutputs(log, counters, self._ownership)
         self._lock = asyncio.Lock()
         self._sound = True
         self._closed = False
         self._dirty = False
-        # Set when points came that a waiting binding may need.
-        self.points_came = asyncio.Event()
 
     async def start(self) -> None:
         """Load the checkpoint, compile, and take over the state.
@@ -105,20 +97,17 @@ class ReasonPipeline:
             stored = await self._read_checkpoint()
             now = self._clock.now_ns()
             program = await asyncio.to_thread(self._compiler.rules, _compiled(*stored) if stored else None)
-            bindings, self._bindings = await asyncio.to_thread(self._compiler.bindings, now)
-            self._elsewhere = self._compiler.elsewhere(bindings)
             transitions: list[Transition] = []
             if stored is not None:
                 try:
-                    transitions = self._restore(*stored, program, bindings, now)
+                    transitions = self._restore(*stored, program, now)
                 except (KeyError, ValueError, IndexError, TypeError) as error:
                     logger.error("the checkpoint does not fit (%s); reading the log from its start", error)
-                    self.twins, self.engine, self.runner = Twins(), RuleEngine(), ModelRunner()
+                    self.twins, self.engine = Twins(), RuleEngine()
                     self._positions, stored = {}, None
                     program = await asyncio.to_thread(self._compiler.rules)
             if stored is None:
                 transitions = self.engine.assign(program.assignments(), self.twins, now)
-                self.runner.bind(bindings)
             self._adopt(program)
             await self._commit(transitions)
 
@@ -131,7 +120,7 @@ class ReasonPipeline:
             return None
 
     def _restore(
-        self, arrays: dict[str, NDArray[Any]], document: dict[str, Any], program: Program, bindings: Any, now: int
+        self, arrays: dict[str, NDArray[Any]], document: dict[str, Any], program: Program, now: int
     ) -> list[Transition]:
         if document["format"] != _FORMAT:
             raise ValueError(f"format {document['format']}")
@@ -140,7 +129,6 @@ class ReasonPipeline:
             return {key.removeprefix(name): array for key, array in arrays.items() if key.startswith(name)}
 
         self.twins = Twins.restore(part("twins."), document["twins"])
-        self.runner.restore(bindings, part("models."), document["models"])
         before = _compiled(arrays, document)
         assignments = program.assignments(before.series_of if before else None)
         transitions = self.engine.restore(assignments, part("rules."), document["rules"], self.twins, now)
@@ -169,7 +157,7 @@ class ReasonPipeline:
         self._positions.pop(partition, None)
 
     async def take(self, partition: int, sequence: int, block: Block | None, data: bytes) -> None:
-        """Take one block: latest values, rules, models, and what follows from them."""
+        """Take one block: latest values, rules, and what follows from them."""
         async with self._lock:
             if self._closed:
                 await asyncio.Event().wait()  # until the feed is cancelled
@@ -181,7 +169,7 @@ class ReasonPipeline:
             else:
                 self._sound = False
                 try:
-                    await self._reason(partition, sequence, block)
+                    await self._reason(block)
                 except OwnershipLostError:
                     raise
                 except Exception:
@@ -193,15 +181,12 @@ class ReasonPipeline:
             self._positions[partition] = sequence
             self._dirty = True
 
-    async def _reason(self, partition: int, sequence: int, block: Block) -> None:
+    async def _reason(self, block: Block) -> None:
         await self._notice_points(block)
         late = self.twins.late
         self.twins.update(block)
         self._counters.add("points_late", self.twins.late - late)
         transitions = self.engine.evaluate(block)
-        outputs = self.runner.run(block)
-        if outputs is not None:
-            await self._outputs.publish(block, partition, sequence, outputs, self._elsewhere)
         await self._commit(transitions)
         self._counters.add("reason_points", len(block))
 
@@ -237,39 +222,31 @@ class ReasonPipeline:
             transitions = self.engine.extend(lacking, self.twins, self._clock.now_ns())
             self._program.settle()
             await self._commit(transitions)
-        self.points_came.set()
 
     async def reload_rules(self) -> None:
         """Compile the rules anew and let them take over; points are matched while no block is taken."""
         async with self._lock:
-            before = self._program and Compiled.read(self._program.document(), self.engine.series_of)
+            # All at once: to look for each of a hundred thousand rules would take minutes.
+            series_of = _lookup(self.engine.every_series())
+            before = self._program and Compiled.read(self._program.document(), series_of)
             program = await self._insist("records", lambda: asyncio.to_thread(self._compiler.rules, before))
             self._sound = False
             now = self._clock.now_ns()
             if program.extends(self.engine.rules):
                 transitions = self.engine.extend(program.lacking(), self.twins, now)
             else:
-                transitions = self.engine.assign(program.assignments(self.engine.series_of), self.twins, now)
+                transitions = self.engine.assign(program.assignments(series_of), self.twins, now)
             self._adopt(program)
             await self._commit(transitions)
             self._sound = True
             self._dirty = True
 
-    async def reload_bindings(self) -> None:
-        """Resolve the model bindings anew and let them take over."""
-        async with self._lock:
-            now = self._clock.now_ns()
-            bindings, self._bindings = await self._insist(
-                "records", lambda: asyncio.to_thread(self._compiler.bindings, now)
-            )
-            self._elsewhere = self._compiler.elsewhere(bindings)
-            self.runner.bind(bindings)
-            self._dirty = True
-
     async def points_were_deleted(self) -> bool:
         """Return whether a point may have gone or moved since the rules were compiled."""
         program = self._program
-        return program is not None and await asyncio.to_thread(self._compiler.revision) != program.revision
+        if program is None:
+            return False
+        return program.stale or await asyncio.to_thread(self._compiler.revision) != program.revision
 
     async def tick(self, now: int, floor: int) -> None:
         """Let time pass; call it when all blocks up to ``now`` were taken. See ``RuleEngine.tick``."""
@@ -316,7 +293,6 @@ class ReasonPipeline:
         async with self._lock:
             if not self._dirty or not self._sound:
                 return False
-            await self._outputs.settle()
             large = self.twins.nbytes + self.engine.nbytes > COPY_BYTES
             arrays, document = self._snapshot(copy=not large)
             self._dirty = False
@@ -343,7 +319,6 @@ class ReasonPipeline:
         for name, (columns, rest) in {
             "twins": self.twins.snapshot(copy=copy),
             "rules": self.engine.snapshot(copy=copy),
-            "models": self.runner.snapshot(),
         }.items():
             arrays.update((f"{name}.{key}", column) for key, column in columns.items())
             document[name] = rest
@@ -351,12 +326,16 @@ class ReasonPipeline:
             document["program"] = self._program.document()
         return arrays, document
 
-    def waiting_bindings(self) -> bool:
-        """Return whether a binding waits for points."""
-        return any(status.status == "waiting" for status in self._bindings.values())
+    def _latest(self, series: int) -> float | None:
+        """Return the latest good value of a series as a number; the ledger asks while the pipeline holds its lock."""
+        found = self.twins.get(series)
+        if found is None or found.quality >= Quality.BAD or not isinstance(found.value, (int, float)):
+            return None
+        return float(found.value)
 
-    def rule_states(self) -> dict[str, RuleState]:
-        """Return the state of every rule by id."""
+    def rule_states(self, wanted: Sequence[int] | None = None) -> dict[str, RuleState]:
+        """Return the state of rules by id, default of all."""
+        chosen = None if wanted is None else frozenset(wanted)
         return {
             str(key): RuleState(
                 status.series,
@@ -364,16 +343,17 @@ class ReasonPipeline:
                 status.evaluated,
                 status.withheld,
                 status.error or self._rule_errors.get(key, ""),
+                status.late,
+                status.bad,
+                status.waiting,
             )
-            for key, status in self.engine.status().items()
+            for key, status in self._statuses(chosen).items()
         }
 
-    def binding_states(self) -> dict[str, BindingState]:
-        """Return the state of every binding by id."""
-        return {
-            str(key): BindingState(item.status, item.error, item.evaluated, item.failed, item.incomplete, item.last_at)
-            for key, item in {**self._bindings, **self.runner.status()}.items()
-        }
+    def _statuses(self, chosen: frozenset[int] | None) -> dict[int, RuleStatus]:
+        """Return the status of rules; those without a point are in no table."""
+        every = {key: RuleStatus() for key in self.engine.rules if chosen is None or key in chosen}
+        return every | self.engine.status(chosen)
 
     def gauges(self) -> dict[str, float]:
         """Return the gauges of reason."""
@@ -384,7 +364,6 @@ class ReasonPipeline:
             "rule_samples_bad": float(self.engine.samples_bad),
             "rule_samples_out_of_order": float(self.engine.samples_out_of_order),
             "alarms_withheld": float(self.engine.alarms_withheld()),
-            "model_outputs_outstanding": float(len(self._outputs)),
         }
 
 
@@ -393,4 +372,9 @@ def _compiled(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> Comp
     if "program" not in document:
         return None
     columns = {name.removeprefix("rules."): column for name, column in arrays.items() if name.startswith("rules.")}
-    return Compiled.read(document["program"], lambda rule: series_in(columns, rule))
+    return Compiled.read(document["program"], _lookup(series_in(columns)))
+
+
+def _lookup(series: dict[int, NDArray[np.uint32]]) -> Callable[[int], NDArray[np.uint32]]:
+    nothing = np.zeros(0, dtype=np.uint32)
+    return lambda rule: series.get(rule, nothing)

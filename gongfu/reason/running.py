@@ -26,6 +26,8 @@ class RunningRule(msgspec.Struct, frozen=True, kw_only=True):
     condition: dict[str, Any]
     priority: str
     message: str
+    unit: str = ""
+    lateness_s: float | None = None
 
 
 class RunningAnswer(msgspec.Struct, frozen=True):
@@ -47,6 +49,8 @@ def running_rules(rules: Iterable[Rule], request: RunningRequest) -> list[Runnin
             condition=msgspec.to_builtins(rule.condition),
             priority=str(rule.priority),
             message=rule.message,
+            unit=rule.unit,
+            lateness_s=rule.lateness_s,
         )
         for rule in rules
         if rule.tenant == request.tenant and rule.name in names

@@ -1,4 +1,4 @@
-"""The partitions a worker has at present, seen as one: latest values, rule and model states, gauges."""
+"""The partitions a worker has at present, seen as one: latest values, rule states, gauges."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from gongfu.reason.latest import answer_latest
 from gongfu.reason.partition import PartitionRun
 from gongfu.reason.running import RunningAnswer, RunningRequest, running_rules
 from gongfu.reason.seen import AssetsOfSeries, SeenAnswer, SeenRequest, answer_seen
-from gongfu.reason.status import LatestAnswer, LatestItem, LatestRequest, ReasonState, merge_states
+from gongfu.reason.status import LatestAnswer, LatestItem, LatestRequest, ReasonState, StateRequest, merge_states
 
 
 class Shares:
@@ -38,12 +38,12 @@ class Shares:
             for partition, run in sorted(self.runs.items())
         })  # fmt: skip
 
-    def state(self) -> ReasonState:
-        """Return what rules and models do."""
+    def state(self, request: StateRequest | None = None) -> ReasonState:
+        """Return what rules do."""
+        wanted = None if request is None else request.rules
         return merge_states([
             ReasonState(
-                run.pipeline.rule_states(),
-                run.pipeline.binding_states(),
+                run.pipeline.rule_states(wanted),
                 {str(partition): run.pipeline.position(partition)},
                 run.watch.lag,
             )

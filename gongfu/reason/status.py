@@ -1,4 +1,4 @@
-"""What the worker tells of rules and models when it is asked (``svc.reason``, ``svc.latest``)."""
+"""What the worker tells of rules when it is asked (``svc.reason``, ``svc.latest``)."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,36 +14,33 @@ logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 1.0
 MAX_LATEST = 10_000
-_KNOWING = ("waiting", "refused", "running", "failing")
 
 
 class RuleState(msgspec.Struct, frozen=True):
     """A rule in the worker: series it applies to, alarms standing, samples evaluated and alarms withheld since the
-    worker started, and what is wrong (empty: nothing)."""
+    worker started, and what is wrong (empty: nothing). Samples since the worker started: ``late`` came after their
+    watermark and ``bad`` are no numbers, both were left out; ``waiting`` wait for their watermark now."""
 
     series: int = 0
     active: int = 0
     evaluated: int = 0
     withheld: int = 0
     error: str = ""
+    late: int = 0
+    bad: int = 0
+    waiting: int = 0
 
 
-class BindingState(msgspec.Struct, frozen=True):
-    """A model binding in the worker; see ``runner.BindingStatus``. ``last_at`` is UTC ns."""
+class StateRequest(msgspec.Struct, frozen=True):
+    """Request of ``svc.reason``: rules whose state is wanted; None for all, which may be more than a message takes."""
 
-    status: str = "waiting"
-    error: str = ""
-    evaluated: int = 0
-    failed: int = 0
-    incomplete: int = 0
-    last_at: int | None = None
+    rules: list[int] | None = None
 
 
 class ReasonState(msgspec.Struct, frozen=True):
-    """Answer of ``svc.reason``. Keys are rule ids, binding ids, and partitions, as text."""
+    """Answer of ``svc.reason``. Keys are rule ids and partitions, as text."""
 
     rules: dict[str, RuleState] = {}
-    models: dict[str, BindingState] = {}
     position: dict[str, int] = {}
     lag: dict[str, float] = {}
 
@@ -51,19 +48,16 @@ class ReasonState(msgspec.Struct, frozen=True):
 def merge_states(states: Sequence[ReasonState]) -> ReasonState:
     """Return the state of all partitions or workers as one: counts are summed up, any error is told."""
     rules: dict[str, RuleState] = {}
-    models: dict[str, BindingState] = {}
     position: dict[str, int] = {}
     lag: dict[str, float] = {}
     for state in states:
         for key, rule in state.rules.items():
             rules[key] = _merge_rule(rules[key], rule) if key in rules else rule
-        for key, model in state.models.items():
-            models[key] = _merge_binding(models[key], model) if key in models else model
         for key, sequence in state.position.items():
             position[key] = max(sequence, position.get(key, 0))
         for key, blocks in state.lag.items():
             lag[key] = lag.get(key, 0.0) + blocks
-    return ReasonState(rules, models, position, lag)
+    return ReasonState(rules, position, lag)
 
 
 def _merge_rule(one: RuleState, other: RuleState) -> RuleState:
@@ -76,12 +70,10 @@ def _merge_rule(one: RuleState, other: RuleState) -> RuleState:
         one.evaluated + other.evaluated,
         one.withheld + other.withheld,
         next(iter(errors), ""),
+        one.late + other.late,
+        one.bad + other.bad,
+        one.waiting + other.waiting,
     )
-
-
-def _merge_binding(one: BindingState, other: BindingState) -> BindingState:
-    """Return the state of a binding: the partition that has its inputs knows, the others see it wait at most."""
-    return max(one, other, key=lambda state: (_KNOWING.index(state.status), state.last_at or 0))
 
 
 class LatestRequest(msgspec.Struct, frozen=True):
@@ -115,13 +107,13 @@ class Worker:
         self._subjects = subjects
         self._workers = workers
 
-    async def state(self) -> ReasonState | None:
-        """Return the state of all rules and models over all workers that answer, None when none does."""
-        subject = self._subjects.service("reason")
-        answers = await gather(self._bus, subject, None, _TIMEOUT_S, max(1, self._workers()))
+    async def state(self, rules: Sequence[int] | None = None) -> ReasonState | None:
+        """Return the state of rules (default all) and models over all workers that answer, None when none does."""
+        subject, request = self._subjects.service("reason"), StateRequest(None if rules is None else list(rules))
+        answers = await gather(self._bus, subject, request, _TIMEOUT_S, max(1, self._workers()))
         try:
             states = [msgspec.convert(answer, ReasonState) for answer in answers]
         except msgspec.ValidationError:
-            logger.warning("the state of rules and models was not understood")
+            logger.warning("the state of rules was not understood")
             return None
         return merge_states(states) if states else None

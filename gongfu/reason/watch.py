@@ -58,8 +58,6 @@ class Watch:
         self._lag = {"reason_blocks": 0.0, "history_blocks": 0.0}
         self._floor = 0
         self._changed = asyncio.Event()
-        self._rules_changed = False
-        self._bindings_changed = False
         self._subscriptions: list[Subscription] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._decode = msgspec.json.Decoder(_Kind).decode
@@ -74,11 +72,10 @@ class Watch:
             asyncio.create_task(self._every(TICK_S, self._tick), name="tick"),
             asyncio.create_task(self._checkpoints(), name="checkpoints"),
             asyncio.create_task(self._compile(), name="compile"),
-            asyncio.create_task(self._wait_for_points(), name="points"),
             asyncio.create_task(self._every(COUNT_S, self._count), name="count"),
         ]
         # What changed between the start of the pipeline and the subscription.
-        self._note(rules=True, bindings=True)
+        self._note()
 
     async def stop(self) -> None:
         """End; the last checkpoint is the pipeline's."""
@@ -156,14 +153,10 @@ class Watch:
         except msgspec.MsgspecError:
             logger.warning("an event on %s is not understood", message.subject)
             return
-        if kind in ("asset", "point", "tenant"):
-            self._note(rules=True, bindings=True)
-        elif kind in ("rule", "binding"):
-            self._note(rules=kind == "rule", bindings=kind == "binding")
+        if kind in ("asset", "point", "tenant", "rule"):
+            self._note()
 
-    def _note(self, *, rules: bool = False, bindings: bool = False) -> None:
-        self._rules_changed = self._rules_changed or rules
-        self._bindings_changed = self._bindings_changed or bindings
+    def _note(self) -> None:
         self._changed.set()
 
     async def _compile(self) -> None:
@@ -171,24 +164,11 @@ class Watch:
             await self._changed.wait()
             await asyncio.sleep(_SETTLE_S)
             self._changed.clear()
-            rules, bindings = self._rules_changed, self._bindings_changed
-            self._rules_changed = self._bindings_changed = False
             try:
-                if rules:
-                    await self._pipeline.reload_rules()
-                if bindings:
-                    await self._pipeline.reload_bindings()
+                await self._pipeline.reload_rules()
             except Exception:
-                logger.exception("rules and bindings could not be compiled anew; the old ones run on")
-
-    async def _wait_for_points(self) -> None:
-        while True:
-            await self._pipeline.points_came.wait()
-            self._pipeline.points_came.clear()
-            if self._pipeline.waiting_bindings():
-                self._note(bindings=True)
-                await asyncio.sleep(TICK_S)
+                logger.exception("rules could not be compiled anew; the old ones run on")
 
     async def _count(self) -> None:
         if await self._pipeline.points_were_deleted():
-            self._note(rules=True, bindings=True)
+            self._note()

@@ -15,7 +15,7 @@ from gongfu.web.answers import bytes_response
 from gongfu.web.app import PREFIX
 
 _REFERENCE = "#/components/schemas/{name}"
-_PARAMETER = re.compile(r"\{(\w+)\}")
+_PARAMETER = re.compile(r"\{(\w+)\+?\}")
 # Summaries name their query parameters in brackets: "List devices (?search, ?online=true|false, ?limit)".
 _QUERY = re.compile(r"\?(\w+)")
 
@@ -40,7 +40,8 @@ def openapi_document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     schema_of = dict(zip(map(id, types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(PREFIX + route.path, {})[route.method.lower()] = _operation(route, schema_of)
+        path = PREFIX + route.path.replace("+}", "}")
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schema_of)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -48,8 +48,9 @@ def console_routes(directory: Path = DIRECTORY) -> list[BaseRoute]:
         name = request.path_params["path"]
         path = await asyncio.to_thread(_find, root, name)
         if path is None:
-            # Pages of the console have no dot in their last name; what has one is a file that is missing.
-            if "." in name.rpartition("/")[2]:
+            # What has a dot in its last name is a file that is missing, unless a browser goes there as to a page: ids
+            # of apps and models have dots.
+            if "." in name.rpartition("/")[2] and "text/html" not in request.headers.get("accept", ""):
                 raise not_found(name[:200])
             path = await asyncio.to_thread(_find, root, "index.html")
             if path is None:

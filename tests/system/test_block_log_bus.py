@@ -59,6 +59,20 @@ async def test_answers_and_problems_come_across(bus: Client) -> None:
     assert caught.value.status == 502
 
 
+async def test_what_the_bus_does_not_take_is_told_at_once(bus: Client) -> None:
+    async def long(letters: int) -> str:
+        return "x" * letters
+
+    subject = SUBJECTS.service("long")
+    await serve(bus, subject, long, int)
+    most = bus.max_payload
+    assert len(await request(bus, subject, most // 2, 60, str)) == most // 2
+    for body in (most + 1, "x" * most):
+        with pytest.raises(Problem) as caught:
+            await request(bus, subject, body, 60, str)
+        assert (caught.value.status, caught.value.code) == (413, "too-large")
+
+
 async def test_nobody_and_late_answers_are_unavailable(bus: Client) -> None:
     with pytest.raises(Problem) as caught:
         await request(bus, SUBJECTS.service("nobody"), None)

@@ -223,3 +223,33 @@ def test_cheap_commands_are_quick(arguments: tuple[str, ...]) -> None:
         took.append(time.perf_counter() - began)
     # The best of five: other processes of the machine must not decide.
     assert min(took) < 0.3
+
+
+def test_rules(pump: tuple[Node, str], tmp_path: Path) -> None:
+    """A file of rules: checked, applied, shown again, tried on the history, removed."""
+    node, _ = pump
+    file = tmp_path / "rules.yaml"
+    rule = "- {name: 太热, kind: threshold, asset: 一厂/*, point: 温度, condition: {direction: above, limit: 24.5}}\n"
+    file.write_text(rule.replace("24.5", "hot"), encoding="utf-8")
+    refused = node.run_cli("rule", "apply", "-f", str(file))
+    assert refused.returncode == 1
+    assert "rules.yaml: line 1: " in refused.stderr
+    file.write_text(rule, encoding="utf-8")
+    assert "created" in node.cli("rule", "apply", "-f", str(file), "--dry-run")
+    assert json.loads(node.cli("rule", "list", "--json")) == []
+    (applied,) = json.loads(node.cli("rule", "apply", "-f", str(file), "--json"))["items"]
+    assert (applied["change"], applied["status"]["series"]) == ("created", 1)
+    key = str(applied["id"])
+    file.write_text(node.cli("rule", "show", key), encoding="utf-8")
+    assert "unchanged" in node.cli("rule", "apply", "-f", str(file))
+    assert node.cli("rule", "export") == node.cli("rule", "show", key)
+    # Another test adds some.
+    samples = len(query(node, "一厂/泵-1:温度")["values"])
+    for which in ([key], ["-f", str(file)]):
+        job = json.loads(node.cli("rule", "backtest", *which, "--json"))
+        result = job["result"]
+        assert (job["state"], result["samples"], result["raised"], result["standing"]) == ("done", samples, 1, 1)
+        assert (result["alarms"][0]["asset_path"], result["alarms"][0]["value"]) == ("一厂/泵-1", 25.0)
+    assert "1 alarms" in node.cli("rule", "backtest", key, "--alarms")
+    node.cli("rule", "delete", key)
+    assert node.cli("rule", "list") == "no rules\n"

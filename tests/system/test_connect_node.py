@@ -170,6 +170,35 @@ def test_a_lost_machine_is_told_and_comes_back(node: Node, machine: ModbusMachin
         node.cli("connect", "remove", "other")
 
 
+def test_a_register_that_is_not_there_and_values_that_do_not_fit_are_told(node: Node, machine: ModbusMachine) -> None:
+    headers = {"Authorization": f"Bearer {node.token}"}
+    model = {"name": "cold", "properties": {"t": {"data_type": "double", "unit": "Cel", "maximum": 5}}}
+    made = httpx.post(f"{node.url}/v1/thing-models?publish=true", json=model, headers=headers, timeout=30)
+    assert made.status_code == 201, made.text
+    addresses = [
+        {"point": "t", "where": "holding:10:float32", "unit": "Cel", "every": 0.2},
+        {"point": "gone", "where": "holding:900:float32", "every": 0.2},
+        {"point": "n", "where": "holding:3", "every": 0.2},
+    ]
+    body = {"name": "kühl", "url": f"modbus://127.0.0.1:{machine.port}/1", "addresses": addresses}
+    made = httpx.post(f"{node.url}/v1/connections", json=body, headers=headers, timeout=30)
+    assert made.status_code == 201, made.text
+    bound = {"items": [{"path": "kühl"}]}
+    httpx.post(f"{node.url}/v1/thing-models/cold@1/instances", json=bound, headers=headers, timeout=30)
+    machine.set(10, float_words(21.5))
+    wait_until(lambda: {h["reason"] for h in status_of(node, "kühl")["hints"]} == {"address-unknown", "model_range"},
+               "the hints", DEADLINE_S)  # fmt: skip
+    shown = node.cli("connect", "show", "kühl")
+    assert "1 of the addresses: holding:900:float32" in shown
+    assert "correct them or take them out; the others go on" in shown
+    assert "21.5 is above the maximum 5 Cel" in shown
+    assert "Correct the address (word order, type, scale), or the thing model" in shown
+    assert latest(node, "kühl")["n"]["value"] == 1003  # the others do go on
+    machine.set(10, float_words(4.5))
+    wait_until(lambda: (latest(node, "kühl")["t"] or {}).get("value") == 4.5, "a value that fits", DEADLINE_S)
+    node.cli("connect", "remove", "kühl")
+
+
 def test_pause_and_resume(node: Node) -> None:
     node.cli("connect", "pause", "press-1")
     wait_until(lambda: status_of(node, "press-1")["state"] == "paused", "pause", DEADLINE_S)

@@ -19,16 +19,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from paho.mqtt.enums import CallbackAPIVersion
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from gongfu.connect.opcua.certificates import identity
 from tests.contract.telemetry.sparkplug_bytes import M, payload
+from tests.fixtures.console import LIMIT_MS, press, signed_in, take_picture
 from tests.fixtures.modbus_machine import ModbusMachine, float_words, modbus_machine
 from tests.fixtures.nats import free_port
 from tests.fixtures.node import Node
-from tests.system.test_console_walk import ARGUMENTS, CHINESE, ENGLISH, PASSWORD, find_chromium, take_picture
 
-LIMIT_MS = 60_000
 MAP = """name,register,unit,scale,every,writable,asset
 温度,holding:10:float32,Cel,,0.5,,
 Speed,holding:20,/min,0.5,0.5,yes,泵 1
@@ -40,7 +39,7 @@ Pressure,holding:30:float32:cdab,bar,,0.5,,
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Node]:
     made = Node(tmp_path_factory.mktemp("console-connections") / "data").start()
-    _signed_in(browser, made, "zh-CN", first=True).context.close()
+    signed_in(browser, made, "zh-CN", first=True).context.close()
     yield made
     made.kill()
 
@@ -54,45 +53,18 @@ def machine() -> Iterator[ModbusMachine]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
-        yield running
-        running.close()
-
-
-def _signed_in(browser: Browser, node: Node, locale: str, *, first: bool, width: int = 1440) -> Page:
-    page = browser.new_context(viewport={"width": width, "height": 900}, locale=locale).new_page()
-    page.set_default_timeout(LIMIT_MS)
-    page.goto(node.url)
-    page.fill("input[name=username]", "admin")
-    page.fill("input[type=password]", node.one_time_password if first else PASSWORD)
-    page.keyboard.press("Enter")
-    if first:
-        page.locator("input[name=new]").fill(PASSWORD)
-        page.locator("input[name=repeat]").fill(PASSWORD)
-        page.keyboard.press("Enter")
-    page.wait_for_url(f"{node.url}/overview")
-    return page
-
-
-def _press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).first.click()
-
-
 def test_a_machine_is_connected_lost_found_and_written_to(
     browser: Browser, node: Node, machine: ModbusMachine, tmp_path: Path
 ) -> None:
     expect.set_options(timeout=LIMIT_MS)
-    page = _signed_in(browser, node, "zh-CN", first=False)
+    page = signed_in(browser, node, "zh-CN", first=False)
     page.goto(f"{node.url}/connections")
     main = page.locator("main")
     expect(main).to_contain_text("还没有接入任何机器")
-    _press(page, "接入机器")
+    press(page, "接入机器")
 
     page.fill("input[name=url]", f"modbus://127.0.0.1:{free_port()}/1")
-    _press(page, "测试连接")
+    press(page, "测试连接")
     expect(main.get_by_role("alert")).to_contain_text("refuses connections")
 
     page.fill("input[name=url]", f"modbus://127.0.0.1:{machine.port}/1")
@@ -103,20 +75,20 @@ def test_a_machine_is_connected_lost_found_and_written_to(
     file.write_text(MAP, encoding="utf-8")
     page.set_input_files("input[name=file-registers]", file)
     expect(page.locator("textarea[name=option-registers]")).to_have_value(re.compile("泵 1"))
-    _press(page, "测试连接")
+    press(page, "测试连接")
     expect(main).to_contain_text("已连通")
-    _press(page, "查看测点")
+    press(page, "查看测点")
     expect(main).to_contain_text("机器提供 4 个测点")
     expect(main).to_contain_text("21.5")
-    take_picture(page, "connect-wizard", CHINESE)
+    take_picture(page, "connect-wizard", "zh")
     page.get_by_label("选择 Running").uncheck()
-    _press(page, "接入 3 个测点")
+    press(page, "接入 3 个测点")
     page.wait_for_url(lambda url: url.rsplit("/", 1)[-1].isdigit())
     expect(main).to_contain_text("在线")
     expect(main).to_contain_text("1450")
     expect(main.locator("td", has_text="holding:20")).to_have_count(1)
     expect(main.locator("td", has_text="holding:21")).to_have_count(0)
-    take_picture(page, "connection", CHINESE)
+    take_picture(page, "connection", "zh")
 
     form = page.locator("form", has=page.locator("select[name=point]"))
     form.locator("input[name=value]").fill("1500")
@@ -128,17 +100,17 @@ def test_a_machine_is_connected_lost_found_and_written_to(
     machine.stop()
     expect(main).to_contain_text("等待重试")
     expect(main.get_by_role("alert").first).to_be_visible()
-    narrow = _signed_in(browser, node, "en-GB", first=False, width=390)
+    narrow = signed_in(browser, node, "en-GB", first=False, width=390)
     narrow.goto(f"{node.url}/connections")
     expect(narrow.locator("main")).to_contain_text("Waiting to try again")
     assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
-    take_picture(narrow, "connections-narrow", ENGLISH)
+    take_picture(narrow, "connections-narrow", "en")
     machine.start()
     expect(main).to_contain_text("在线")
 
-    _press(page, "暂停")
+    press(page, "暂停")
     expect(main).to_contain_text("已暂停")
-    _press(page, "移除")
+    press(page, "移除")
     page.locator(".el-message-box").get_by_role("button").last.click()
     page.wait_for_url(f"{node.url}/connections")
     expect(main).to_contain_text("还没有接入任何机器")
@@ -159,24 +131,24 @@ def _certificate(name: str) -> bytes:
 
 def test_certificates_are_judged_by_a_person(browser: Browser, node: Node, tmp_path: Path) -> None:
     expect.set_options(timeout=LIMIT_MS)
-    page = _signed_in(browser, node, "en-GB", first=False, width=390)
+    page = signed_in(browser, node, "en-GB", first=False, width=390)
     page.goto(f"{node.url}/connections/opcua")
     main = page.locator("main")
     expect(main).to_contain_text("has no certificate yet")
     wrong, file = tmp_path / "wrong.der", tmp_path / "press.der"
     wrong.write_bytes(b"no certificate")
     page.set_input_files("input[name=certificate]", wrong)
-    _press(page, "Trust")
+    press(page, "Trust")
     expect(main.get_by_role("alert")).to_contain_text("one certificate")
     file.write_bytes(_certificate("press 4"))
     page.set_input_files("input[name=certificate]", file)
-    _press(page, "Trust")
+    press(page, "Trust")
     row = main.locator("tr", has_text="press 4")
     expect(row).to_contain_text("Trusted")
     row.get_by_role("button", name="Trust no more").click()
     _agree(page)
     expect(row).to_contain_text("Not trusted")
-    take_picture(page, "certificates-narrow", ENGLISH)
+    take_picture(page, "certificates-narrow", "en")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     row.get_by_role("button", name="Trust", exact=True).click()
     _agree(page)
@@ -188,13 +160,13 @@ def test_certificates_are_judged_by_a_person(browser: Browser, node: Node, tmp_p
     mine = identity.load(node.data_dir / "secrets" / "connections" / identity.FOLDER, datetime.now(UTC))
     expect(main).to_contain_text(mine.uri)
     with page.expect_download() as waiting:
-        _press(page, "DER")
+        press(page, "DER")
     assert Path(waiting.value.path()).read_bytes() == mine.certificate
 
 
 def test_an_edge_node_is_asked_for_its_birth(browser: Browser, node: Node) -> None:
     expect.set_options(timeout=LIMIT_MS)
-    page = _signed_in(browser, node, "zh-CN", first=False)
+    page = signed_in(browser, node, "zh-CN", first=False)
     page.goto(f"{node.url}/connections/sparkplug")
     main = page.locator("main")
     expect(main).to_contain_text("还没有 Sparkplug 边缘节点")
@@ -240,7 +212,7 @@ def test_an_edge_node_is_asked_for_its_birth(browser: Browser, node: Node) -> No
         form.get_by_role("button", name="写入测点").click()
         _agree(page)
         expect(form.get_by_role("alert")).to_contain_text("上线报文中没有这个测点")
-        take_picture(page, "sparkplug", CHINESE)
+        take_picture(page, "sparkplug", "zh")
         page.set_viewport_size({"width": 390, "height": 900})
         row.locator("summary").click()
         expect(row).to_contain_text("press")

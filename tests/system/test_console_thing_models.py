@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.fixtures.console import LIMIT_MS, press, signed_in, take_picture
 from tests.fixtures.node import Node
-from tests.system.test_console_walk import ARGUMENTS, CHINESE, ENGLISH, PASSWORD, find_chromium, take_picture
 
-LIMIT_MS = 60_000
 TABLE = """model,name,data_type,unit,minimum,maximum,choices,writable,required,title_zh,title_en
 泵,flow,double,m3/h,0,{limit},,,yes,流量,Flow
 泵,speed,double,/min,0,1480,,yes,,转速,Speed
@@ -38,33 +37,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     made.kill()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
-        yield running
-        running.close()
-
-
-def _signed_in(browser: Browser, node: Node, locale: str, *, first: bool, width: int = 1440) -> Page:
-    page = browser.new_context(viewport={"width": width, "height": 900}, locale=locale).new_page()
-    page.set_default_timeout(LIMIT_MS)
-    page.goto(node.url)
-    page.fill("input[name=username]", "admin")
-    page.fill("input[type=password]", node.one_time_password if first else PASSWORD)
-    page.keyboard.press("Enter")
-    if first:
-        page.locator("input[name=new]").fill(PASSWORD)
-        page.locator("input[name=repeat]").fill(PASSWORD)
-        page.keyboard.press("Enter")
-    page.wait_for_url(f"{node.url}/overview")
-    return page
-
-
-def _press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).first.click()
-
-
 def _agree(page: Page) -> None:
     page.locator(".el-message-box").get_by_role("button").last.click()
 
@@ -72,16 +44,16 @@ def _agree(page: Page) -> None:
 def _read(page: Page, file: Path, content: str) -> None:
     file.write_text(content, encoding="utf-8")
     page.set_input_files("input[name=model-file]", file)
-    _press(page, "读取文件")
+    press(page, "读取文件")
 
 
 def test_a_model_is_imported_published_compared_and_exported(browser: Browser, node: Node, tmp_path: Path) -> None:
     expect.set_options(timeout=LIMIT_MS)
-    page = _signed_in(browser, node, "zh-CN", first=True)
+    page = signed_in(browser, node, "zh-CN", first=True)
     page.goto(f"{node.url}/thing-models")
     main = page.locator("main")
     expect(main).to_contain_text("还没有物模型")
-    _press(page, "导入")
+    press(page, "导入")
 
     _read(page, tmp_path / "wrong.csv", "model,name,data_type\n泵,flow,complex\n")
     expect(main.get_by_role("alert")).to_contain_text("complex")
@@ -89,39 +61,39 @@ def test_a_model_is_imported_published_compared_and_exported(browser: Browser, n
     _read(page, tmp_path / "lamp.td.json", json.dumps(THING))
     expect(main).to_contain_text("W3C WoT（TD、TM）”读出 1 个模型")
     expect(main.locator(".left-out")).to_contain_text("forms")
-    take_picture(page, "thing-model-import", CHINESE)
+    take_picture(page, "thing-model-import", "zh")
     page.check("input[name=publish]")
-    _press(page, "保存 1 个模型")
+    press(page, "保存 1 个模型")
     expect(main.get_by_role("link", name="Lamp@1").first).to_be_visible()
 
     page.uncheck("input[name=publish]")
     _read(page, tmp_path / "pump.csv", TABLE.format(limit=120))
     expect(main).to_contain_text("没有略去")
-    _press(page, "保存 1 个模型")
+    press(page, "保存 1 个模型")
     main.get_by_role("link", name="泵@1").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("泵@1")
     expect(main).to_contain_text("草稿")
-    _press(page, "发布")
+    press(page, "发布")
     _agree(page)
     expect(main.get_by_role("button", name="停用", exact=True)).to_be_visible()
 
     page.fill("input[name=asset-path]", "车间/泵 7")
-    _press(page, "设为 泵@1")
+    press(page, "设为 泵@1")
     expect(main.get_by_role("link", name="车间/泵 7")).to_be_visible()
 
     # A stricter bound is a breaking change.
     page.goto(f"{node.url}/thing-models")
     expect(main.locator("tr", has_text="泵@1")).to_contain_text("已发布")
-    take_picture(page, "thing-models", CHINESE)
-    _press(page, "导入")
+    take_picture(page, "thing-models", "zh")
+    press(page, "导入")
     _read(page, tmp_path / "stricter.csv", TABLE.format(limit=90))
-    _press(page, "保存 1 个模型")
+    press(page, "保存 1 个模型")
     main.get_by_role("link", name="泵@2").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("泵@2")
-    _press(page, "比较")
+    press(page, "比较")
     expect(main).to_contain_text("有不兼容的变化")
     expect(main.locator("td", has_text="properties.flow.maximum")).to_have_count(1)
-    take_picture(page, "thing-model", CHINESE)
+    take_picture(page, "thing-model", "zh")
 
     endings = {"json": "json", "wot": "tm.jsonld", "aas": "aas.json", "nodeset": "NodeSet2.xml", "csv": "csv"}
     for form, ending in endings.items():
@@ -130,12 +102,12 @@ def test_a_model_is_imported_published_compared_and_exported(browser: Browser, n
         assert waiting.value.suggested_filename == f"泵@2.{ending}"
         assert "flow" in Path(waiting.value.path()).read_text(encoding="utf-8-sig")
 
-    narrow = _signed_in(browser, node, "en-GB", first=False, width=390)
+    narrow = signed_in(browser, node, "en-GB", first=False, width=390)
     for place, seen in (("", "泵@1"), ("/Lamp", "overheating"), ("/泵@2", "/min")):
         narrow.goto(f"{node.url}/thing-models{place}")
         expect(narrow.locator("main")).to_contain_text(seen)
         assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
     narrow.wait_for_load_state("networkidle")
-    take_picture(narrow, "thing-model-narrow", ENGLISH)
+    take_picture(narrow, "thing-model-narrow", "en")
     narrow.goto(f"{node.url}/thing-models/nothing")
     expect(narrow.locator("main").get_by_role("alert")).to_contain_text("Not there")

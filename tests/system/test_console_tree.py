@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from demo.node import NodeProcess, Ports, free_port, write_configuration
-from tests.system.test_console_walk import ARGUMENTS, CHINESE, PASSWORD, find_chromium, take_picture
-
-LIMIT_MS = 60_000
+from tests.fixtures.console import LIMIT_MS, choose_password, take_picture
 
 
 @dataclass
@@ -32,14 +30,6 @@ class Person:
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).first.click()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +66,7 @@ def _signed_in(browser: Browser, node: NodeProcess, locale: str) -> Person:
     page.fill("input[name=username]", "admin")
     page.fill("input[type=password]", line.split("sign in", 1)[1].split("(")[0].partition("/")[2].strip())
     page.keyboard.press("Enter")
-    page.locator("input[name=new]").fill(PASSWORD)
-    page.locator("input[name=repeat]").fill(PASSWORD)
-    page.keyboard.press("Enter")
+    choose_password(page)
     page.wait_for_url(f"{node.url}/overview")
     return person
 
@@ -116,7 +104,7 @@ def _drill_down(nation: Person, site: Person) -> None:
     row.wait_for()
     expect(row).to_contain_text("1/1 个节点", timeout=LIMIT_MS)
     expect(row).to_contain_text("正常", timeout=LIMIT_MS)
-    take_picture(nation.page, "tree", CHINESE)
+    take_picture(nation.page, "tree", "zh")
     row.get_by_role("link", name="Site one").click()
     expect(nation.page.get_by_role("heading", level=1)).to_have_text("Site one")
     there = nation.page.get_by_role("link", name="在“Site one”的控制台打开设备")
@@ -141,7 +129,7 @@ def _order_and_accept(nation: Person, site: Person) -> None:
     expect(nation.page.locator("#targets")).to_contain_text("探针已核实", timeout=LIMIT_MS)
     expect(nation.page.locator("#targets")).to_contain_text("自称已执行")
     expect(nation.page.locator(".tiers")).to_contain_text("1/1 已有结果")
-    take_picture(nation.page, "order", CHINESE)
+    take_picture(nation.page, "order", "zh")
 
 
 def test_people_found_a_tree_and_see_an_order_verified(

@@ -5,30 +5,19 @@ pictures of the documentation are taken anew.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from demo.node import free_port
+from tests.fixtures.console import PASSWORD, choose_password, take_picture
 from tests.system.test_demo import START_S, Demo
 
 # A browser, a node and a plant are more than two cores share well with other tests.
 pytestmark = pytest.mark.alone
 
-PASSWORD = "a password of my own"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 FAULT_S = 60_000
 
 
@@ -62,27 +51,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         running.interrupt()
 
 
-def find_chromium() -> str:
-    found = os.environ.get("GONGFU_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    assert found, "no Chromium: .ci/run installs it, or set GONGFU_CHROMIUM"
-    return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
-        yield running
-        running.close()
-
-
-def take_picture(page: Page, name: str, words: Words) -> None:
-    folder = os.environ.get("GONGFU_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(folder) / f"console-{name}-{words.language}.png"))
-
-
 def one_time_password(demo: Demo) -> str:
     line = next(line for line in demo.output().splitlines() if "sign in" in line)
     return line.split("sign in", 1)[1].split("(")[0].partition("/")[2].strip()
@@ -91,7 +59,7 @@ def one_time_password(demo: Demo) -> str:
 def sign_in(page: Page, demo: Demo, words: Words, first: bool) -> None:
     page.goto(demo.url)
     page.locator("input[type=password]").wait_for()
-    take_picture(page, "sign-in", words)
+    take_picture(page, "sign-in", words.language)
     page.locator("input").nth(0).fill("admin")
     page.locator("input[type=password]").fill("wrong " + PASSWORD)
     page.keyboard.press("Enter")
@@ -99,9 +67,7 @@ def sign_in(page: Page, demo: Demo, words: Words, first: bool) -> None:
     page.locator("input[type=password]").fill(one_time_password(demo) if first else PASSWORD)
     page.keyboard.press("Enter")
     if first:
-        page.locator("input[name=new]").fill(PASSWORD)
-        page.locator("input[name=repeat]").fill(PASSWORD)
-        page.keyboard.press("Enter")
+        choose_password(page)
     page.wait_for_url(f"{demo.url}/overview")
 
 
@@ -110,14 +76,14 @@ def walk(page: Page, demo: Demo, words: Words, first: bool) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(words.overview)
     expect(page.locator("main")).to_contain_text("door-1", timeout=20_000)
     page.wait_for_timeout(2000)
-    take_picture(page, "overview", words)
+    take_picture(page, "overview", words.language)
 
     if os.environ.get("GONGFU_SCREENSHOTS"):
         page.wait_for_timeout(60_000)  # so that the pictures show more than a few seconds of trend
         page.goto(f"{demo.url}/demo/nab")
         page.locator("canvas").first.wait_for()
         page.wait_for_timeout(3000)
-        take_picture(page, "machine", words)
+        take_picture(page, "machine", words.language)
     page.goto(f"{demo.url}/trend?r=5m")
     page.get_by_role("button", name=words.add_points).first.click()
     dialog = page.get_by_role("dialog")
@@ -129,7 +95,7 @@ def walk(page: Page, demo: Demo, words: Words, first: bool) -> None:
     page.locator(".uplot canvas, canvas").first.wait_for()
     assert "p=" in page.url, "the address must hold the view"
     page.wait_for_timeout(2500)
-    take_picture(page, "trend", words)
+    take_picture(page, "trend", words.language)
 
     page.goto(f"{demo.url}/demo/tep")
     page.get_by_role("button", name=words.inject, exact=True).click()
@@ -139,17 +105,17 @@ def walk(page: Page, demo: Demo, words: Words, first: bool) -> None:
     expect(alarms).to_contain_text("tep/reactor")
     expect(page.get_by_role("button", name=words.clear, exact=True)).to_be_visible(timeout=20_000)
     page.wait_for_timeout(4000)
-    take_picture(page, "demo", words)
+    take_picture(page, "demo", words.language)
 
     page.goto(f"{demo.url}/alarms")
     page.locator("tr", has_text="tep/reactor").get_by_role("button", name=words.acknowledge, exact=True).first.click()
     dialog = page.get_by_role("dialog", name=words.acknowledge_title)
     dialog.locator("textarea").fill("seen by the walk")
-    take_picture(page, "acknowledge", words)
+    take_picture(page, "acknowledge", words.language)
     dialog.get_by_role("button", name=words.acknowledge, exact=True).click()
     expect(dialog).to_be_hidden(timeout=20_000)
     page.wait_for_timeout(500)
-    take_picture(page, "alarms", words)
+    take_picture(page, "alarms", words.language)
 
     page.goto(f"{demo.url}/demo/tep")
     page.get_by_role("button", name=words.clear, exact=True).click()
@@ -213,5 +179,5 @@ def test_the_narrow_console_does_not_scroll_sideways(demo: Demo, browser: Browse
         page.wait_for_timeout(800)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         if path in ("overview", "demo/tep"):
-            take_picture(page, f"narrow-{path.replace('/', '-')}", CHINESE)
+            take_picture(page, f"narrow-{path.replace('/', '-')}", CHINESE.language)
     context.close()

@@ -178,6 +178,65 @@ async def test_kill_9_of_the_worker_changes_no_alarm(
     await log.close()
 
 
+def define_kinds(worker: Worker) -> list[int]:
+    """Rules that keep something between samples: windows, patterns over two points, siblings, samples that wait."""
+    series = [worker.plant.point(f"plant/{name}", point) for name in ("a", "b", "c") for point in ("temp", "flow")]
+    # Half a step beside the times of samples: none becomes due by the clock while the test runs.
+    late = {"lateness_s": 6.5 * STEP / SECOND}
+    step = STEP / SECOND
+    window = {"direction": "above", "limit": 11, "deadband": 2}
+    rule(worker, condition={"direction": "above", "limit": 15, "deadband": 3, "delay_s": 1.5 * step}, **late)
+    for shape in (
+        {"window": "tumbling", "aggregate": "mean", "size_s": 4 * step},
+        {"window": "sliding", "aggregate": "max", "size_s": 6 * step, "every_s": 2 * step, "limit": 16},
+        {"window": "session", "aggregate": "range", "gap_s": 2 * step},
+    ):
+        rule(worker, kind=Kind.WINDOW, condition=window | shape, **late)
+    both = {"tolerance_s": 5 * step}
+    rule(worker, kind=Kind.PATTERN, point="", condition={"expression": "temp > 10 and flow < temp", **both}, **late)
+    sequence = {"sequence": ["temp > 12", "flow < 5"], "within_s": 6 * step, **both}
+    rule(worker, kind=Kind.PATTERN, point="", condition=sequence, **late)
+    deviation = {"against": "median", "direction": "either", "limit": 6, "every_s": 2 * step, "tolerance_s": 9 * step}
+    rule(worker, kind=Kind.DEVIATION, condition=deviation, **late)
+    return series
+
+
+async def test_kill_9_in_the_middle_of_windows_changes_no_alarm(
+    worker: Worker, bus: Client, tmp_path: Path, nats_server: NatsServer, sqlite_template: Path
+) -> None:
+    """All samples are late now and then; the calm worker gets them one by one, this one is killed between them."""
+    series = define_kinds(worker)
+    log = await open_log(bus)
+    blocks, choose = story(series, 400, seed=5), random.Random(6)
+    kills = sorted(choose.sample(range(40, len(blocks)), 4))
+    await worker.start()
+    sequence = 0
+    for number, rows in enumerate(blocks):
+        sequence = await log.append(0, block_of(rows, START + number))
+        if number in kills:
+            await taken(bus, choose.randint(max(1, sequence - 20), sequence))
+            if number == kills[1]:
+                await until(worker.has_checkpoint, "a checkpoint")
+            worker.kill()
+            await worker.start()
+    await taken(bus, sequence)
+    assert await worker.stop() == 0
+    calm = Worker(tmp_path / "calm", nats_server, sqlite_template)
+    try:
+        assert define_kinds(calm) == series
+        await calm.start()
+        await taken(bus, sequence)
+        assert await calm.stop() == 0
+        expected, got = calm.alarms(), worker.alarms()
+    finally:
+        calm.close()
+    assert len({item.rule_id for item in expected}) == 7
+    assert [(item.id, item.state, item.value) for item in got] == [
+        (item.id, item.state, item.value) for item in expected
+    ]
+    await log.close()
+
+
 async def test_history_that_was_away_gets_everything_and_a_restart_begins_where_it_was(
     worker: Worker, bus: Client
 ) -> None:
@@ -200,54 +259,6 @@ async def test_history_that_was_away_gets_everything_and_a_restart_begins_where_
 
     await until(stored, "all blocks in the history", 90)
     assert (await latest_of(bus, series)).items[0].value == 49.0
-    assert await worker.stop() == 0
-    await log.close()
-
-
-async def test_model_runs_on_the_stream_and_its_outputs_are_points(worker: Worker, bus: Client) -> None:
-    from gongfu.appkit.catalogue import find_models
-
-    model = find_models()["tennessee-eastman.reactor-cooling"]
-    values = {"reactor": 120.4, "outlet": 94.599, "level": 75.0, "valve": 41.106}
-    asset = worker.plant.asset("tep/reactor")
-    ports = {
-        port.name: worker.plant.point("tep/reactor", port.point, unit="K" if port.name == "reactor" else port.unit)
-        for port in model.inputs
-    }
-    from gongfu.reason.models.records import put_binding
-
-    with writing(worker.engine) as connection:
-        put_binding(connection, 1, model.id, asset, {}, False, 1)
-    rule(worker, name="duty", asset="tep/*", point="heat_duty", condition={"direction": "above", "limit": 6000})
-    log = await open_log(bus)
-    await worker.start()
-    values["reactor"] += 273.15
-    rows = [(ports[name], START, value) for name, value in values.items()]
-    await log.append(0, block_of(rows[:2], START))
-    await log.append(0, block_of(rows[2:], START))
-
-    async def running() -> Any:
-        state = await state_of(bus)
-        found = None if state is None else state.models.get("1")
-        return found if found is not None and found.evaluated else None
-
-    status = await until(running, "the model has run")
-    assert (status.status, status.last_at, status.evaluated) == ("running", START, 1)
-
-    async def alarmed() -> bool:
-        return any(alarm.point == "heat_duty" and alarm.unit == "kW" for alarm in worker.alarms())
-
-    await until(alarmed, "a rule on the model's output")
-    duty = max(ports.values()) + 1
-    latest = {item.series: item.value for item in (await latest_of(bus, duty, duty + 1, duty + 2)).items}
-    assert latest[duty] == pytest.approx(6468.7, rel=1e-6)
-    assert latest[duty + 1] == pytest.approx(35.0, rel=1e-6)
-    # Taken again after a kill: the log recognises the same output.
-    before = await log.last_sequence(0)
-    worker.kill()
-    await worker.start()
-    await taken(bus, before)
-    assert await log.last_sequence(0) == before
     assert await worker.stop() == 0
     await log.close()
 

@@ -57,6 +57,7 @@ class Worker:
     history_port: int = field(default_factory=free_port)
     process: WatchedProcess | None = None
     history: WatchedProcess | None = None
+    models: WatchedProcess | None = None
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True)
@@ -89,6 +90,16 @@ class Worker:
         await asyncio.to_thread(self.process.wait_for, "worker reads")
         return self
 
+    async def start_models(self) -> None:
+        """Start the role models; bindings that are in the records run then."""
+        self.models = self._start("models")
+        await asyncio.to_thread(self.models.wait_for, "models serve", 60.0)
+
+    def kill_models(self) -> None:
+        assert self.models is not None
+        self.models.process.kill()
+        self.models.wait()
+
     async def start_history(self) -> None:
         self.history = self._start("history")
         await asyncio.to_thread(self.history.wait_for, "history serves", 60.0)
@@ -107,7 +118,7 @@ class Worker:
         return await asyncio.to_thread(self.process.wait, 30)
 
     def close(self) -> None:
-        for process in (self.process, self.history):
+        for process in (self.models, self.process, self.history):
             if process is not None and process.process.poll() is None:
                 process.process.kill()
                 process.wait()

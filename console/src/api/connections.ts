@@ -58,6 +58,7 @@ export interface ConnectionStatus {
   rejected: Record<string, number>
   shed: Record<string, number>
   detail: string
+  hints: { reason: string; what: string; advice: string }[]
   pending: number
   health: Record<string, unknown>
 }
@@ -114,6 +115,25 @@ export interface Proposal extends Target {
   recording: string
 }
 
+export interface MachineNode {
+  where: string
+  name: string
+  kind: 'folder' | 'object' | 'variable' | 'method'
+  has_children: boolean
+}
+
+export interface MethodArgument {
+  name: string
+  type_name: string
+  array: boolean
+  description: string
+}
+
+export interface MethodSignature {
+  inputs: MethodArgument[]
+  outputs: MethodArgument[]
+}
+
 // A machine that does not answer is given up by the node first, with a reason.
 const MACHINE_MS = 120_000
 
@@ -127,6 +147,11 @@ export const connections = {
   test: (target: Target) => http.post<TestAnswer>('/connections:test', target, { timeout: MACHINE_MS }),
   preview: (body: { target: Target; name?: string; asset?: string }) => http.post<Proposal>('/connections:preview', body, { timeout: MACHINE_MS }),
   apply: (proposal: Proposal) => http.post<ConnectionDetail>('/connections:apply', proposal),
+  browse: (id: number, parent: string) =>
+    http.post<{ items: MachineNode[]; next: string | null }>('/connections:browse', { target: { connection: id }, parent, limit: 500 }, { timeout: MACHINE_MS }),
+  signature: (id: number, method: string) => http.post<MethodSignature>(`/connections/${id}:signature`, { method }, { timeout: MACHINE_MS }),
+  call: (id: number, body: { method: string; object: string; arguments: unknown[] }) =>
+    http.post<{ outputs: { name: string; value: unknown }[] }>(`/connections/${id}:call`, body, { timeout: MACHINE_MS }),
   write: (id: number, body: { point: string; asset: string; value: unknown }) =>
     http.post<{ confirmed: boolean | null; read_back: unknown; detail: string }>(`/connections/${id}:write`, body, { timeout: MACHINE_MS }),
 }

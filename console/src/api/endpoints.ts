@@ -1,14 +1,15 @@
 /** Every call the console makes, by noun. */
 
-import { http, itemsOf, search } from './http'
+import { http, itemsOf, search, send } from './http'
 import type {
   Alarm,
+  AppliedRules,
   Asset,
   AuditEntry,
+  Backtest,
   Device,
   Drop,
   LatestOfSeries,
-  Model,
   NodeEvent,
   Overview,
   Page,
@@ -82,6 +83,12 @@ export const api = {
     create: (body: RuleDraft) => http.post<Rule>('/rules', body),
     replace: (id: number | string, body: RuleDraft) => http.put<Rule>(`/rules/${part(id)}`, body),
     remove: (id: number | string) => http.delete(`/rules/${part(id)}`),
+    yaml: (id?: number | string) => send('GET', id === undefined ? '/rules:export' : `/rules/${part(id)}/yaml`, undefined, { accept: '*/*' }).then((answer) => answer.text()),
+    apply: (text: string, dryRun: boolean) =>
+      send('POST', `/rules:apply${search({ dry_run: dryRun || undefined })}`, undefined, { raw: new Blob([text]), type: 'application/yaml' }).then((answer) => answer.json() as Promise<AppliedRules>),
+    backtest: (rule: RuleDraft, from: string, to: string) => http.post<Backtest>('/rules:backtest', { rule, from, to }),
+    backtestOf: (id: string) => http.get<Backtest>(`/backtests/${part(id)}`),
+    cancelBacktest: (id: string) => http.delete(`/backtests/${part(id)}`),
   },
   alarms: {
     list: (query: Paging & { state?: string; priority?: string; asset?: string }) =>
@@ -89,10 +96,6 @@ export const api = {
     get: (id: string) => http.get<Alarm>(`/alarms/${part(id)}`),
     acknowledge: (id: string, comment: string) => http.post<Alarm>(`/alarms/${part(id)}:acknowledge`, { comment }),
     clear: (id: string, comment: string) => http.post<Alarm>(`/alarms/${part(id)}:clear`, { comment }),
-  },
-  models: {
-    list: () => http.get<Model[] | Page<Model>>('/models').then(itemsOf),
-    bind: (id: string, asset: string) => http.put<unknown>(`/models/${part(id)}/bindings`, { asset }),
   },
   events: (query: { asset?: string; from?: string; to?: string; limit?: number }) =>
     http.get<NodeEvent[] | Page<NodeEvent>>(`/events${search({ ...query })}`).then(itemsOf),

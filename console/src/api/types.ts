@@ -171,16 +171,30 @@ export interface SeriesAnswer {
   truncated: boolean
 }
 
-export type RuleKind = 'threshold' | 'rate' | 'absence'
+export type RuleKind = 'threshold' | 'rate' | 'absence' | 'window' | 'pattern' | 'deviation'
 
 export interface RuleCondition {
-  direction?: 'above' | 'below'
+  direction?: 'above' | 'below' | 'either'
   limit?: number
   deadband?: number
   delay_s?: number
+  off_delay_s?: number
   per_s?: number
   window_s?: number
   timeout_s?: number
+  window?: 'tumbling' | 'sliding' | 'session'
+  aggregate?: string
+  size_s?: number | null
+  every_s?: number | null
+  gap_s?: number | null
+  expression?: string | null
+  sequence?: string[] | null
+  within_s?: number | null
+  tolerance_s?: number
+  against?: 'median' | 'mean'
+  among?: 'siblings' | 'all'
+  relative?: boolean
+  at_least?: number
 }
 
 export interface RuleStatus {
@@ -188,6 +202,10 @@ export interface RuleStatus {
   active: number
   evaluated: number
   error: string | null
+  late?: number
+  bad?: number
+  waiting?: number
+  withheld?: number
 }
 
 export interface RuleDraft {
@@ -199,14 +217,71 @@ export interface RuleDraft {
   condition: RuleCondition
   priority: Priority
   message: string
+  unit?: string
+  lateness_s?: number | null
 }
 
 export interface Rule extends RuleDraft {
   id: number | string
+  owner?: string
   status?: RuleStatus | null
 }
 
-export type AlarmState = 'unacknowledged_active' | 'acknowledged_active' | 'unacknowledged_returned' | 'closed'
+export interface AppliedRules {
+  items: { name: string; id: number; change: 'created' | 'updated' | 'unchanged'; status: RuleStatus | null }[]
+  dry_run: boolean
+}
+
+export interface WouldBeAlarm {
+  series: number
+  asset_path: string
+  point: string
+  raised_at: string
+  returned_at: string | null
+  value: number | null
+}
+
+export interface BacktestResult {
+  series: number
+  samples: number
+  left_out: number
+  raised: number
+  alarms: WouldBeAlarm[]
+  more: number
+  days: { day: string; raised: number }[]
+  standing: number
+  chattering: number
+  peak: number
+  durations: { median: number; p95: number; longest: number; total: number } | null
+  offenders: { series: number; asset_path: string; point: string; raised: number; chattering: number; active_s: number }[]
+  comparison: { real: number; both: number; new: number; missed: number } | null
+  seconds: number
+}
+
+export interface Backtest {
+  id: string
+  state: 'running' | 'done' | 'failed' | 'cancelled'
+  progress: number
+  samples: number
+  name: string
+  from: string
+  to: string
+  started_at: string
+  error: string
+  warning: string
+  result: BacktestResult | null
+}
+
+export type AlarmState =
+  | 'unacknowledged_active'
+  | 'acknowledged_active'
+  | 'unacknowledged_returned'
+  | 'latched_unacknowledged'
+  | 'latched_acknowledged'
+  | 'shelved'
+  | 'suppressed_by_design'
+  | 'out_of_service'
+  | 'closed'
 
 export interface JournalEntry {
   time: string
@@ -234,6 +309,11 @@ export interface Alarm {
   acknowledged_by: string | null
   returned_at: string | null
   closed_at: string | null
+  source?: string
+  source_key?: string
+  latching?: boolean
+  annunciated_at?: string | null
+  suppressed_by?: number | null
   journal?: JournalEntry[]
 }
 

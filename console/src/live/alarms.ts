@@ -3,17 +3,39 @@
 import type { Alarm, AlarmState, Priority } from '@/api/types'
 
 export const PRIORITIES: readonly Priority[] = ['critical', 'high', 'medium', 'low']
-export const OPEN_STATES: readonly AlarmState[] = ['unacknowledged_active', 'acknowledged_active', 'unacknowledged_returned']
+export const OPEN_STATES: readonly AlarmState[] = [
+  'unacknowledged_active',
+  'acknowledged_active',
+  'unacknowledged_returned',
+  'latched_unacknowledged',
+  'latched_acknowledged',
+]
+/** The condition stands, and nobody is told (ISA-18.2 §5.4 G, H, I). */
+export const SUPPRESSED_STATES: readonly AlarmState[] = ['shelved', 'suppressed_by_design', 'out_of_service']
 
 const stateRank: Record<AlarmState, number> = {
   unacknowledged_active: 0,
   acknowledged_active: 1,
-  unacknowledged_returned: 2,
-  closed: 3,
+  latched_unacknowledged: 2,
+  unacknowledged_returned: 3,
+  latched_acknowledged: 4,
+  shelved: 5,
+  suppressed_by_design: 5,
+  out_of_service: 5,
+  closed: 6,
 }
 
 export function isUnacknowledged(alarm: Alarm): boolean {
-  return alarm.state === 'unacknowledged_active' || alarm.state === 'unacknowledged_returned'
+  return alarm.state === 'unacknowledged_active' || alarm.state === 'unacknowledged_returned' || alarm.state === 'latched_unacknowledged'
+}
+
+export function isSuppressed(alarm: Alarm): boolean {
+  return SUPPRESSED_STATES.includes(alarm.state)
+}
+
+/** Whether an operator has it before him. */
+export function isOpen(alarm: Alarm): boolean {
+  return alarm.state !== 'closed' && !isSuppressed(alarm)
 }
 
 export function isActive(alarm: Alarm): boolean {
@@ -29,10 +51,10 @@ export function compareAlarms(a: Alarm, b: Alarm): number {
   )
 }
 
-/** Return the open alarms after `change`; a closed alarm leaves the list. */
+/** Return the open alarms after `change`; one that is closed or suppressed leaves the list. */
 export function mergeAlarm(open: readonly Alarm[], change: Alarm): Alarm[] {
   const rest = open.filter((alarm) => alarm.id !== change.id)
-  if (change.state !== 'closed') rest.push(change)
+  if (isOpen(change)) rest.push(change)
   return rest.sort(compareAlarms)
 }
 

@@ -4,7 +4,7 @@ import { computed, onScopeDispose, readonly, ref, shallowReactive, shallowRef, w
 import { api } from '@/api/endpoints'
 import { session } from '@/api/session'
 import type { Alarm, Latest, LatestOfSeries, Overview, Page } from '@/api/types'
-import { compareAlarms, isNewAlarm, mergeAlarm } from './alarms'
+import { compareAlarms, isNewAlarm, isOpen, mergeAlarm } from './alarms'
 import { now } from './clock'
 import { isNewer } from './latest'
 
@@ -53,7 +53,7 @@ async function loadAlarms(): Promise<void> {
       open.push(...page.items)
       cursor = page.next
     } while (cursor && open.length < 2000)
-    openAlarms.value = open.filter((alarm) => alarm.state !== 'closed').sort(compareAlarms)
+    openAlarms.value = open.filter(isOpen).sort(compareAlarms)
   } catch {
     // The stream's own state tells that the node does not answer; the list stays as it was.
   }

@@ -6,14 +6,13 @@ import alarms from './alarms/messages'
 import assets from './assets/messages'
 import demo from './demo/messages'
 import devices from './devices/messages'
-import models from './models/messages'
 import overview from './overview/messages'
 import rules from './rules/messages'
 import signin from './signin/messages'
 import sql from './sql/messages'
 import trend from './trend/messages'
 
-const pages = { administration, alarms, assets, demo, devices, models, overview, rules, signin, sql, trend }
+const pages = { administration, alarms, assets, demo, devices, overview, rules, signin, sql, trend }
 
 type Tree = { [key: string]: string | Tree }
 

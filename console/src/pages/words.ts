@@ -7,12 +7,16 @@ import { i18n } from '@/i18n'
 type Words = Record<Language, object>
 
 export const LATER = {
+  alarm_management: () => import('./alarms/managementMessages'),
   tree: () => import('./tree/messages'),
   orders: () => import('./orders/messages'),
   reports: () => import('./reports/messages'),
   identifiers: () => import('./identifiers/messages'),
+  apps: () => import('./apps/messages'),
+  store: () => import('./store/messages'),
   connections: () => import('./connections/messages'),
   thing_models: () => import('./thing-models/messages'),
+  models: () => import('./models/messages'),
 } satisfies Record<string, () => Promise<{ default: Words }>>
 
 async function fetchWords(page: keyof typeof LATER): Promise<void> {

@@ -12,6 +12,8 @@ from gongfu.connect.connections.service import ConnectionService
 from gongfu.connect.connections.types import (
     Ask,
     BrowseRequest,
+    Called,
+    CallRequest,
     ConnectionDetail,
     ConnectionDocument,
     ConnectionPatch,
@@ -21,6 +23,7 @@ from gongfu.connect.connections.types import (
     NodeList,
     PreviewRequest,
     ReadRequest,
+    SignatureRequest,
     Target,
     TestAnswer,
     ValueList,
@@ -28,6 +31,7 @@ from gongfu.connect.connections.types import (
     Written,
 )
 from gongfu.connect.kit.loading import available
+from gongfu.connect.kit.methods import Signature
 from gongfu.connect.kit.status import Status
 from gongfu.connect.kit.types import Address
 from gongfu.connect.kit.values import Conversion, Rejection
@@ -41,11 +45,14 @@ from gongfu.rest.routing import Call, Route
 AskRole = Callable[[Ask, Any], Awaitable[Any]]
 # Returns the status by id of those connections that are known to that role; empty while it does not answer.
 StatusOf = Callable[[list[int]], Awaitable[dict[int, Status]]]
-# Notes in the audit who wrote what to a machine.
-NoteWrite = Callable[[Subject, str, str], None]
+# Notes in the audit who wrote what to a machine: resource, detail, action.
+NoteWrite = Callable[[Subject, str, str, str], None]
 
 _PREVIEW_LIMIT = 20_000
 _RECORD_LIMIT_S = 300.0
+_ARGUMENTS = 100
+_NODE_LIMIT = 2000
+_AUDITED = 500
 
 
 class ConnectionPage(msgspec.Struct, frozen=True):
@@ -142,7 +149,7 @@ def routes(
         except Rejection as rejection:
             raise invalid(f"value: {rejection}", reason=rejection.reason) from None
         detail = f"{connection.name}: {address.point} ({address.where}) = {body.value!r}"
-        await asyncio.to_thread(note_write, call.subject, f"connection/{connection.name}", detail)
+        await asyncio.to_thread(note_write, call.subject, f"connection/{connection.name}", detail, "connection.write")
         question = Ask(
             operation="write",
             tenant=call.subject.tenant,
@@ -151,6 +158,41 @@ def routes(
             value=value,
         )
         return await ask(question, Written)
+
+    async def signature(call: Call) -> Signature:
+        body: SignatureRequest = call.body
+        connection = await asyncio.to_thread(service.connection, call.subject, call.integer("id"))
+        _check_node("method", body.method)
+        question = Ask(
+            operation="signature",
+            tenant=call.subject.tenant,
+            target=Target(connection=connection.id),
+            method=body.method,
+        )
+        return await ask(question, Signature)
+
+    async def call_method(call: Call) -> Called:
+        body: CallRequest = call.body
+        connection = await asyncio.to_thread(service.connection, call.subject, call.integer("id"))
+        _check_node("method", body.method)
+        if body.object:
+            _check_node("object", body.object)
+        if len(body.arguments) > _ARGUMENTS:
+            raise invalid(f"a method has at most {_ARGUMENTS} arguments")
+        resource, detail = f"connection/{connection.name}", f"{connection.name}: {body.method}"
+        # The audit has that it was called before it is; the arguments are cut, they may be long.
+        detail += f" of {body.object}" if body.object else ""
+        detail += f" with {str(body.arguments)[:_AUDITED]}"
+        await asyncio.to_thread(note_write, call.subject, resource, detail, "connection.call")
+        question = Ask(
+            operation="call",
+            tenant=call.subject.tenant,
+            target=Target(connection=connection.id),
+            method=body.method,
+            object=body.object,
+            arguments=body.arguments,
+        )
+        return await ask(question, Called)
 
     async def preview(call: Call) -> Proposal:
         body: PreviewRequest = call.body
@@ -208,7 +250,22 @@ def routes(
         Route("PATCH", "/connections/{id}", made, change, "Change a connection", ConnectionPatch, detail),
         Route("DELETE", "/connections/{id}", made, remove, "Remove a connection and its device", None, None, 204),
         Route("POST", "/connections/{id}:write", sent, write, value, WriteRequest, Written),
+        Route(
+            "POST",
+            "/connections/{id}:signature",
+            sent,
+            signature,
+            "What a method of a machine takes and gives",
+            SignatureRequest,
+            Signature,
+        ),
+        Route("POST", "/connections/{id}:call", sent, call_method, "Call a method of a machine", CallRequest, Called),
     ]
+
+
+def _check_node(what: str, where: str) -> None:
+    if not 1 <= len(where) <= _NODE_LIMIT or not where.isprintable():
+        raise invalid(f"{what} must have 1 to {_NODE_LIMIT} printable characters")
 
 
 def _writable(addresses: list[Address], body: WriteRequest) -> Address:

@@ -34,7 +34,7 @@ OnEvent = Callable[[Writer, str, Mapping[str, Any]], None]
 class _Member:
     """One connection and what it runs with."""
 
-    __slots__ = ("account", "connection", "figures", "mark", "paused", "running", "task")
+    __slots__ = ("account", "connection", "figures", "mark", "paused", "running", "task", "writer")
 
     def __init__(self, connection: Connection, figures: Figures, mark: tuple[Any, ...]) -> None:
         self.connection = connection
@@ -44,6 +44,7 @@ class _Member:
         self.task: asyncio.Task[None] | None = None
         self.account: Account | None = None
         self.paused: Status | None = None
+        self.writer: Writer | None = None
 
 
 class Fleet:
@@ -91,6 +92,25 @@ class Fleet:
         """Return a connection of a tenant that runs."""
         member = self._members.get(key)
         return None if member is None or member.connection.tenant != tenant else member.running
+
+    def named(self, name: str, tenant: int) -> RunningConnection | None:
+        """Return a connection of a tenant that runs, by its name."""
+        for member in self._members.values():
+            if (member.connection.name, member.connection.tenant) == (name, tenant):
+                return member.running
+        return None
+
+    def writer_of(self, name: str, tenant: int) -> Writer | None:
+        """Return the device of a connection of a tenant, by the connection's name."""
+        for member in self._members.values():
+            if (member.connection.name, member.connection.tenant) == (name, tenant):
+                return member.writer
+        return None
+
+    def name_of(self, key: int) -> str:
+        """Return the name of a connection that is known here, ``""`` for others."""
+        member = self._members.get(key)
+        return "" if member is None else member.connection.name
 
     async def statuses(self, keys: list[int] | None = None) -> list[Status]:
         """Return the status of some connections, or of all."""
@@ -151,6 +171,7 @@ class Fleet:
             self._on_status(member.paused)
             return
         writer = Writer(connection.tenant, connection.device, row.device_name, row.asset_id, row.asset_path)
+        member.writer = writer
         member.account = account = self._admission.join(writer)
         sink = ReadingSink(
             connection.addresses,

@@ -7,9 +7,20 @@ from typing import Any, TypeVar
 
 from gongfu.connect.connections.checking import problem_of
 from gongfu.connect.connections.secrets import ConnectionSecrets
-from gongfu.connect.connections.types import Ask, FoundList, NodeList, ReadValue, Target, TestAnswer, ValueList, Written
+from gongfu.connect.connections.types import (
+    Ask,
+    Called,
+    FoundList,
+    NodeList,
+    ReadValue,
+    Target,
+    TestAnswer,
+    ValueList,
+    Written,
+)
 from gongfu.connect.kit.loading import driver_of, make_driver
 from gongfu.connect.kit.manifest import OptionsError, check_options, secret_names
+from gongfu.connect.kit.methods import Calling, Output, Signature, in_order
 from gongfu.connect.kit.running import OPEN_S, RunningConnection
 from gongfu.connect.kit.types import Context, Driver, DriverError, Reason, Timing
 from gongfu.connect.kit.values import Conversion, Rejection
@@ -51,6 +62,8 @@ class Operations:
             "browse": self._browse,
             "read": self._read,
             "write": self._write,
+            "signature": self._signature,
+            "call": self._call,
             "preview": self._preview,
         }[ask.operation]
         try:
@@ -113,6 +126,17 @@ class Operations:
                 read_back, _ = Conversion(ask.addresses[0]).store(read_back, 0)
         return Written(confirmed=result.confirmed, read_back=read_back, detail=result.detail)
 
+    async def _signature(self, ask: Ask) -> Signature:
+        return await self._with(ask, lambda driver: _calling(driver).signature(ask.method))
+
+    async def _call(self, ask: Ask) -> Called:
+        async def work(driver: Driver) -> list[Output]:
+            calling = _calling(driver)
+            arguments = in_order(ask.arguments, await calling.signature(ask.method), ask.method)
+            return await calling.call_method(ask.object, ask.method, arguments)
+
+        return Called(await self._with(ask, work))
+
     async def _preview(self, ask: Ask) -> Any:
         manifest = driver_of(ask.target.protocol).manifest if ask.target.protocol else None
         hidden = secret_names(manifest) if manifest else frozenset[str]()
@@ -167,3 +191,13 @@ class Operations:
             raise Problem(400, "invalid-request", "The request is not valid", str(error)) from None
         context = Context(target.url, options, "preview", self._secrets.trial(), self._timing)
         return make_driver(available, context)
+
+
+def _calling(driver: Driver) -> Calling:
+    if isinstance(driver, Calling):
+        return driver
+    raise DriverError(
+        Reason.UNSUPPORTED,
+        f"{driver.manifest.protocol} has no methods.",
+        "Write to points instead, where it has those.",
+    )

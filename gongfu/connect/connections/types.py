@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from gongfu.connect.kit.methods import Output
 from gongfu.connect.kit.status import Status
 from gongfu.connect.kit.types import Address, Found, Manifest, Node
 
@@ -135,6 +136,26 @@ class WriteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     asset: str = ""
 
 
+class CallRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Request to call a method of a machine.
+
+    Attributes:
+        method: its address (``Node.where``).
+        object: address of the object it is called on; default the one that has it.
+        arguments: in order, or by name.
+    """
+
+    method: str
+    object: str = ""
+    arguments: list[Any] | dict[str, Any] = msgspec.field(default_factory=list[Any])
+
+
+class SignatureRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Request to say what a method of a machine takes and gives."""
+
+    method: str
+
+
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Request to look at a machine and propose what to make of it.
 
@@ -210,6 +231,12 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class Called(msgspec.Struct, frozen=True):
+    """What a method gave back, in order."""
+
+    outputs: list[Output]
+
+
 # --- what travels to the role ----------------------------------------------------------------------------------------
 
 
@@ -217,11 +244,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """A question of the API to the role that runs connections.
 
     Attributes:
-        operation: test, discover, browse, read, write or preview.
+        operation: test, discover, browse, read, write, signature, call or preview.
         tenant: whose connection it is.
         target: which machine.
         browse, read, preview: by operation.
         address, value: of a write.
+        method, object, arguments: of a call.
     """
 
     operation: str
@@ -235,6 +263,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     asset: str = ""
     record: float = 0.0
+    method: str = ""
+    object: str = ""
+    arguments: list[Any] | dict[str, Any] = msgspec.field(default_factory=list[Any])
 
 
 class StatusAsk(msgspec.Struct, frozen=True):

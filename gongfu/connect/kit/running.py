@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from gongfu.connect.kit.backoff import Backoff
+from gongfu.connect.kit.hints import hints_of
 from gongfu.connect.kit.sink import ReadingSink
 from gongfu.connect.kit.status import Failure, State, Status
 from gongfu.connect.kit.types import Address, Driver, DriverError, Reason, Timing
@@ -20,6 +21,8 @@ OPEN_S = 30.0
 REQUEST_S = 30.0
 _CLOSE_S = 5.0
 _TICK_S = 1.0
+# What was rejected is told for so long after the last time.
+_LATELY_S = 30.0
 
 # Trying again does not help these before the configuration is changed, but machines are changed too.
 _LASTING = frozenset(
@@ -71,6 +74,8 @@ class RunningConnection:
         self._driver: Driver | None = None
         self._lock = asyncio.Lock()
         self._measured = (timing.monotonic(), 0)
+        # By reason: values rejected when it began, and at the last look, and when that number last rose.
+        self._rejected: dict[str, tuple[int, int, float]] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -154,9 +159,20 @@ class RunningConnection:
             with contextlib.suppress(DriverError, TimeoutError):
                 async with asyncio.timeout(1.0):
                     status.health = dict(await driver.health())
+        status.hints = hints_of(status.health, self._lately(now), figures.detail)
         return status
 
     # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _lately(self, now: float) -> dict[str, int]:
+        """Return how many values were rejected, by reason, where that goes on."""
+        for reason, count in self._sink.figures.rejected.items():
+            first, last, at = self._rejected.get(reason, (0, 0, -_LATELY_S))
+            if now - at >= _LATELY_S:
+                first = last
+            if count > last:
+                self._rejected[reason] = (first, count, now)
+        return {reason: last - first for reason, (first, last, at) in self._rejected.items() if now - at < _LATELY_S}
 
     async def _open(self, driver: Driver) -> None:
         try:

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from gongfu.connect.kit.hints import Hint
+
 
 class State(StrEnum):
     """State of a connection."""
@@ -51,6 +53,7 @@ class Status(msgspec.Struct, kw_only=True):
         detail: the last rejection in words.
         pending: points that wait for durability.
         health: figures of the protocol, by the driver.
+        hints: what keeps some values from being stored while the rest goes on.
     """
 
     connection: int
@@ -67,3 +70,4 @@ class Status(msgspec.Struct, kw_only=True):
     detail: str = ""
     pending: int = 0
     health: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    hints: list[Hint] = msgspec.field(default_factory=list[Hint])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from gongfu.connect.kit.hints import refused_figures
 from gongfu.connect.kit.manifest import load_manifest
 from gongfu.connect.kit.polling import Poller
 from gongfu.connect.kit.types import (
@@ -210,12 +211,17 @@ class ModbusDriver:
         figures: dict[str, Any] = {"requests": self._line.requests, "timeouts": self._line.timeouts}
         if self._poller is not None:
             figures |= {"overruns": self._poller.overruns, "round_seconds": round(self._poller.last_s, 4)}
-        refused = sum(len(one.refused) for one in self._plans.values())
-        return {**figures, "addresses_refused": refused} if refused else figures
+        refused = {one.addresses[index].where for one in self._plans.values() for index in one.refused}
+        return {**figures, **refused_figures(sorted(refused))}
 
     async def advise(self, addresses: Sequence[Address], readings: Sequence[Reading]) -> Mapping[int, str]:
-        """Return hints on values that look as if bytes or words were in another order."""
-        hints: dict[int, str] = {}
+        """Return hints on registers that are not there, and values whose bytes or words look to be in another order."""
+        refused = {one.addresses[index].where for one in self._plans.values() for index in one.refused}
+        hints = {
+            index: f"the device has no {address.where} (Modbus exception 2): see its register map; numbers begin at 0"
+            for index, address in enumerate(addresses)
+            if address.where in refused
+        }
         for reading in readings:
             if hint := order_hint(self._spec(addresses[reading.address]), reading.value):
                 hints[reading.address] = hint

@@ -11,7 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gongfu.connect.kit.hints import refused_figures
 from gongfu.connect.kit.manifest import load_manifest
+from gongfu.connect.kit.methods import Output, Signature
 from gongfu.connect.kit.polling import Poller
 from gongfu.connect.kit.types import (
     Address,
@@ -63,6 +65,7 @@ class OpcUaDriver:
         self._poller: Poller | None = None
         self._reads: dict[int, tuple[Sequence[Address], BulkRead]] = {}
         self._last_read = 0
+        self._no_node: list[str] = []
 
     async def open(self) -> None:
         """Connect (see ``Driver.open``)."""
@@ -127,10 +130,11 @@ class OpcUaDriver:
 
     async def subscribe(self, addresses: Sequence[Address], sink: Sink) -> None:
         """Subscribe; what the server has no room for is read in bulk (see ``Driver.subscribe``)."""
+        from gongfu.connect.opcua.conditions import Conditions
         from gongfu.connect.opcua.gaps import Gaps, LastHeard
         from gongfu.connect.opcua.stream import Stream
         from gongfu.connect.opcua.subscriptions import Feed, feeds_of
-        from gongfu.connect.opcua.targets import targets_of
+        from gongfu.connect.opcua.targets import places_of, targets_of
 
         session, limits = self._opened()
         options, timing = self._context.options, self._context.timing
@@ -146,8 +150,9 @@ class OpcUaDriver:
                 feeds = [Feed(1.0, [])]
             feeds[0].events = True
         self._stream = stream = Stream(
-            session, feeds, sink, gaps, heard, timing, int(options.get("queue", 10)), limits.items
-        )
+            session, feeds, sink, gaps, heard, timing, int(options.get("queue", 10)), limits.items,
+            Conditions(places_of(addresses, targets)),
+        )  # fmt: skip
         polled = list(range(len(addresses))) if mode == "poll" else []
         try:
             await stream.set_up()
@@ -156,10 +161,12 @@ class OpcUaDriver:
                 raise
             stream.feeds.clear()
             polled = list(range(len(addresses)))
+        refused = [(target.address, target.status) for target in targets if target.status & 0x8000_0000]
         for feed in stream.feeds:
             polled += [target.address for target in feed.overfull]
-            self._refused(list(feed.refused.items()), sink)
-        self._refused([(target.address, target.status) for target in targets if target.status & 0x8000_0000], sink)
+            refused += feed.refused.items()
+        self._refused(refused, sink)
+        self._no_node = [addresses[index].where for index, _ in refused]
         if since:
             gaps.report(range(len(addresses)), since, timing.now_ns(), "the connection was closed")
         if polled:
@@ -185,21 +192,33 @@ class OpcUaDriver:
         session, _ = self._opened()
         return await write(session, address.where, value)
 
-    async def call(self, owner: str, method: str, arguments: Sequence[Value]) -> list[Value]:
-        """Call a method of the server.
+    async def signature(self, method: str) -> Signature:
+        """Return what a method takes and gives (see ``Calling``)."""
+        from gongfu.connect.opcua.methods import signature
 
-        Args:
-            owner: NodeId text of the object.
-            method: NodeId text of the method.
-            arguments: inputs in order.
+        session, _ = self._opened()
+        return await signature(session, method)
 
-        Raises:
-            DriverError: it failed.
-        """
-        from gongfu.connect.opcua.writing import call
+    async def call_method(self, owner: str, method: str, arguments: Sequence[Value]) -> list[Output]:
+        """Call a method of the server (see ``Calling``)."""
+        from gongfu.connect.opcua.methods import call
 
         session, _ = self._opened()
         return await call(session, owner, method, arguments)
+
+    async def acknowledge_alarm(self, key: str, comment: str) -> bool:
+        """Acknowledge a condition and its branches (see ``Alarming``)."""
+        from gongfu.connect.opcua.acknowledging import acknowledge
+
+        session, _ = self._opened()
+        if self._stream is None or not self._context.options.get("acknowledge", True):
+            return False
+        return await acknowledge(session, key, self._stream.conditions.waiting(key), comment)
+
+    async def refresh_alarms(self) -> None:
+        """Ask for the conditions that the server retains (see ``Alarming``)."""
+        if self._stream is not None:
+            await self._stream.refresh_alarms()
 
     async def health(self) -> Mapping[str, Any]:
         """Return endpoint, subscriptions and counters (see ``Driver.health``)."""
@@ -217,7 +236,7 @@ class OpcUaDriver:
             figures |= {"gaps": self._gaps.told, "backfilled": self._gaps.filled}
         if self._poller is not None:
             figures |= {"overruns": self._poller.overruns, "round_s": self._poller.last_s}
-        return figures
+        return figures | refused_figures(self._no_node)
 
     # --- inside
 

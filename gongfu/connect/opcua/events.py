@@ -25,6 +25,7 @@ FIELDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("retain", CONDITION, ("Retain",)),
     ("enabled", CONDITION, ("EnabledState", "Id")),
     ("comment", CONDITION, ("Comment",)),
+    ("user", CONDITION, ("ClientUserId",)),
     ("acknowledged", ACKNOWLEDGEABLE, ("AckedState", "Id")),
     ("confirmed", ACKNOWLEDGEABLE, ("ConfirmedState", "Id")),
     ("active", ALARM, ("ActiveState", "Id")),
@@ -34,8 +35,15 @@ FIELDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
 
 _PRIORITIES = ((800, "critical"), (600, "high"), (400, "medium"), (0, "low"))
 
-REFRESH_EVENTS = ("i=2787", "i=2788", "i=2789")
-"""RefreshStart, RefreshEnd, RefreshRequired: about the stream, not about the plant."""
+REFRESH_BEGINS, REFRESH_ENDS, REFRESH_REQUIRED, QUEUE_OVERFLOW = "i=2787", "i=2788", "i=2789", "i=3035"
+STREAM_EVENTS = (REFRESH_BEGINS, REFRESH_ENDS, REFRESH_REQUIRED, QUEUE_OVERFLOW)
+"""About the stream, not about the plant (OPC 10000-9 §5.11, OPC 10000-4 §7.22.3): how alarms are asked for anew."""
+
+
+def about_stream(fields: Sequence[Value]) -> str:
+    """Return which of ``STREAM_EVENTS`` an event is, ``""`` for events of the plant."""
+    kind = fields[1] if len(fields) > 1 else None
+    return kind if isinstance(kind, str) and kind in STREAM_EVENTS else ""
 
 
 def event_filter() -> Any:
@@ -65,7 +73,7 @@ def state_of(active: bool, acknowledged: bool) -> str:
 
 
 def detail_of(fields: Sequence[Value]) -> tuple[str, dict[str, Any]] | None:
-    """Return kind and detail for the sink; None for events about the stream itself.
+    """Return kind and detail for the sink; None for events about the stream itself (see ``about_stream``).
 
     Args:
         fields: values in the order of ``FIELDS``; a server that does not know a field sends null.
@@ -75,7 +83,7 @@ def detail_of(fields: Sequence[Value]) -> tuple[str, dict[str, Any]] | None:
         ``opcua.event`` for the rest. ``time`` is RFC 3339, ``event_id`` hexadecimal (acknowledging needs it).
     """
     found = {name: value for (name, _, _), value in zip(FIELDS, fields, strict=False) if value is not None}
-    if found.get("event_type") in REFRESH_EVENTS:
+    if about_stream(fields):
         return None
     severity = found.get("severity")
     level = severity if isinstance(severity, int) and 1 <= severity <= 1000 else 1

@@ -3,6 +3,8 @@
 Codes: OPC 10000-6 Annex A.2 (StatusCode.csv). Pure.
 """
 
+import socket
+
 from gongfu.connect.kit.types import DriverError, Reason
 
 _CREDENTIALS = "Check user name and password of the connection, and that the user may sign in at the server."
@@ -12,7 +14,11 @@ _TRUST_US = (
 )
 
 STATUS: dict[int, tuple[Reason, str, str]] = {
-    0x801F: (Reason.CREDENTIALS, "the user may not do this", _CREDENTIALS),
+    0x801F: (
+        Reason.CREDENTIALS,
+        "the server rejected the user or the password, or this user may not do it",
+        _CREDENTIALS,
+    ),
     0x8020: (Reason.CREDENTIALS, "the server did not take this kind of sign-in", _CREDENTIALS),
     0x8021: (Reason.CREDENTIALS, "the server rejected user name or password", _CREDENTIALS),
     0x8013: (Reason.CERTIFICATE_UNTRUSTED, "the server rejected the security of our message", _TRUST_US),
@@ -59,6 +65,21 @@ STATUS: dict[int, tuple[Reason, str, str]] = {
     0x803C: (Reason.RANGE, "the value is out of range", "Give a value within the range browsing shows."),
     0x803B: (Reason.UNSUPPORTED, "the node cannot be written", "Ask for write access to it at the server."),
     0x803A: (Reason.UNSUPPORTED, "the node cannot be read", "Ask for read access to it at the server."),
+    0x8075: (
+        Reason.ADDRESS_UNKNOWN,
+        "the object has no such method",
+        "Give object and method as browsing shows them: the method is below the object.",
+    ),
+    0x8111: (Reason.UNSUPPORTED, "the method cannot be called now", "See the state of the machine in its own display."),
+    0x8076: (Reason.TYPE_MISMATCH, "arguments are missing", "Give one value for each argument that browsing shows."),
+    0x80E5: (Reason.TYPE_MISMATCH, "there are too many arguments", "Give one value for each argument of the method."),
+    0x80AB: (Reason.RANGE, "the server does not take an argument", "See which values its documentation names."),
+    0x809A: (
+        Reason.BUSY,
+        "the server does not know this occurrence of the alarm any more",
+        "It has changed meanwhile: acknowledge the alarm as it is now.",
+    ),
+    0x8099: (Reason.UNSUPPORTED, "the condition is disabled at the server", "Enable it there."),
     0x800B: (Reason.UNSUPPORTED, "the server does not have this service", "Leave this out for this server."),
 }
 
@@ -84,6 +105,12 @@ def of_status(status: int, what: str, ours: str = "") -> DriverError:
 
 def unreachable(url: str, error: BaseException) -> DriverError:
     """Return the error for a socket that could not be opened or broke."""
+    if isinstance(error, socket.gaierror):
+        return DriverError(
+            Reason.UNREACHABLE,
+            f"The host name of {url} is not known to the name service of this node.",
+            "Check how it is written, or give the IP address.",
+        )
     if isinstance(error, TimeoutError):
         return DriverError(
             Reason.TIMEOUT,

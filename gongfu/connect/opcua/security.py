@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
+from cryptography import x509
 
 from gongfu.connect.kit.types import DriverError, Reason
 from gongfu.connect.opcua.certificates.identity import fingerprint
@@ -66,7 +67,9 @@ def choose(endpoints: Sequence[Endpoint], security: Security, policy: str, url: 
             return found[0]
     offered = ", ".join(sorted({str(e) for e in usable})) or "nothing over opc.tcp"
     advice = "Switch on Basic256Sha256 with SignAndEncrypt at the server."
-    if security != "none" and any(e.mode == 1 for e in usable):
+    if security != "none" and any(e.mode != 1 and e.policy_name in POLICIES for e in usable):
+        advice = "Set `security` and `policy` to auto, or to a pair that it offers."
+    elif security != "none" and any(e.mode == 1 for e in usable):
         advice += " Only if the network in between is trusted, set `security` to none."
     elif security == "none":
         advice = "Set `security` to auto."
@@ -95,18 +98,30 @@ def require_trust(endpoint: Endpoint, trust: TrustList, now: datetime, url: str)
     mark = fingerprint(first_of_chain(endpoint.certificate))
     if verdict == "untrusted":
         trust.note_stranger(endpoint.certificate)
+        validity = validity_of(endpoint.certificate, now)
+        also = f" Besides, it {validity}: have it renewed first." if validity else ""
         raise DriverError(
             Reason.CERTIFICATE_UNTRUSTED,
             f"The certificate of {url} ({endpoint.server_name}, thumbprint {mark}) is not trusted here.",
-            "Compare the thumbprint with the one the server shows, then trust it: "
-            f"POST /v1/connections/opcua/certificates/{mark}:trust, or move {mark}.der from rejected/ to trusted/.",
+            "Compare the thumbprint with the one the server shows, then trust it: in the console under Connections, "
+            f"OPC UA certificates, or by `gongfu connect trust {mark}`.{also}",
         )
-    happened = "has expired" if verdict == "expired" else "is not valid yet"
     raise DriverError(
         Reason.CERTIFICATE_EXPIRED,
-        f"The certificate of {url} (thumbprint {mark}) {happened}.",
+        f"The certificate of {url} (thumbprint {mark}) {validity_of(endpoint.certificate, now)}.",
         "Renew it at the server, or correct the clock of the side that is wrong.",
     )
+
+
+def validity_of(certificate: bytes, now: datetime) -> str:
+    """Return "has expired (…)" or "is not valid yet (…)" for a certificate (DER) at ``now`` (UTC), else ""."""
+    parsed = x509.load_der_x509_certificate(first_of_chain(certificate))
+    begins, ends = parsed.not_valid_before_utc, parsed.not_valid_after_utc
+    if now > ends:
+        return f"has expired (on {ends:%Y-%m-%d %H:%M} UTC; it is {now:%Y-%m-%d %H:%M} here)"
+    if now < begins:
+        return f"is not valid yet (but from {begins:%Y-%m-%d %H:%M} UTC; it is {now:%Y-%m-%d %H:%M} here)"
+    return ""
 
 
 def sign_in_is_private(endpoint: Endpoint) -> bool:

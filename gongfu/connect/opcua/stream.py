@@ -12,9 +12,11 @@ from typing import Any
 
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
+from gongfu.connect.kit.machine_alarms import ALARMS, document
 from gongfu.connect.kit.types import DriverError, Reason, Sink, Timing
 from gongfu.connect.opcua import subscriptions
-from gongfu.connect.opcua.events import detail_of
+from gongfu.connect.opcua.conditions import Conditions
+from gongfu.connect.opcua.events import REFRESH_BEGINS, REFRESH_ENDS, about_stream, detail_of
 from gongfu.connect.opcua.failures import unreachable
 from gongfu.connect.opcua.gaps import Gaps, LastHeard
 from gongfu.connect.opcua.quality import overflowed
@@ -39,6 +41,9 @@ RECOVER = 30.0
 
 SAVE_EVERY = 5_000_000_000
 
+REFRESH_PAUSE = 5.0
+"""Seconds between two times that the server is asked for its alarms."""
+
 _NO_SUBSCRIPTION, _TOO_MANY_PUBLISH, _TIMEOUT = 0x8079, 0x8078, 0x800A
 _UNKNOWN_SUBSCRIPTION = 0x8028
 
@@ -52,7 +57,8 @@ class Stream:
 
     Attributes:
         feeds: one a sampling interval.
-        counts: messages, values, republished, repeated, overflows, breaks, moved, remade.
+        counts: messages, values, republished, repeated, overflows, breaks, moved, remade, refreshes of alarms.
+        conditions: alarms of the server.
     """
 
     def __init__(
@@ -65,10 +71,24 @@ class Stream:
         timing: Timing,
         queue: int,
         batch: int,
+        conditions: Conditions,
     ) -> None:
+        self.conditions = conditions
         self.feeds = list(feeds)
         self.counts = dict.fromkeys(
-            ("messages", "values", "republished", "repeated", "overflows", "breaks", "moved", "remade", "malformed"), 0
+            (
+                "messages",
+                "values",
+                "republished",
+                "repeated",
+                "overflows",
+                "breaks",
+                "moved",
+                "remade",
+                "malformed",
+                "refreshes",
+            ),
+            0,
         )
         self._session = session
         self._sink = sink
@@ -79,6 +99,8 @@ class Stream:
         self._batch = batch
         self._acknowledge: list[tuple[int, int]] = []
         self._saved = 0
+        # When the server is to be asked for its alarms, monotonic seconds; 0 never.
+        self._refresh_at = 0.0
 
     async def set_up(self) -> None:
         """Make the subscriptions.
@@ -123,6 +145,8 @@ class Stream:
                     if not await self._answered(answer):
                         width = max(1, width - 1)
                 await self._check_silence()
+                if self._refresh_at and self._timing.monotonic() >= self._refresh_at:
+                    await self.refresh_alarms()
             await self._session.lost.wait()
             raise _Broken("the connection broke")
         finally:
@@ -202,8 +226,34 @@ class Stream:
                     self._gaps.report(sorted(set(lost)), since, received, "the server's queue overflowed")
         for event in message.events:
             found = detail_of(event.fields)
-            if found is not None:
-                self._sink.event(*found)
+            if found is None:
+                self._about_stream(about_stream(event.fields))
+                continue
+            self._sink.event(*found)
+            if "condition" in found[1] and (alarms := self.conditions.take(found[1], received)):
+                self._sink.event(ALARMS, document(alarms))
+
+    # --- alarms
+
+    def _about_stream(self, kind: str) -> None:
+        if kind == REFRESH_BEGINS:
+            self.conditions.refresh_begins()
+        elif kind == REFRESH_ENDS:
+            self._sink.event(ALARMS, document([], self.conditions.refresh_ends()))
+        else:  # events were lost, or the server says that we should ask
+            self._want_refresh()
+
+    def _want_refresh(self) -> None:
+        if any(feed.events for feed in self.feeds):
+            self._refresh_at = self._refresh_at or self._timing.monotonic() + REFRESH_PAUSE
+
+    async def refresh_alarms(self) -> None:
+        """Ask for the alarms that the server has; a server that has no such service is left alone."""
+        self._refresh_at = 0.0
+        with suppress(OSError, TimeoutError, DriverError):
+            for feed in self.feeds:
+                if feed.events and await subscriptions.refresh(self._session, feed):
+                    self.counts["refreshes"] += 1
 
     async def _fetch(self, feed: Feed, missing: Sequence[int], since: int, until: int) -> None:
         """Ask for messages again that did not come; what the server no longer has is a gap."""
@@ -222,6 +272,7 @@ class Stream:
             self._acknowledge.append((feed.id, number))
             self._deliver(feed, message, since, until)
         if lost:
+            self._want_refresh()
             self._gaps.report(feed.addresses, since, until, "notifications were lost")
 
     async def _check_silence(self) -> None:
@@ -264,6 +315,8 @@ class Stream:
             feed.heard = self._timing.monotonic()
             if feed in gone or not await self._catch_up(feed):
                 await self._remake(feed, "the connection was interrupted")
+            elif feed.events:  # its queue may have been too short for what happened meanwhile
+                await self.refresh_alarms()
 
     async def _catch_up(self, feed: Feed) -> bool:
         """Fetch what was published during the break; False when the subscription is no more."""

@@ -178,14 +178,29 @@ async def _monitor_events(session: Session, feed: Feed) -> None:
     try:
         results = await session.client.uaclient.session.create_monitored_items(parameters)
         feed.events = not results[0].StatusCode.value & 0x8000_0000
-        if feed.events:  # conditions that are active already (Part 9 §5.5.7)
-            refresh = ua.CallMethodRequest()
-            refresh.ObjectId = ua.NodeId(ua.ObjectIds.ConditionType)
-            refresh.MethodId = ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh)
-            refresh.InputArguments = [ua.Variant(feed.id, ua.VariantType.UInt32)]
-            await session.client.uaclient.session.call([refresh])
-    except UaError:  # a server without events or conditions
+    except UaError:  # a server without events
         return
+    if feed.events:  # conditions that are active already
+        await refresh(session, feed)
+
+
+async def refresh(session: Session, feed: Feed) -> bool:
+    """Ask for the conditions that the server retains (OPC 10000-9 §5.5.7); False when it does not know how to.
+
+    They come as events between a RefreshStart and a RefreshEnd.
+
+    Raises:
+        OSError, TimeoutError: the connection failed.
+    """
+    request = ua.CallMethodRequest()
+    request.ObjectId = ua.NodeId(ua.ObjectIds.ConditionType)
+    request.MethodId = ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh)
+    request.InputArguments = [ua.Variant(feed.id, ua.VariantType.UInt32)]
+    try:
+        results: Any = await session.client.uaclient.session.call([request])
+    except UaError:
+        return False
+    return not results[0].StatusCode.value & 0x8000_0000
 
 
 async def transfer(session: Session, feeds: Sequence[Feed]) -> list[Feed]:

@@ -1,11 +1,11 @@
 """What is subscribed: addresses resolved at the server, with the data type of each node."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gongfu.connect.kit.types import Address
-from gongfu.connect.opcua.addressing import encode, resolve
+from gongfu.connect.kit.types import Address, DriverError
+from gongfu.connect.opcua.addressing import encode, parse, resolve
 from gongfu.connect.opcua.bulk_read import read_once
 from gongfu.connect.opcua.limits import Limits
 from gongfu.connect.opcua.session import Session
@@ -70,3 +70,17 @@ async def targets_of(session: Session, addresses: Sequence[Address], limits: Lim
         band = abs(address.deadband / address.scale) if wanted else 0.0
         found.append(Target(index, node, name, types.status[index], address.every, band))
     return sorted(found, key=lambda target: (target.data_type, target.address))
+
+
+def places_of(addresses: Sequence[Address], targets: Sequence[Target]) -> Callable[[str], tuple[str, str]]:
+    """Return what tells of a NodeId (``ns=2;s=…``) which child asset and point it is, ``("", "")`` for others."""
+    places = {target.node: (addresses[target.address].asset, addresses[target.address].point) for target in targets}
+
+    def place(node: str) -> tuple[str, str]:
+        try:
+            namespace, _, identifier = parse(node)
+        except DriverError:
+            return "", ""
+        return places.get(encode(namespace, identifier), ("", ""))
+
+    return place

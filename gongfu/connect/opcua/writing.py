@@ -1,11 +1,9 @@
-"""Writing values and calling methods.
+"""Writing values.
 
-Source: OPC 10000-4 §5.11.4 (Write), §5.12.2 (Call). A value is sent as the built-in type of the node and read back.
+Source: OPC 10000-4 §5.11.4 (Write). A value is sent as the built-in type of the node and read back.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 from gongfu.connect.kit.types import DriverError, Reason, Value, WriteResult
 from gongfu.connect.opcua import failures
@@ -70,59 +68,3 @@ async def _built_in(session: Session, node: bytes, where: str) -> int:
             Reason.TYPE_MISMATCH, f"The type of {where} is not known.", "Write it once at the server, then try again."
         )
     return int(present.Value.VariantType.value)
-
-
-async def call(session: Session, owner: str, method: str, arguments: Sequence[Value]) -> list[Value]:
-    """Call a method and return its outputs.
-
-    Args:
-        session: an open session.
-        owner: NodeId text of the object.
-        method: NodeId text of the method.
-        arguments: inputs in order; their types are those the method declares.
-
-    Raises:
-        DriverError: there is no such method, an argument does not fit, or the call failed.
-    """
-    namespaces = await namespaces_of(session)
-    target, wanted = (to_node_id(resolve(text, namespaces)) for text in (owner, method))
-    what = f"Calling {method} at {session.url}"
-    kinds = await _declared(session, wanted, what)
-    if len(kinds) != len(arguments):
-        raise DriverError(
-            Reason.TYPE_MISMATCH,
-            f"{method} takes {len(kinds)} arguments, not {len(arguments)}.",
-            "Give one value for each of its arguments.",
-        )
-    request = ua.CallMethodRequest()
-    request.ObjectId, request.MethodId = target, wanted
-    request.InputArguments = [
-        ua.Variant(to_machine(value, kind, f"argument {n} of {method}"), ua.VariantType(kind))
-        for n, (value, kind) in enumerate(zip(arguments, kinds, strict=True), 1)
-    ]
-    result: Any = (await session.guard(what, session.client.uaclient.session.call([request])))[0]
-    if result.StatusCode.value & 0x8000_0000:
-        raise failures.of_status(result.StatusCode.value, what)
-    return [_shown(output.Value) for output in result.OutputArguments or []]
-
-
-async def _declared(session: Session, method: Any, what: str) -> list[int]:
-    """Return the built-in types of a method's inputs."""
-    paths = await session.guard(what, session.client.translate_browsepaths(method, ["/0:InputArguments"]))
-    if not paths or paths[0].StatusCode.value & 0x8000_0000 or not paths[0].Targets:
-        return []
-    target = paths[0].Targets[0].TargetId
-    node = ua.NodeId(target.Identifier, target.NamespaceIndex, target.NodeIdType)
-    found = (await session.guard(what, session.client.uaclient.session.read_attributes([node], ua.AttributeIds.Value)))[
-        0
-    ]
-    declared = found.Value.Value if found.Value is not None else None
-    return [BUILT_IN.get(argument.DataType.to_string(), 12) for argument in declared or []]
-
-
-def _shown(value: Any) -> Value:
-    if isinstance(value, ua.LocalizedText):
-        return value.Text
-    if isinstance(value, list | tuple):
-        return [_shown(element) for element in value]
-    return value if isinstance(value, float | int | bool | str | bytes) else None if value is None else str(value)

@@ -12,6 +12,7 @@ from snap7.async_client import AsyncClient
 from snap7.error import S7ConnectionError, S7Error, S7TimeoutError
 from snap7.type import Area
 
+from gongfu.connect.kit.hints import refused_figures
 from gongfu.connect.kit.manifest import load_manifest
 from gongfu.connect.kit.polling import Poller
 from gongfu.connect.kit.types import (
@@ -215,7 +216,7 @@ class S7Driver:
             figures |= {"overruns": self._poller.overruns, "round_seconds": round(self._poller.last_s, 4)}
         if self._refusals:
             where, error = next(iter(self._refusals.items()))
-            figures |= {"addresses_refused": len(self._refusals), "refusal": f"{where}: {error}"}
+            figures |= refused_figures(sorted(self._refusals)) | {"refusal": f"{where}: {error}"}
         return figures
 
     async def advise(self, addresses: Sequence[Address], readings: Sequence[Reading]) -> Mapping[int, str]:

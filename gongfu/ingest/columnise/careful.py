@@ -76,6 +76,11 @@ class CarefulWay:
         self.parked_bytes = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self.closing = False
+        reader.on_null = self._null
+
+    def _null(self, writer: Writer, n: int) -> None:
+        """Count metrics that said that they have no value: their points say so, with a bad quality."""
+        self.count(writer, MARKED, {Reason.NULL_VALUE.value: n}, "a metric says that it has no value (is_null)")
 
     def take(self, job: Job) -> None:
         """Write a payload, or park it behind those of its device that wait."""

@@ -31,6 +31,7 @@ class PayloadReader:
         self.on_death: Callable[[Writer, str], None] | None = None
         self.on_unknown: Callable[[Writer, str], None] | None = None
         self.order_of: Callable[[int, str], Order | None] | None = None
+        self.on_null: Callable[[Writer, int], None] | None = None
 
     def read(self, job: Job, stamp: Callable[[], int]) -> None:
         """Fill ``job.elements``; what cannot be read is rejected.
@@ -104,6 +105,7 @@ class PayloadReader:
         self._sparkplug.on_death = self.on_death
         self._sparkplug.on_unknown = self.on_unknown
         self._sparkplug.order_of = self.order_of
+        self._sparkplug.on_null = self.on_null
         return self._sparkplug
 
 

@@ -1,7 +1,7 @@
 """Rows: points of one asset with a type, a time and a quality each, judged one by one."""
 
 from collections.abc import Mapping
-from math import isfinite
+from math import isfinite, nan
 from struct import pack
 from typing import Any
 
@@ -14,10 +14,14 @@ from gongfu.kernel.points import Series, ValueType
 from gongfu.kernel.quality import Quality
 
 _CODES = {ValueType.DOUBLE: "d", ValueType.INT64: "q", ValueType.BOOLEAN: "B"}
+# What stands for no value: no aggregate takes it for one, since its quality is bad.
+_NOTHING = {
+    ValueType.DOUBLE: nan, ValueType.INT64: 0, ValueType.BOOLEAN: False, ValueType.STRING: "", ValueType.JSON: "null",
+}  # fmt: skip
 
 
 class Row:
-    """One point: name, type if it is new, value, source time (UTC ns), quality."""
+    """One point: name, type if it is new, value (None: there is none), source time (UTC ns), quality."""
 
     __slots__ = ("name", "quality", "time", "value", "value_type")
 
@@ -51,7 +55,10 @@ def write_rows(
         if series is None:
             refuse_unknown(row.name, child, name_problem(row.name, MAX_NAME), refused, reject)
             continue
-        reason, stored = fit(row.value, series.value_type)
+        if row.value is None:
+            reason, stored = None, _NOTHING[series.value_type]
+        else:
+            reason, stored = fit(row.value, series.value_type)
         if reason is not None:
             reject(reason, 1, f"{shown(row.name)}: {stored}")
             continue
@@ -60,7 +67,7 @@ def write_rows(
             columns = taken[series.value_type] = ([], [], [], [])
         columns[0].append(series.series)
         columns[1].append(row.time)
-        odd = series.value_type is ValueType.DOUBLE and not isfinite(stored)
+        odd = series.value_type is ValueType.DOUBLE and not isfinite(stored) and row.value is not None
         columns[2].append(Quality.BAD_NOT_A_NUMBER if odd else row.quality)
         columns[3].append(stored)
     count = 0

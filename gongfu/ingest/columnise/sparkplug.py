@@ -63,6 +63,7 @@ class SparkplugReader:
         on_death: called with the sender and the asset below its own that died, with all below that.
         on_unknown: called with the sender and the edge node when data has an alias that no birth names.
         order_of: returns what knows the order of the payloads of a sender and edge node.
+        on_null: called with the sender and the number of metrics that said that they have no value.
     """
 
     def __init__(self, max_points: int) -> None:
@@ -74,6 +75,7 @@ class SparkplugReader:
         self.on_death: Callable[[Writer, str], None] | None = None
         self.on_unknown: Callable[[Writer, str], None] | None = None
         self.order_of: Callable[[int, str], Order | None] | None = None
+        self.on_null: Callable[[Writer, int], None] | None = None
 
     def forget(self, device: int) -> None:
         """Forget the births of a device that is no more."""
@@ -129,7 +131,8 @@ class SparkplugReader:
         # What has no birth is not remembered.
         learn = None if birth is None else partial(self._learn, (writer.device, topic), edge, birth)
         unknown = None if self.on_unknown is None else partial(self.on_unknown, writer, edge)
-        return [Metrics(child, payload, message, birth or Birth(), times, reject, learn, unknown)]
+        on_null = None if self.on_null is None else partial(self.on_null, writer)
+        return [Metrics(child, payload, message, birth or Birth(), times, reject, learn, unknown, on_null)]
 
     def _parse(self, payload: bytes, reject: Reject) -> Any:
         """Return the message, or report what is wrong and return None."""
@@ -157,8 +160,8 @@ class Metrics:
     """
 
     __slots__ = (
-        "_birth", "_learn", "_metrics", "_payload", "_plain", "_reject", "_rows", "_shape", "_skipped", "_times",
-        "_timestamp", "_unknown", "child",
+        "_birth", "_learn", "_metrics", "_nulls", "_on_null", "_payload", "_plain", "_reject", "_rows", "_shape",
+        "_skipped", "_times", "_timestamp", "_unknown", "child",
     )  # fmt: skip
 
     def __init__(
@@ -171,8 +174,16 @@ class Metrics:
         reject: Reject,
         learn: Callable[[bytes, SparkplugPlan], None] | None,
         unknown: Callable[[], None] | None = None,
+        on_null: Callable[[int], None] | None = None,
     ) -> None:
-        """Hold a parsed payload; ``learn`` hears of it when a plan has written it, ``unknown`` of unknown aliases."""
+        """Hold a parsed payload.
+
+        Args:
+            child, payload, message, birth, times, reject: what it is, and its context.
+            learn: hears of it when a plan has written it.
+            unknown: hears of unknown aliases.
+            on_null: hears how many metrics said that they have no value.
+        """
         self.child = child
         self._payload = payload
         self._birth = birth
@@ -180,6 +191,8 @@ class Metrics:
         self._reject = reject
         self._learn = learn
         self._unknown = unknown
+        self._on_null = on_null
+        self._nulls = 0
         self._rows: list[Row] | None = None
         self._shape: tuple[Any, ...] = ()
         self._skipped = False
@@ -249,6 +262,8 @@ class Metrics:
         """Return the rows of all metrics that can be columnised; report the others once."""
         if self._rows is None:
             self._rows = list(self._judge())
+            if self._nulls and self._on_null is not None:
+                self._on_null(self._nulls)
         return self._rows
 
     def _judge(self) -> Iterator[Row]:
@@ -282,6 +297,11 @@ class Metrics:
                 self._skipped = True
                 quality = Quality.GOOD if self._plain else quality_of(metric)
                 yield from structure_rows(name, metric, datatype, self._birth.types, time, quality, reject)
+                continue
+            if metric.is_null and value_type is not None:
+                # §6.4.16: the metric is there and has no value now. The point says so; that is counted as marked.
+                self._nulls += 1
+                yield Row(name, value_type, None, time, Quality.BAD_NO_DATA)
                 continue
             reason, value = value_of(metric, datatype)
             if reason is not None:

@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from gongfu.ingest.columnise.sparkplug_schema import Payload
+from gongfu.ingest.columnise.sparkplug_schema import DataType, Payload
 from gongfu.ingest.types import Done, Writer
 
 SEQUENCE = 256
@@ -67,6 +67,15 @@ def sequence_of(payload: bytes) -> int | None:
     except DecodeError:
         return None
     return head.seq if head.HasField("seq") else None
+
+
+def death_payload(bd_seq: int | None, milliseconds: int) -> bytes:
+    """Return an NDEATH that ends the session of a birth (§6.4.12); ``bd_seq`` is None for a birth without one."""
+    message = Payload(timestamp=milliseconds)
+    if bd_seq is not None:
+        metric = message.metrics.add(name=BIRTH_SEQUENCE, timestamp=milliseconds, datatype=DataType.INT64)
+        metric.long_value = bd_seq
+    return message.SerializeToString()
 
 
 def birth_sequence_of(payload: bytes) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from gongfu.ingest.columnise.sparkplug import split_topic
 from gongfu.ingest.columnise.sparkplug_births import Birth, Order
-from gongfu.ingest.sparkplug.arrivals import Arrival, birth_sequence_of, sequence_of
+from gongfu.ingest.sparkplug.arrivals import Arrival, birth_sequence_of, death_payload, sequence_of
 from gongfu.ingest.sparkplug.commands import REBIRTH, Expectation, command_payload, rebirth_payload
 from gongfu.ingest.sparkplug.rebirths import Rebirths, Throttle
 from gongfu.ingest.sparkplug.sessions import Bounds, EdgeSession, EdgeSessions, Key, Phase, Why
@@ -75,7 +75,7 @@ class SparkplugHost:
 
     Counters: ``sparkplug.births``, ``.rebirths``, ``.deaths``, ``.deaths_ignored``, ``.gaps``, ``.reordered``,
     ``.behind``, ``.sequence_missing``, ``.birth_sequence_invalid``, ``.rebirth_requests``, ``.sessions_forgotten``,
-    ``.commands``.
+    ``.commands``, ``.left_without_death``.
 
     Attributes:
         on_born: called with a session after each NBIRTH.
@@ -172,6 +172,22 @@ class SparkplugHost:
         if session is not None and session.alive:
             self._ask(session, Why.ALIAS)
             self._set_timer()
+
+    def left(self, writer: Writer) -> int:
+        """The last connection of a sender has ended without the deaths of its edge nodes; return how many end now.
+
+        The specification forbids it (§6.4.12: an edge node publishes its NDEATH before it disconnects by intent). Its
+        points must not stay good for ever all the same.
+        """
+        now = self._clock.now_ns()
+        alive = [one for one in self.sessions if one.key[0] == writer.device and one.alive]
+        for session in alive:
+            edge = session.key[1]
+            group, _, node = edge.partition("/")
+            self._count("left_without_death")
+            topic = f"spBv1.0/{group}/NDEATH/{node}"
+            self.take(writer, death_payload(session.bd_seq, now // MILLISECOND), now, None, topic)
+        return len(alive)
 
     def forget(self, device: int) -> None:
         """Forget the edge nodes of a sender that is no more."""

@@ -1,7 +1,6 @@
 """``gongfu connect``: the commissioning wizard, and connections to machines."""
 
 import getpass
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -10,7 +9,9 @@ from typing import Any
 
 import click
 
-from gongfu.node.cli.failures import NOT_FOUND, Failure
+from gongfu.node.cli import connection_certificate, connection_method
+from gongfu.node.cli.connection_lookup import connection_id, value_of
+from gongfu.node.cli.failures import Failure
 from gongfu.node.cli.node_api import NodeApi, connect
 from gongfu.node.cli.options import node_options
 from gongfu.node.cli.output import print_json, print_table, text_of
@@ -159,7 +160,7 @@ def list_(as_json: bool, **node: Any) -> None:
 def show(name: str, as_json: bool, **node: Any) -> None:
     """Show a connection: state, counters, last error, addresses. NAME may be its id."""
     api = connect(**node)
-    found = api.get(f"/connections/{_id(api, name)}")
+    found = api.get(f"/connections/{connection_id(api, name)}")
     if as_json:
         print_json(found)
     else:
@@ -172,7 +173,7 @@ def show(name: str, as_json: bool, **node: Any) -> None:
 def remove(name: str, as_json: bool, **node: Any) -> None:
     """Remove a connection and its device; asset, points and history stay."""
     api = connect(**node)
-    api.call("DELETE", f"/connections/{_id(api, name)}")
+    api.call("DELETE", f"/connections/{connection_id(api, name)}")
     print_json({"removed": name}) if as_json else print(f"{name} is removed; its asset, points and history stay")
 
 
@@ -201,8 +202,8 @@ def resume(name: str, as_json: bool, **node: Any) -> None:
 def write(name: str, point: str, value: str, asset: str, as_json: bool, **node: Any) -> None:
     """Write VALUE (JSON, or text) to a writable point of a machine, and read it back."""
     api = connect(**node)
-    body = {"point": point, "asset": asset, "value": _value(value)}
-    done = api.call("POST", f"/connections/{_id(api, name)}:write", body, timeout=120)
+    body = {"point": point, "asset": asset, "value": value_of(value)}
+    done = api.call("POST", f"/connections/{connection_id(api, name)}:write", body, timeout=120)
     if as_json:
         print_json(done)
     elif done["confirmed"] is None:
@@ -236,6 +237,15 @@ def drivers(as_json: bool, **node: Any) -> None:
     )
 
 
+for _further in (
+    connection_certificate.certificates,
+    connection_certificate.trust,
+    connection_method.browse,
+    connection_method.call,
+):
+    command.add_command(_further)
+
+
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
@@ -243,14 +253,7 @@ def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise click.UsageError(f"--option must be NAME=VALUE, not {text!r}")
-    return name, _value(value)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return name, value_of(value)
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
@@ -263,16 +266,9 @@ def _rows(file: Path) -> list[dict[str, Any]]:
         raise Failure(error.what, error.advice) from None
 
 
-def _id(api: NodeApi, name: str) -> int:
-    for item in api.items("/connections"):
-        if name in (item["name"], str(item["id"])):
-            return int(item["id"])
-    raise Failure(f"there is no connection {name!r}", "see `gongfu connect list`", NOT_FOUND, "not-found")
-
-
 def _set_paused(name: str, paused: bool, as_json: bool, **node: Any) -> None:
     api = connect(**node)
-    changed = api.call("PATCH", f"/connections/{_id(api, name)}", {"paused": paused})
+    changed = api.call("PATCH", f"/connections/{connection_id(api, name)}", {"paused": paused})
     print_json(changed) if as_json else print(f"{changed['name']} is {'paused' if paused else 'opened again'}")
 
 
@@ -350,6 +346,9 @@ def _show(found: Mapping[str, Any], *, addresses: bool = False) -> None:
         if status["last_error"]:
             print(f"error    {_error(status)}")
             print(f"do       {status['last_error']['advice']}")
+        for hint in status["hints"]:
+            print(f"look     {text_of(hint['what'])}")
+            print(f"do       {hint['advice']}")
         if status["health"]:
             print(f"health   {', '.join(f'{name} {text_of(value)}' for name, value in status['health'].items())}")
     if found["secrets"]:

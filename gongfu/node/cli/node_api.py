@@ -93,13 +93,13 @@ class NodeApi:
         except ValueError:
             raise Failure(f"{self.url} does not answer like a Gongfu node", "check --url", UNREACHABLE) from None
 
-    def download(self, path: str, body: object) -> Iterator[bytes]:
-        """Yield the pieces of a file that POST answers with; one that ends early raises.
+    def download(self, path: str, body: object, *, method: str = "POST") -> Iterator[bytes]:
+        """Yield the pieces of a file that POST (or GET) answers with; one that ends early raises.
 
         Raises:
             Failure: as ``call``.
         """
-        connection, response = self._request("POST", path, body, None, DOWNLOAD_TIMEOUT_S)
+        connection, response = self._request(method, path, body, None, DOWNLOAD_TIMEOUT_S)
         try:
             if response.status >= 400:
                 raise _problem(response.status, response.read(), path)
@@ -161,6 +161,33 @@ class NodeApi:
         finally:
             connection.close()
 
+    def relay(
+        self, method: str, path: str, body: bytes | None, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Pass a request on as it is; return status, headers by name in lower case, and content.
+
+        Raises:
+            Failure: the node cannot be reached.
+        """
+        connection, base = self._connection(TIMEOUT_S)
+        target = f"{base}/v1{path}" + (f"?{urlencode(query)}" if query else "")
+        try:
+            connection.request(method, target, body, {"Authorization": f"Bearer {self.token}", **headers})
+            response = connection.getresponse()
+            return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            connection.close()
+
+    def _connection(self, timeout: float) -> tuple[http.client.HTTPConnection, str]:
+        """Return a connection that is not open yet, and what the paths begin with."""
+        parts = urlsplit(self.url)
+        host, port = parts.hostname or "", parts.port
+        if parts.scheme == "https":
+            return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls()), parts.path.rstrip("/")
+        return http.client.HTTPConnection(host, port, timeout=timeout), parts.path.rstrip("/")
+
     def _request(
         self,
         method: str,
@@ -170,14 +197,9 @@ class NodeApi:
         timeout: float,
         further: Mapping[str, str] | None = None,
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        parts = urlsplit(self.url)
-        host, port = parts.hostname or "", parts.port
-        if parts.scheme == "https":
-            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls())
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        connection, base = self._connection(timeout)
         given = {k: v for k, v in (query or {}).items() if v is not None}
-        target = f"{parts.path.rstrip('/')}/v1{path}" + (f"?{urlencode(given)}" if given else "")
+        target = f"{base}/v1{path}" + (f"?{urlencode(given)}" if given else "")
         headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {self.token}"}
         content: bytes | IO[bytes] | None = None
         if further is not None:

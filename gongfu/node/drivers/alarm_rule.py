@@ -110,8 +110,7 @@ class AlarmRuleDriver:
         rule = records.named(connection, NODE_TENANT, name)
         if rule is None:
             return None
-        fields = ("name", "kind", "asset", "point", "condition", "priority", "message", "enabled")
-        return {field: msgspec.to_builtins(getattr(rule, field)) for field in fields}
+        return msgspec.to_builtins(rule.body())
 
     def _write(self, order: str, name: str, due: dict[str, Any] | None) -> str:
         subject = acting_for(order)
@@ -166,4 +165,6 @@ def _meaning(body: RuleBody) -> dict[str, Any]:
         "condition": msgspec.to_builtins(check_body(body)),
         "priority": str(body.priority),
         "message": body.message,
+        "unit": body.unit,
+        "lateness_s": body.lateness_s,
     }

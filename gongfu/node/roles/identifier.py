@@ -3,10 +3,8 @@
 import asyncio
 import gc
 import logging
-import signal
 import sys
 
-import uvloop
 from sqlalchemy import Engine
 
 from gongfu.bus.connection import BusAddress, open_bus
@@ -19,10 +17,8 @@ from gongfu.kernel.errors import Problem
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.identifier_host import IdentifierHost
-from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
-from gongfu.store.records.engine import open_records
-from gongfu.store.records.migrations import migrate
-from gongfu.store.records.revisions import MigrationError
+from gongfu.node.role_start import run_role, stop_by_signal
+from gongfu.node.runtime import Runtime, report_ready
 
 logger = logging.getLogger("gongfu.identifier")
 
@@ -30,10 +26,7 @@ _SWITCH_S = 0.0005
 
 
 async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_by_signal()
     subjects, counters = Subjects(runtime.node), Counters()
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     host = await IdentifierHost.open(runtime, engine, SystemClock(), counters)
@@ -64,18 +57,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
 
 def main() -> int:
     """Run the role until SIGTERM; return the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    runtime = load_runtime()
-    engine = open_records(runtime.records_url)
-    try:
-        migrate(engine)
-        uvloop.run(_serve(runtime, role_name("identifier"), engine))
-    except (OSError, TimeoutError, ServiceError, BindingError, BatchError, MigrationError, Problem) as error:
-        logger.error("identifier cannot start: %s", error)
-        return 1
-    finally:
-        engine.dispose()
-    return 0
+    return run_role("identifier", _serve, (ServiceError, BindingError, BatchError, Problem))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,10 @@
 """Role ``opcua``: the node's assets over OPC UA, read only. Runs when ``[opcua] enabled`` says so."""
 
-import asyncio
 import logging
-import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import uvloop
 from sqlalchemy import Engine
 
 from gongfu.bus.connection import BusAddress, open_bus
@@ -18,8 +15,8 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.opcua_source import NodeSource
-from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name, shares_partitions
-from gongfu.store.records.engine import open_records
+from gongfu.node.role_start import run_role, stop_by_signal
+from gongfu.node.runtime import Runtime, report_ready, shares_partitions
 
 logger = logging.getLogger("gongfu.opcua")
 
@@ -27,10 +24,7 @@ logger = logging.getLogger("gongfu.opcua")
 async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     from gongfu.connect.opcua.server.server import AssetServer, ServerSettings
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_by_signal()
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     subjects, settings = Subjects(runtime.node), runtime.opcua
     source = NodeSource(bus, subjects, engine, SystemClock(), shares_partitions(runtime))
@@ -62,20 +56,10 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
 
 def main() -> int:
     """Run the role until SIGTERM; return the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if find_spec("asyncua") is None:
         logger.error("the OPC UA library is not installed: pip install 'gongfu[opcua]'")
         return 1
-    runtime = load_runtime()
-    engine = open_records(runtime.records_url)
-    try:
-        uvloop.run(_serve(runtime, role_name("opcua"), engine))
-    except (OSError, TimeoutError) as error:
-        logger.error("opcua cannot start: %s", error)
-        return 1
-    finally:
-        engine.dispose()
-    return 0
+    return run_role("opcua", _serve, migrates=False)
 
 
 if __name__ == "__main__":

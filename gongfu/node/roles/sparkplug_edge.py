@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from pathlib import Path
 
-import uvloop
 from sqlalchemy import Engine
 
 from gongfu.bus.connection import BusAddress, open_bus
@@ -16,8 +14,8 @@ from gongfu.connect.sparkplug.edge.publisher import EdgePublisher, EdgeSettings
 from gongfu.connect.sparkplug.edge.source import EdgeSource
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
-from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
-from gongfu.store.records.engine import open_records
+from gongfu.node.role_start import run_role, stop_by_signal
+from gongfu.node.runtime import Runtime, report_ready
 
 logger = logging.getLogger("gongfu.sparkplug_edge")
 
@@ -40,10 +38,7 @@ def edge_settings(runtime: Runtime) -> EdgeSettings:
 
 
 async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_by_signal()
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     counters, subjects = Counters(), Subjects(runtime.node)
     edge = runtime.sparkplug_edge
@@ -68,17 +63,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
 
 def main() -> int:
     """Run the role until SIGTERM; return the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    runtime = load_runtime()
-    engine = open_records(runtime.records_url)
-    try:
-        uvloop.run(_serve(runtime, role_name("sparkplug-edge"), engine))
-    except (OSError, TimeoutError) as error:
-        logger.error("sparkplug-edge cannot start: %s", error)
-        return 1
-    finally:
-        engine.dispose()
-    return 0
+    return run_role("sparkplug-edge", _serve, migrates=False)
 
 
 if __name__ == "__main__":

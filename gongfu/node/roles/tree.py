@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import Collection
 from pathlib import Path
 
-import uvloop
 from sqlalchemy import Engine
 
 import gongfu
@@ -23,11 +21,11 @@ from gongfu.node.configuration import is_every_address
 from gongfu.node.data_directory import DataDirectory, secret_of
 from gongfu.node.drivers.context import DriverContext
 from gongfu.node.event_publisher import EventPublisher
-from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name
+from gongfu.node.role_start import run_role, stop_by_signal
+from gongfu.node.runtime import Runtime, report_ready
 from gongfu.node.tree_health import RolesHealth
 from gongfu.node.tree_sections import tree_sections
-from gongfu.store.records.engine import open_records, reading
-from gongfu.store.records.migrations import migrate
+from gongfu.store.records.engine import reading
 from gongfu.tree.host.host import TreeHost
 from gongfu.tree.host.nats_transport import NatsTransport
 from gongfu.tree.host.server_config import ChildrenListen, Credentials, ParentRemote, render_tree_server
@@ -45,10 +43,7 @@ logger = logging.getLogger("gongfu.tree")
 
 
 async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_by_signal()
     directory = DataDirectory(Path(runtime.data_dir))
     files = KeyFiles(directory.tree_keys)
     subjects, counters = Subjects(runtime.node), Counters()
@@ -57,7 +52,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     if place is None:
         raise ValueError(f"the records have no identity in a tree, but {files.joined} says that there is one")
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
-    publisher = EventPublisher(bus, subjects, loop)
+    publisher = EventPublisher(bus, subjects, asyncio.get_running_loop())
     health = RolesHealth()
     await health.start(bus, subjects)
     token, url = secret_of(files.root / "nats-token"), f"nats://127.0.0.1:{runtime.tree_nats_port}"
@@ -152,18 +147,7 @@ def _server_config(runtime: Runtime, files: KeyFiles, nodes: NodesSection, allow
 
 def main() -> int:
     """Run the role until SIGTERM; return the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    runtime = load_runtime()
-    engine = open_records(runtime.records_url)
-    try:
-        migrate(engine)
-        uvloop.run(_serve(runtime, role_name("tree"), engine))
-    except (OSError, TimeoutError, ValueError, Problem) as error:
-        logger.error("tree cannot start: %s", error)
-        return 1
-    finally:
-        engine.dispose()
-    return 0
+    return run_role("tree", _serve, (ValueError, Problem))
 
 
 if __name__ == "__main__":

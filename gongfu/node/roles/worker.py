@@ -1,22 +1,20 @@
-"""Role ``worker``: block log to history, latest values, rules, models and alarms."""
+"""Role ``worker``: block log to history, latest values, rules and alarms."""
 
 import asyncio
 import gc
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import uvloop
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from sqlalchemy import Engine
 
-from gongfu.appkit.catalogue import find_models
 from gongfu.bus.blocklog import BlockLog, ensure_streams
 from gongfu.bus.connection import BusAddress, open_bus
+from gongfu.bus.ending import end_tasks
 from gongfu.bus.metrics import MetricsPublisher
 from gongfu.bus.partition_leases import Lease
 from gongfu.bus.registers import Registers
@@ -28,8 +26,13 @@ from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.history_store import open_history
 from gongfu.node.leased_partitions import LeasedPartitions, LeasePositions
-from gongfu.node.runtime import Runtime, load_runtime, report_ready, role_name, shares_partitions
+from gongfu.node.role_start import run_role, stop_by_signal
+from gongfu.node.runtime import Runtime, report_ready, shares_partitions
+from gongfu.reason.alarms.asking_latest import LatestNumbers
+from gongfu.reason.alarms.caretaker import Caretaker
 from gongfu.reason.alarms.ledger import AlarmLedger
+from gongfu.reason.alarms.sources.ledger import SourceLedger
+from gongfu.reason.alarms.sources.types import SERVICE, SourceAlarms, SourceAnswer
 from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.compiler import Compiler
 from gongfu.reason.partition import HISTORY_S, PartitionRun, Surroundings
@@ -37,10 +40,8 @@ from gongfu.reason.pipeline import ReasonPipeline
 from gongfu.reason.running import RunningAnswer, RunningRequest
 from gongfu.reason.seen import AssetsOfSeries, SeenAnswer, SeenRequest
 from gongfu.reason.shares import Shares
-from gongfu.reason.status import LatestAnswer, LatestRequest, ReasonState
+from gongfu.reason.status import LatestAnswer, LatestRequest, ReasonState, StateRequest
 from gongfu.store.history.writer import HistoryWriter
-from gongfu.store.records.engine import open_records
-from gongfu.store.records.migrations import migrate
 from gongfu.store.twins.checkpoint import CheckpointFile, CheckpointStore
 from gongfu.store.twins.leased_checkpoint import LeasedCheckpoint, SharedDirectory, StatePlace
 
@@ -69,10 +70,7 @@ def checkpoint_path(data_dir: Path, partition: int, partitions: int) -> Path:
 
 
 async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_by_signal()
     subjects, counters, clock = Subjects(runtime.node), Counters(), SystemClock()
     data_dir, partitions = Path(runtime.data_dir), runtime.telemetry.partitions
     twins = data_dir / "twins"
@@ -86,15 +84,14 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     shared, positions = shares_partitions(runtime), LeasePositions()
     writer = HistoryWriter(history, data_dir, counters, positions if shared else None)
     writer.start()
-    models, announce = find_models(), _AlarmPublisher(bus, subjects).publish
+    announce = _AlarmPublisher(bus, subjects).publish
     around = Surroundings(bus, subjects, counters, clock, writer)
     shares = Shares()
 
     def make(partition: int, checkpoints: CheckpointStore, lease: Lease | None = None) -> PartitionRun:
         pipeline = ReasonPipeline(
-            Compiler(engine, models, partition, partitions),
+            Compiler(engine, partition, partitions),
             AlarmLedger(engine, partition, partitions, lease.epoch if lease else None),
-            log,
             checkpoints,
             counters,
             clock,
@@ -109,11 +106,20 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     async def latest(request: LatestRequest) -> LatestAnswer:
         return shares.latest(request)
 
-    async def state(_: object) -> ReasonState:
-        return shares.state()
+    async def state(request: StateRequest | None) -> ReasonState:
+        return shares.state(request)
 
     async def running(request: RunningRequest) -> RunningAnswer:
         return shares.running(request)
+
+    sources = SourceLedger(engine)
+    numbers = LatestNumbers(bus, subjects, 0 if runtime.instance else max(1, runtime.worker.processes))
+    caretaker = Caretaker(engine, clock, numbers, announce, counters)
+
+    async def report(request: SourceAlarms) -> SourceAnswer:
+        states, events = await asyncio.to_thread(sources.apply, request.alarms, clock.now_ns())
+        await announce(events)
+        return SourceAnswer(states)
 
     assets = AssetsOfSeries(engine)
 
@@ -149,11 +155,13 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
             shares.runs[partition] = make(partition, file(partition))
             ends.append(await shares.runs[partition].start())
     await serve(bus, subjects.service("latest"), latest, LatestRequest)
-    await serve(bus, subjects.service("reason"), state)
+    await serve(bus, subjects.service("reason"), state, StateRequest | None)
     await serve(bus, subjects.service("rules"), running, RunningRequest)
     await serve(bus, subjects.service("seen"), seen, SeenRequest)
+    await serve(bus, subjects.service(SERVICE), report, SourceAlarms, queue=SERVICE)
     metrics = MetricsPublisher(bus, subjects, name, counters, gauges)
     metrics.start()
+    caring = asyncio.create_task(caretaker.run(), name="alarms")
     # What is alive now stays alive: full collections need not look at it again.
     gc.collect()
     gc.freeze()
@@ -162,6 +170,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({stopping, *ends}, return_when=asyncio.FIRST_COMPLETED)
     logger.info("worker stops")
+    await end_tasks([caring])
     broken = [end.exception() for end in ends if end.done() and not end.cancelled()]
     if leased is not None:
         await leased.stop()
@@ -186,18 +195,7 @@ async def _state_place(runtime: Runtime, bus: Client, subjects: Subjects, direct
 
 def main() -> int:
     """Run the role until SIGTERM; return the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    runtime = load_runtime()
-    engine = open_records(runtime.records_url)
-    try:
-        migrate(engine)
-        uvloop.run(_serve(runtime, role_name("worker"), engine))
-    except (OSError, TimeoutError, ValueError) as error:
-        logger.error("worker cannot start: %s", error)
-        return 1
-    finally:
-        engine.dispose()
-    return 0
+    return run_role("worker", _serve, (ValueError,))
 
 
 if __name__ == "__main__":

@@ -54,14 +54,19 @@ def routes(service: AlarmService) -> list[Route]:
     async def acknowledge(call: Call) -> Alarm:
         return await asyncio.to_thread(service.acknowledge, call.subject, call.path["id"], call.body.comment)
 
+    async def reset(call: Call) -> Alarm:
+        return await asyncio.to_thread(service.reset, call.subject, call.path["id"], call.body.comment)
+
     async def clear(call: Call) -> Alarm:
         return await asyncio.to_thread(service.clear, call.subject, call.path["id"], call.body.comment)
 
-    listing = "List alarms (?state=active|unacknowledged|all, ?priority, ?asset=path, ?limit, ?cursor)"
+    states = "|".join(SELECTIONS)
+    listing = f"List alarms (?state={states}, ?priority, ?asset=path, ?limit, ?cursor)"
     may = Action.ALARM_ACKNOWLEDGE
     return [
         Route("GET", "/alarms", Action.READ, list_alarms, listing, None, AlarmPage),
         Route("GET", "/alarms/{id}", Action.READ, get, "An alarm with its journal", None, Alarm),
         Route("POST", "/alarms/{id}:acknowledge", may, acknowledge, "Acknowledge an alarm", Comment, Alarm),
+        Route("POST", "/alarms/{id}:reset", may, reset, "Reset a latched alarm", Comment, Alarm),
         Route("POST", "/alarms/{id}:clear", may, clear, "Close an alarm", Comment, Alarm),
     ]

@@ -5,27 +5,35 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Float,
     ForeignKey,
     Index,
+    Integer,
     Row,
     String,
     Table,
     Text,
     and_,
+    bindparam,
+    false,
     func,
     insert,
     or_,
     select,
+    text,
     tuple_,
     update,
 )
 
-from gongfu.reason.alarms.types import ACTIVE, OPEN, Change, State
+from gongfu.reason.alarms.states import AGAIN, ANNUNCIATED, OPEN, STANDING, Change, State
 from gongfu.registry import tables
 from gongfu.store.records.engine import Key, metadata, name_text
+
+# Few alarms are annunciated a second time; their index costs the others nothing. Queries must say it word by word.
+_AGAIN = f"change IN ({', '.join(repr(str(change)) for change in AGAIN)})"
 
 # Names and paths are those at the time of the raise: an alarm is a record of what was, whatever is renamed later.
 alarm = Table(
@@ -52,6 +60,31 @@ alarm = Table(
     Column("acknowledged_by", String(120), nullable=True),
     Column("closed_at", BigInteger, nullable=True),
     Column("recorded_at", BigInteger, nullable=False),
+    # Empty for alarms of rules, whose instance is (rule_id, series); of others it is (source, source_key).
+    Column("source", String(200), nullable=False, server_default=text("''")),
+    Column("source_key", String(300), nullable=False, server_default=text("''")),
+    # As the rationalisation says at the raise.
+    Column("latching", Boolean, nullable=False, server_default=false()),
+    Column("realarm_s", Integer, nullable=False, server_default="0"),
+    # The node's time: when an operator was told last.
+    Column("annunciated_at", BigInteger, nullable=True),
+    Column("raised_suppressed", Boolean, nullable=False, server_default=false()),
+    Column("suppressed_by", BigInteger, nullable=True),
+    Index("ix_alarm_tenant_id_recorded_at", "tenant_id", "recorded_at"),
+    Index(
+        "ix_alarm_tenant_id_recorded_at_unseen",
+        "tenant_id",
+        "recorded_at",
+        sqlite_where=text("raised_suppressed"),
+    ),
+    Index("ix_alarm_tenant_id_closed_at", "tenant_id", "closed_at"),
+    Index(
+        "ix_alarm_source_source_key",
+        "source",
+        "source_key",
+        "raised_at",
+        sqlite_where=text("source <> ''"),
+    ),
     Index("ix_alarm_tenant_id_raised_at_id", "tenant_id", "raised_at", "id"),
     Index("ix_alarm_tenant_id_state", "tenant_id", "state"),
     Index("ix_alarm_rule_id_series_state", "rule_id", "series", "state"),
@@ -68,9 +101,19 @@ alarm_journal = Table(
     Column("by_user", String(120), nullable=False),
     Column("comment", Text, nullable=False),
     Column("value", Float(53), nullable=True),
+    # After the change.
+    Column("state", String(32), nullable=False, server_default=text("''")),
     Index("ix_alarm_journal_alarm_id_id", "alarm_id", "id"),
+    Index(
+        "ix_alarm_journal_recorded_at_again",
+        "recorded_at",
+        sqlite_where=text(_AGAIN),
+    ),
     sqlite_autoincrement=True,
 )
+
+AGAIN_ONLY = text(_AGAIN)
+UNSEEN = text("raised_suppressed")
 
 _CHUNK = 400
 
@@ -103,10 +146,11 @@ def open_of(connection: Connection, instances: Sequence[tuple[int, int]]) -> lis
 
 
 def active(connection: Connection) -> list[AlarmRow]:
-    """Return all alarms whose condition holds, of all tenants."""
+    """Return all alarms of rules whose condition holds, of all tenants."""
     # By tenant, as the index is: the others are all alarms that ever were.
     tenants = select(tables.tenant.c.id)
-    query = select(alarm).where(alarm.c.tenant_id.in_(tenants), alarm.c.state.in_(sorted(ACTIVE)))
+    mine = and_(alarm.c.tenant_id.in_(tenants), alarm.c.state.in_(sorted(STANDING)), alarm.c.source == "")
+    query = select(alarm).where(mine)
     return list(connection.execute(query))
 
 
@@ -116,16 +160,38 @@ def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         connection.execute(insert(alarm), rows)
 
 
-def set_state(connection: Connection, key: str, before: State, values: dict[str, Any]) -> bool:
-    """Change an alarm if it is still in a state; return whether it was."""
-    query = update(alarm).where(alarm.c.id == key, alarm.c.state == str(before)).values(values)
-    return connection.execute(query).rowcount == 1
+def set_states(connection: Connection, changes: Sequence[tuple[str, State, dict[str, Any]]]) -> None:
+    """Change alarms ``(id, state before, values)`` that the transaction has locked.
+
+    Those of equal columns go together: a statement for each would cost more than all else.
+
+    Raises:
+        RuntimeError: one was not in its state any more, so it was not locked.
+    """
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for key, before, values in changes:
+        row = {"b_id": key, "b_state": str(before), **{f"v_{name}": value for name, value in values.items()}}
+        groups.setdefault(tuple(sorted(values)), []).append(row)
+    for names, rows in groups.items():
+        mine = and_(alarm.c.id == bindparam("b_id"), alarm.c.state == bindparam("b_state"))
+        query = update(alarm).where(mine).values({name: bindparam(f"v_{name}") for name in names})
+        done = connection.execute(query, rows)
+        if connection.dialect.supports_sane_multi_rowcount and done.rowcount != len(rows):
+            raise RuntimeError(f"{len(rows) - done.rowcount} of {len(rows)} alarms changed although they were locked")
 
 
 def journal(
-    key: str, change: Change, time: int, now: int, *, by: str = "", comment: str = "", value: float | None = None
+    key: str,
+    change: Change,
+    state: State,
+    time: int,
+    now: int,
+    *,
+    by: str = "",
+    comment: str = "",
+    value: float | None = None,
 ) -> dict[str, Any]:
-    """Return a row of the journal."""
+    """Return a row of the journal; ``state`` is that after the change."""
     return {
         "alarm_id": key,
         "time": time,
@@ -134,6 +200,7 @@ def journal(
         "by_user": by,
         "comment": comment,
         "value": value,
+        "state": str(state),
     }
 
 
@@ -184,8 +251,8 @@ def count_by_state(connection: Connection, tenant: int) -> dict[str, int]:
 
 
 def count_open(connection: Connection) -> int:
-    """Return the number of open alarms of all tenants."""
-    query = select(func.count()).select_from(alarm).where(alarm.c.state.in_(sorted(OPEN)))
+    """Return the number of open alarms of all tenants that are not suppressed."""
+    query = select(func.count()).select_from(alarm).where(alarm.c.state.in_(sorted(ANNUNCIATED)))
     return int(connection.execute(query).scalar_one())
 
 

@@ -2,21 +2,31 @@
 
 from collections.abc import Callable
 
+import msgspec
 from sqlalchemy import Engine
 
 from gongfu.kernel.errors import conflict, not_found
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock, format_rfc3339
 from gongfu.reason.alarms import records
-from gongfu.reason.alarms.ledger import document
-from gongfu.reason.alarms.types import OPEN, UNACKNOWLEDGED, Alarm, AlarmEvent, Change, State, next_state
+from gongfu.reason.alarms.documents import document, entries
+from gongfu.reason.alarms.lifecycle import Alarms
+from gongfu.reason.alarms.states import ANNUNCIATED, LATCHED, OPEN, SUPPRESSED, UNACKNOWLEDGED, Change, State
+from gongfu.reason.alarms.types import Alarm, AlarmEvent
 from gongfu.registry import audit
 from gongfu.store.records.engine import reading, writing
 
 # Called on the thread that made the change, after its commit; must not raise and not block.
 Announce = Callable[[AlarmEvent], None]
 
-SELECTIONS = {"active": OPEN, "unacknowledged": UNACKNOWLEDGED, "all": frozenset(State)}
+SELECTIONS = {
+    "active": ANNUNCIATED,
+    "open": OPEN,
+    "unacknowledged": UNACKNOWLEDGED,
+    "suppressed": SUPPRESSED,
+    "latched": LATCHED,
+    "all": frozenset(State),
+}
 
 
 class AlarmService:
@@ -40,7 +50,7 @@ class AlarmService:
 
         Args:
             subject: who asks.
-            selection: ``active`` (all that are not closed), ``unacknowledged`` or ``all``.
+            selection: one of ``SELECTIONS``: ``active`` are those that an operator has before him.
             priority: only this one.
             asset: path; only alarms of this asset and of those below it.
             after: key of the last alarm of the page before.
@@ -80,14 +90,23 @@ class AlarmService:
         """
         return self._change(subject, key, Change.CLEARED, comment)
 
+    def reset(self, subject: Subject, key: str, comment: str) -> Alarm:
+        """Reset a latched alarm; it closes, or asks for its acknowledgement first.
+
+        Raises:
+            Problem: 404 when it is not there; 409 when it is not latched.
+        """
+        return self._change(subject, key, Change.RESET, comment)
+
     def totals(self, tenant: int) -> dict[str, int]:
-        """Return the number of open alarms: ``unacknowledged``, ``acknowledged`` and ``returned``."""
+        """Return the number of open alarms that an operator has before him: ``unacknowledged``, ``acknowledged`` and
+        ``returned`` (latched ones, too)."""
         with reading(self._engine) as connection:
             found = records.count_by_state(connection, tenant)
         return {
             "unacknowledged": found.get(State.UNACKNOWLEDGED_ACTIVE, 0),
             "acknowledged": found.get(State.ACKNOWLEDGED_ACTIVE, 0),
-            "returned": found.get(State.UNACKNOWLEDGED_RETURNED, 0),
+            "returned": sum(found.get(state, 0) for state in (State.UNACKNOWLEDGED_RETURNED, *LATCHED)),
         }
 
     def _change(self, subject: Subject, key: str, change: Change, comment: str) -> Alarm:
@@ -96,20 +115,13 @@ class AlarmService:
             row = records.by_ids(connection, [key], lock=True).get(key)
             if row is None or row.tenant_id != subject.tenant:
                 raise not_found(f"alarm {key[:40]}")
-            before = State(row.state)
-            state = next_state(before, change)
-            if state is None:
+            alarms = Alarms(connection, now)
+            alarms.load([row])
+            if not alarms.change(key, change, now, comment, by=subject.name):
                 raise conflict(_why_not(row))
-            values: dict[str, object] = {"state": str(state)}
-            if change is Change.ACKNOWLEDGED:
-                values |= {"acknowledged_at": now, "acknowledged_by": subject.name}
-            if state is State.CLOSED:
-                values["closed_at"] = now
-            records.set_state(connection, key, before, values)
-            entry = records.journal(key, change, now, now, by=subject.name, comment=comment)
-            records.add_journal(connection, [entry])
+            (event,) = alarms.store()
             audit.record(connection, subject, f"alarm.{change}", f"alarm/{key}", now, comment)
-            changed = document({**row._mapping, **values}, records.journal_of(connection, key))
+            changed = msgspec.structs.replace(event.alarm, journal=entries(records.journal_of(connection, key)))
         self._announce(AlarmEvent(subject.tenant, changed))
         return changed
 

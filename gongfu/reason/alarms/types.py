@@ -1,4 +1,4 @@
-"""Alarm: an abnormal condition that asks for a response, and its life cycle (ISA-18.2-2016 §5.4, IEC 62682 §6.4).
+"""Alarm: an abnormal condition that asks for a response (its life cycle: states.py).
 
 An alarm is one occurrence of one rule on one series. Of a rule and a series at most one alarm is open: when the
 condition comes again before a returned alarm was acknowledged, the new alarm supersedes the old one, so a chattering
@@ -7,55 +7,8 @@ point asks for one acknowledgement and yet every occurrence is on record.
 
 import hashlib
 import re
-from enum import StrEnum
 
 import msgspec
-
-
-class State(StrEnum):
-    """State of an alarm (ISA-18.2 figure 5: B, C, D and A; the words are those of the API)."""
-
-    UNACKNOWLEDGED_ACTIVE = "unacknowledged_active"
-    ACKNOWLEDGED_ACTIVE = "acknowledged_active"
-    UNACKNOWLEDGED_RETURNED = "unacknowledged_returned"
-    CLOSED = "closed"
-
-
-OPEN = frozenset(State) - {State.CLOSED}
-ACTIVE = frozenset({State.UNACKNOWLEDGED_ACTIVE, State.ACKNOWLEDGED_ACTIVE})
-UNACKNOWLEDGED = frozenset({State.UNACKNOWLEDGED_ACTIVE, State.UNACKNOWLEDGED_RETURNED})
-
-
-class Change(StrEnum):
-    """What changes an alarm.
-
-    ``cleared`` is a person's decision to close it whatever its condition; ``superseded`` is the next occurrence.
-    """
-
-    RAISED = "raised"
-    RETURNED = "returned"
-    ACKNOWLEDGED = "acknowledged"
-    CLEARED = "cleared"
-    SUPERSEDED = "superseded"
-
-
-# The whole state machine; what is not here cannot happen. None is "no alarm yet".
-NEXT: dict[tuple[State | None, Change], State] = {
-    (None, Change.RAISED): State.UNACKNOWLEDGED_ACTIVE,
-    (State.UNACKNOWLEDGED_ACTIVE, Change.ACKNOWLEDGED): State.ACKNOWLEDGED_ACTIVE,
-    (State.UNACKNOWLEDGED_ACTIVE, Change.RETURNED): State.UNACKNOWLEDGED_RETURNED,
-    (State.ACKNOWLEDGED_ACTIVE, Change.RETURNED): State.CLOSED,
-    (State.UNACKNOWLEDGED_RETURNED, Change.ACKNOWLEDGED): State.CLOSED,
-    (State.UNACKNOWLEDGED_RETURNED, Change.SUPERSEDED): State.CLOSED,
-    (State.UNACKNOWLEDGED_ACTIVE, Change.CLEARED): State.CLOSED,
-    (State.ACKNOWLEDGED_ACTIVE, Change.CLEARED): State.CLOSED,
-    (State.UNACKNOWLEDGED_RETURNED, Change.CLEARED): State.CLOSED,
-}
-
-
-def next_state(state: State | None, change: Change) -> State | None:
-    """Return the state after a change, None when the change is not possible in this state."""
-    return NEXT.get((state, change))
 
 
 def alarm_id(rule: int, series: int, raised_at: int) -> str:
@@ -69,6 +22,11 @@ def alarm_id(rule: int, series: int, raised_at: int) -> str:
     return hashlib.blake2b(f"{rule}/{series}/{raised_at}".encode(), digest_size=16).hexdigest()
 
 
+def source_alarm_id(tenant: int, source: str, key: str, raised_at: int) -> str:
+    """Return the id of an occurrence that another part of the node reported; see ``alarm_id``."""
+    return hashlib.blake2b(f"{tenant}\0{source}\0{key}\0{raised_at}".encode(), digest_size=16).hexdigest()
+
+
 class JournalEntry(msgspec.Struct, frozen=True):
     """One change of an alarm. ``time`` is source time for raise and return, the node's time for what people do."""
 
@@ -77,6 +35,8 @@ class JournalEntry(msgspec.Struct, frozen=True):
     by: str
     comment: str
     value: float | None
+    state: str = ""
+    """State after the change; empty in entries of versions before 0.8."""
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +59,14 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_by: str | None
     returned_at: str | None
     closed_at: str | None
+    source: str = ""
+    """Empty for alarms of rules; ``app:…`` or ``connection:…`` for those that others report."""
+    source_key: str = ""
+    latching: bool = False
+    annunciated_at: str | None = None
+    """When an operator was told last; None while he never was, because the alarm is suppressed."""
+    suppressed_by: int | None = None
+    """The suppression that keeps it from him."""
     journal: list[JournalEntry] | None = None
 
 

@@ -2,12 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.units import IDENTITY, Conversion, UnitError, convert_factor
-from gongfu.reason.models.types import ModelDefinition, Port
+from gongfu.reason.models.types import Port
 
 _NUMERIC = frozenset({ValueType.DOUBLE, ValueType.INT64, ValueType.BOOLEAN})
+
+
+class Ported(Protocol):
+    """What binding asks of a model: ``ModelSpec`` and ``ModelDefinition`` have it."""
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """Input ports."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """Output ports."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,7 @@ def port_paths(ports: tuple[Port, ...], chosen: Mapping[str, str]) -> dict[str, 
 
 
 def check_inputs(
-    definition: ModelDefinition,
+    definition: Ported,
     chosen: Mapping[str, str],
     found: Mapping[str, PointFound],
     assume_units: bool,

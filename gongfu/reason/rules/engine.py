@@ -5,7 +5,7 @@ give the same transitions again; the alarms that follow are idempotent.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from gongfu.kernel.block import TEXT_TYPES, Block
 from gongfu.kernel.quality import SEVERITY_MASK, Quality
 from gongfu.kernel.times import SECOND
-from gongfu.reason.rules.instances import Assignment, InstanceTable
+from gongfu.reason.rules.carried import series_by_rule
+from gongfu.reason.rules.instances import Assignment, Columns, InstanceTable
+from gongfu.reason.rules.latches import AbsenceTable, ThresholdTable
 from gongfu.reason.rules.state import NO_CHANGES, Changes, Samples
+from gongfu.reason.rules.tables import make_table, table_name
 from gongfu.reason.rules.transitions import RuleStatus, Transition
-from gongfu.reason.rules.types import Kind, Rule
+from gongfu.reason.rules.types import Rule
 from gongfu.store.twins.latest import NEVER, Twins
 
 # A rule that raises more than this in a minute is a flood (EEMUA 191 speaks of one from 10 in ten minutes for one
@@ -41,10 +44,10 @@ class RuleEngine:
     def __init__(self, max_raises_per_minute: int = MAX_RAISES_PER_MINUTE) -> None:
         self._max_raises = max_raises_per_minute
         self._assignments: dict[int, Assignment] = {}
-        self._tables = {kind: InstanceTable(kind, []) for kind in Kind}
+        self._tables: dict[str, InstanceTable] = {}
         self._flood = _Flood()
         self._withheld: dict[int, int] = {}
-        self._evaluated: dict[int, int] = {}
+        self._counts: dict[int, tuple[int, int, int]] = {}
         self._bad = 0
         self._out_of_order = 0
 
@@ -75,15 +78,20 @@ class RuleEngine:
 
     def series_of(self, rule: int) -> NDArray[np.uint32]:
         """Return the series a rule applies to, in the order of its instances."""
-        table = self._tables[self._assignments[rule].rule.kind]
-        return _series_in(table.carried(), rule)
+        return self.every_series().get(rule, np.zeros(0, dtype=np.uint32))
+
+    def every_series(self) -> dict[int, NDArray[np.uint32]]:
+        """Return the series each rule applies to, in the order of its instances."""
+        return {
+            key: series for table in self._tables.values() for key, series in series_by_rule(table.carried()).items()
+        }
 
     def assign(
         self,
         assignments: Sequence[Assignment],
         twins: Twins,
         now: int,
-        restored: dict[Kind, dict[str, NDArray[Any]]] | None = None,
+        restored: dict[str, Columns] | None = None,
     ) -> list[Transition]:
         """Put other assignments in the place of all present ones. Instances that stay the same keep their state.
 
@@ -100,63 +108,68 @@ class RuleEngine:
         """
         wanted = {assignment.rule.id: assignment for assignment in assignments}
         transitions: list[Transition] = []
-        for kind in Kind:
-            of_kind = [item for item in wanted.values() if item.rule.kind is kind]
-            carried = self._tables[kind].carried() if restored is None else restored[kind]
-            transitions += self._rebuild(kind, of_kind, carried, twins, now)
+        of_table: dict[str, list[Assignment]] = {}
+        for item in wanted.values():
+            if item.rule.whole and not len(item.series):
+                continue  # nothing that fits it is there
+            of_table.setdefault(table_name(item.rule), []).append(item)
+        before = {name: table.carried() for name, table in self._tables.items()} if restored is None else restored
+        for name in dict.fromkeys((*before, *self._tables, *of_table)):
+            transitions += self._rebuild(name, of_table.get(name, []), before.get(name), twins, now)
         # The series are in the tables.
         nothing = np.zeros(0, dtype=np.uint32)
         self._assignments = {key: Assignment(item.rule, nothing) for key, item in wanted.items()}
         return transitions
 
     def _rebuild(
-        self,
-        kind: Kind,
-        assignments: Sequence[Assignment],
-        carried: dict[str, NDArray[Any]],
-        twins: Twins,
-        now: int,
+        self, name: str, assignments: Sequence[Assignment], carried: Columns | None, twins: Twins, now: int
     ) -> list[Transition]:
-        if not len(carried["series"]) and not self._tables[kind].rules and not assignments:
-            return []
-        self._keep_counts(self._tables[kind])
-        table = InstanceTable(kind, assignments, carried)
+        if name in self._tables:
+            self._keep_counts(self._tables.pop(name))
+        if not assignments:
+            return [] if carried is None else self._gone(carried, carried["active"], now)
+        table = self._tables[name] = make_table(name, assignments, carried)
+        if carried is None:
+            return self._begin(table, np.arange(len(table), dtype=np.uint32), twins, now)
         known, taken = table.adopt(carried)
-        self._tables[kind] = table
-        gone = np.flatnonzero(carried["active"] & ~carried["withheld"] & ~taken)
+        transitions = self._gone(carried, carried["active"] & ~taken, now)
+        return transitions + self._begin(table, np.flatnonzero(~known).astype(np.uint32), twins, now)
+
+    def _gone(self, carried: Columns, which: NDArray[np.bool_], now: int) -> list[Transition]:
+        """Return the returns of alarms whose instance has gone."""
+        gone = np.flatnonzero(which & ~carried["withheld"])
         series, raised_at = (carried[name][gone].tolist() for name in ("series", "raised_at"))
         named = carried["rule"][gone]
         rules = (carried["rule_id"][named] if "rule_id" in carried else named).tolist()
-        transitions = [
+        return [
             Transition(rule, at, False, max(now, began), began, None, removed=True)
             for rule, at, began in zip(rules, series, raised_at, strict=True)
         ]
-        return transitions + self._begin(table, np.flatnonzero(~known).astype(np.uint32), twins, now)
 
     def _begin(self, table: InstanceTable, new: NDArray[np.uint32], twins: Twins, now: int) -> list[Transition]:
         """Give new instances the latest values as their first sample."""
         if not len(new):
             return []
-        if table.kind is Kind.ABSENCE:
+        if isinstance(table, AbsenceTable):
             times, ingested = twins.times_of(table.series[new])
             table.state.last_time[new] = times
             table.state.seen[new] = np.where(times == NEVER, now, ingested)
             return []
-        if table.kind is Kind.RATE:
+        if not isinstance(table, ThresholdTable):
             return []
         times, values, qualities, numeric = twins.numbers_of(table.series[new])
         usable = np.flatnonzero(numeric & np.isfinite(values) & (qualities & SEVERITY_MASK != Quality.BAD))
         if not len(usable):
             return []
-        samples = Samples(new[usable], times[usable], values[usable], now)
+        samples = Samples(new[usable], times[usable], table.in_unit_of_rule(new[usable], values[usable]), now)
         return self._report(table, table.evaluate(samples), now)
 
     def extend(self, added: Sequence[Assignment], twins: Twins, now: int) -> list[Transition]:
         """Let rules that run apply to further series; the others keep their state. See ``assign``."""
         transitions: list[Transition] = []
         for item in added:
-            table = self._tables[item.rule.kind]
-            new = table.extend(item.rule.id, item.series)
+            table = self._tables[table_name(item.rule)]
+            new = table.extend(item.rule.id, item)
             transitions += self._begin(table, new, twins, now)
         return transitions
 
@@ -177,8 +190,8 @@ class RuleEngine:
                         usable = finite if usable is None else usable & finite
             if usable is not None:
                 self._bad += len(columns) - int(np.count_nonzero(usable))
-            for kind, table in self._tables.items():
-                if not len(table) or (value_type in TEXT_TYPES and kind is not Kind.ABSENCE):
+            for table in self._tables.values():
+                if not len(table) or (value_type in TEXT_TYPES and not isinstance(table, AbsenceTable)):
                     continue
                 given = values if len(values) else np.zeros(len(columns))
                 samples = table.samples(columns.series, columns.times, given, usable, block.ingested)
@@ -201,6 +214,15 @@ class RuleEngine:
             again = self._standing(table, now // _MINUTE)
             transitions += self._report(table, again, now)
         return transitions
+
+    def follow_sources(self, begin: int) -> None:
+        """Take source times for the times at which samples came: for history, where our clock does not count.
+
+        Args:
+            begin: UTC ns that stands for the arrival where nothing has come.
+        """
+        for table in self._tables.values():
+            table.follow_sources(begin)
 
     def _standing(self, table: InstanceTable, minute: int) -> Changes:
         """Return raises that were withheld and still stand, as many as the bound allows now."""
@@ -227,6 +249,7 @@ class RuleEngine:
         if not len(changes):
             return []
         changes = self._admit(table, changes, now // _MINUTE)
+        values = table.in_unit_of_point(changes.instances, changes.values)
         return [
             Transition(table.rules[rule].id, series, raised, time, raised_at, None if math.isnan(value) else value)
             for rule, series, raised, time, raised_at, value in zip(
@@ -235,7 +258,7 @@ class RuleEngine:
                 changes.raised.tolist(),
                 changes.times.tolist(),
                 changes.raised_at.tolist(),
-                changes.values.tolist(),
+                values.tolist(),
                 strict=True,
             )
         ]
@@ -277,24 +300,41 @@ class RuleEngine:
     def _keep_counts(self, table: InstanceTable) -> None:
         """Keep the counts of a table that is replaced."""
         self._out_of_order += table.out_of_order
-        for rule, number in zip(table.rules, table.evaluated.tolist(), strict=True):
-            self._evaluated[rule.id] = self._evaluated.get(rule.id, 0) + number
+        numbers = zip(table.rules, table.evaluated.tolist(), table.late.tolist(), table.bad.tolist(), strict=True)
+        for rule, evaluated, late, bad in numbers:
+            if evaluated or late or bad:
+                before = self._counts.get(rule.id, (0, 0, 0))
+                self._counts[rule.id] = (before[0] + evaluated, before[1] + late, before[2] + bad)
 
-    def status(self) -> dict[int, RuleStatus]:
-        """Return what each rule does at present."""
+    def status(self, wanted: Container[int] | None = None) -> dict[int, RuleStatus]:
+        """Return what each rule does at present, default of all."""
         found: dict[int, RuleStatus] = {}
         for table in self._tables.values():
             active, standing = table.count(table.state.active), table.count(table.state.withheld)
-            series = table.sizes
+            waiting, late, bad = table.waiting(), table.late.tolist(), table.bad.tolist()
+            evaluated = table.evaluated.tolist()
             for at, rule in enumerate(table.rules):
-                withheld = self._withheld.get(rule.id, 0)
-                evaluated = self._evaluated.get(rule.id, 0) + int(table.evaluated[at])
-                status = RuleStatus(series[at], active[at], evaluated, withheld)
+                if wanted is not None and rule.id not in wanted:
+                    continue
+                before = self._counts.get(rule.id, (0, 0, 0))
+                status = found[rule.id] = RuleStatus(
+                    table.sizes[at],
+                    active[at],
+                    before[0] + evaluated[at],
+                    self._withheld.get(rule.id, 0),
+                    before[1] + late[at],
+                    before[2] + bad[at],
+                    waiting[at],
+                )
                 if standing[at]:
                     status.error = (
                         f"flood: {standing[at]} alarms wait because the rule raised {self._max_raises} within a minute"
                     )
-                found[rule.id] = status
+                elif table.held is not None and table.held.early:
+                    status.error = (
+                        f"{table.held.early} samples were evaluated before their time, perhaps out of order: too many "
+                        "waited; take a shorter lateness_s"
+                    )
         return found
 
     def standing(self) -> set[tuple[int, int]]:
@@ -338,29 +378,8 @@ class RuleEngine:
         """
         flood = document["flood"]
         self._flood = _Flood(int(flood["minute"]), {int(k): int(v) for k, v in flood["raises"].items()})
-        carried = {
-            kind: {
-                name.removeprefix(f"{kind}."): column for name, column in arrays.items() if name.startswith(f"{kind}.")
-            }
-            for kind in Kind
-        }
+        carried: dict[str, Columns] = {}
+        for name, column in arrays.items():
+            table, _, member = name.rpartition(".")
+            carried.setdefault(table, {})[member] = column
         return self.assign(assignments, twins, now, carried)
-
-
-def series_in(columns: dict[str, NDArray[Any]], rule: int) -> NDArray[np.uint32]:
-    """Return the series a rule applies to in a snapshot of an engine, in the order of its instances."""
-    for kind in Kind:
-        part = {name: columns.get(f"{kind}.{name}") for name in ("rule", "rule_id", "series")}
-        if all(column is not None for column in part.values()):
-            series = _series_in(part, rule)
-            if len(series):
-                return series
-    return np.zeros(0, dtype=np.uint32)
-
-
-def _series_in(columns: dict[str, Any], rule: int) -> NDArray[np.uint32]:
-    at = np.flatnonzero(columns["rule_id"] == rule)
-    if not len(at):
-        return np.zeros(0, dtype=np.uint32)
-    mine = columns["rule"] == at[0]
-    return columns["series"] if bool(mine.all()) else columns["series"][mine]

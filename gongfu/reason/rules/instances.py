@@ -1,127 +1,128 @@
-"""Instances of all rules of one kind, in columns sorted by series, with their parameters and state."""
+"""Instances of rules that are evaluated together, in columns, with their parameters and state."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gongfu.reason.rules.kernels import evaluate_absence, evaluate_threshold, tick, tick_absence
-from gongfu.reason.rules.rate import Windows, empty_windows, evaluate_rate
-from gongfu.reason.rules.state import (
-    NO_CHANGES,
-    Changes,
-    Instances,
-    LatchState,
-    Limits,
-    Samples,
-    empty_state,
-)
-from gongfu.reason.rules.types import AbsenceCondition, Kind, RateCondition, Rule, ThresholdCondition, nanoseconds
+from gongfu.reason.rules.carried import by_rule, same_instances
+from gongfu.reason.rules.held import Held
+from gongfu.reason.rules.kernels import tick
+from gongfu.reason.rules.limits import limits_of
+from gongfu.reason.rules.members import MembersBySeries
+from gongfu.reason.rules.state import NO_CHANGES, Changes, Instances, LatchState, Samples, empty_state
+from gongfu.reason.rules.types import Rule
+from gongfu.store.twins.latest import NEVER
 
 _GROWTH = 1.25
-_NONE = np.int32(-1)
+Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A rule and the series it applies to (``uint32[k]``, each once)."""
+    """A rule and the series it applies to (``uint32[k]``, each once).
+
+    Attributes:
+        rule: the rule.
+        series: those whose alarms they are.
+        labels: ``int64[k]`` which of them are compared with each other; only for deviations.
+        members: ``uint32[k, slots]`` the series that are read; only for patterns.
+        factor: ``float64[k]``, or ``[k, slots]``; None where values are taken as they are. With ``offset`` it gives
+            the rule's unit from the point's.
+        offset: the same shape.
+    """
 
     rule: Rule
     series: NDArray[np.uint32]
-
-
-def _limits(rules: Sequence[Rule], of: NDArray[np.int32]) -> Limits:
-    """Return the parameters of rules; ``of`` is the rule of each instance."""
-    sign, limit, deadband = np.ones(len(rules)), np.zeros(len(rules)), np.zeros(len(rules))
-    on, off, window = (np.zeros(len(rules), dtype=np.int64) for _ in range(3))
-    for at, rule in enumerate(rules):
-        condition = rule.condition
-        if isinstance(condition, AbsenceCondition):
-            window[at] = nanoseconds(condition.timeout_s)
-            continue
-        sign[at] = 1.0 if condition.direction == "above" else -1.0
-        if isinstance(condition, RateCondition):
-            # A falling rate beyond -per_s is a signed rate above per_s.
-            limit[at] = condition.per_s
-            window[at] = nanoseconds(condition.window_s)
-        else:
-            limit[at] = sign[at] * condition.limit
-        deadband[at] = condition.deadband
-        on[at], off[at] = nanoseconds(condition.delay_s), nanoseconds(condition.off_delay_s)
-    return Limits(sign, limit, limit - deadband, on, off, window, of)
+    labels: NDArray[np.int64] | None = None
+    members: NDArray[np.uint32] | None = None
+    factor: NDArray[np.float64] | None = None
+    offset: NDArray[np.float64] | None = None
 
 
 class InstanceTable:
-    """All instances of one kind. The position of an instance is valid until the next table is built.
+    """Instances of rules of one form. The position of an instance is valid until the next table is built.
 
-    The instances of a series are a chain: ``_head`` has the first one, ``_next`` the one after each; the latter is made
-    when a second rule applies to a series. 51 bytes an instance and 4 a series id.
+    What is read for an instance are its members: its series, for patterns several ones. 51 bytes an instance.
 
     Attributes:
-        rules: the rules of this kind.
+        rules: the rules.
         rule: ``int32[m]`` position in ``rules`` of each instance.
         series: ``uint32[m]``.
         state: see ``LatchState``.
+        held: samples that wait for their watermark; None where samples are evaluated as they come.
         out_of_order: samples that were not newer than one already evaluated.
         evaluated: ``int64[len(rules)]`` samples evaluated by rule.
+        late: ``int64[len(rules)]`` samples left out because they came after their watermark.
+        bad: ``int64[len(rules)]`` samples left out because of their quality or because they are no finite numbers.
         sizes: number of instances by rule.
     """
 
+    # Of ``Assignment``: what an instance has besides rule and series, and what an adopted state must agree in.
+    TRAITS: ClassVar[tuple[str, ...]] = ()
+
     def __init__(
-        self, kind: Kind, assignments: Sequence[Assignment], carried: dict[str, NDArray[Any]] | None = None
+        self, assignments: Sequence[Assignment], carried: Columns | None = None, *, late: bool = False
     ) -> None:
         """Make the instances of some rules.
 
         Args:
-            kind: of all the rules.
             assignments: the rules, and the series of each.
             carried: state that will be adopted: where it is of the same instances, none is made only to be replaced.
+            late: the rules wait for samples.
         """
-        self.kind = kind
         self.rules = [assignment.rule for assignment in assignments]
         self.rule: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
         self.series: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
         self.state: LatchState = empty_state(0)
-        self.windows: Windows = empty_windows(0)
-        self.limits = _limits(self.rules, self.rule)
+        self.extra: Columns = {}
+        self.limits = limits_of(self.rules, self.rule)
+        self.held: Held | None = None
         self.out_of_order = 0
         self.evaluated = np.zeros(len(self.rules), dtype=np.int64)
+        self.late = np.zeros(len(self.rules), dtype=np.int64)
+        self.bad = np.zeros(len(self.rules), dtype=np.int64)
         self.sizes = [0] * len(self.rules)
-        self._room: dict[str, NDArray[Any]] = {}
-        self._head: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
-        self._next: NDArray[np.int32] | None = None
-        self._timeout: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._late = late
+        self._lateness = np.array([rule.lateness for rule in self.rules], dtype=np.int64)
+        self._traits = self.TRAITS
+        if any(item.factor is not None for item in assignments):
+            self._traits = (*self.TRAITS, "factor", "offset")
+        self._room: Columns = {}
+        self._members = MembersBySeries()
         counts = [len(assignment.series) for assignment in assignments]
         rule = np.repeat(np.arange(len(self.rules), dtype=np.int32), counts)
         series = np.concatenate([np.zeros(0, dtype=np.uint32), *(item.series for item in assignments)])
-        same = carried is not None and self._continues(carried, rule, series)
-        self._append(rule, series, carried if same else None)
+        traits = {name: np.concatenate([getattr(item, name) for item in assignments]) for name in self._traits}
+        same = carried is not None and self._continues(carried, rule, series, traits)
+        self._append(rule, series, traits, carried if same else None)
 
     def __len__(self) -> int:
         return len(self.series)
 
-    def extend(self, rule: int, series: NDArray[np.uint32]) -> Instances:
+    def extend(self, rule: int, added: Assignment) -> Instances:
         """Add instances of the rule with an id, which is one of this table; return their positions.
 
-        Series that the rule applies to already are left out.
+        Series that the rule applies to already are left out. Only for rules without further traits.
         """
         at = next(position for position, mine in enumerate(self.rules) if mine.id == rule)
+        series = added.series
         there = np.zeros(len(series), dtype=np.bool_)
-        for rows, instances in self._instances_of(series):
-            there[rows[self.rule[instances] == at]] = True
+        for rows, members in self._members.find(series):
+            there[rows[self.rule[members] == at]] = True
         new = np.unique(series[~there])
         before = len(self)
-        self._append(np.full(len(new), at, dtype=np.int32), new)
+        self._append(np.full(len(new), at, dtype=np.int32), new, {})
         return np.arange(before, len(self), dtype=np.uint32)
 
     def _append(
-        self, rule: NDArray[np.int32], series: NDArray[np.uint32], carried: dict[str, NDArray[Any]] | None = None
+        self, rule: NDArray[np.int32], series: NDArray[np.uint32], traits: Columns, carried: Columns | None = None
     ) -> None:
         before, after = len(self), len(self) + len(series)
-        fresh: dict[str, NDArray[Any]] = {"rule": rule, "series": series.astype(np.uint32, copy=False)}
-        fresh.update(self._empty(len(series)) if carried is None else self._taken(carried))
+        fresh: Columns = {"rule": rule, "series": series.astype(np.uint32, copy=False), **traits}
+        fresh.update(self._empty(rule) if carried is None else self._taken(carried))
         if not before:
             self._room = fresh
         else:
@@ -135,18 +136,48 @@ class InstanceTable:
         self._view(after)
         for at, more in enumerate(np.bincount(rule, minlength=len(self.rules)).tolist()):
             self.sizes[at] += more
-        self._chain(np.arange(before, after, dtype=np.int32), self.series[before:])
+        members, of = self._new_members(before, after)
+        self._members.add(members, of)
+        if self._late:
+            self._wait()
+            if carried is not None and self.held is not None:
+                self._adopt_held(carried, np.arange(after))
 
-    def _empty(self, size: int) -> dict[str, NDArray[Any]]:
-        """Return the state of new instances."""
-        new = empty_state(size)
-        columns: dict[str, NDArray[Any]] = {name: getattr(new, name) for name in _STATE}
-        if self.kind is Kind.RATE:
-            windows = empty_windows(size)
-            columns |= {"window_times": windows.times, "window_values": windows.values}
-        return columns
+    def _empty(self, rule: NDArray[np.int32]) -> Columns:
+        """Return the state of new instances of rules."""
+        new = empty_state(len(rule))
+        return {name: getattr(new, name) for name in _STATE} | self._fresh(rule)
 
-    def _taken(self, carried: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _fresh(self, rule: NDArray[np.int32]) -> Columns:
+        """Return what a kind keeps of new instances besides the latch; further dimensions are allowed."""
+        return {}
+
+    def _new_members(self, before: int, after: int) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
+        """Return members of the instances from ``before`` on, and their series."""
+        return np.arange(before, after, dtype=np.int32), self.series[before:]
+
+    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return lateness and step of the groups of ``held``; see there."""
+        return self._lateness[self.rule], np.ones(len(self), dtype=np.int64)
+
+    def _group_of(self, members: NDArray[Any]) -> NDArray[Any]:
+        """Return the groups of members."""
+        return members
+
+    def _instance_of(self, members: NDArray[Any]) -> NDArray[Any]:
+        """Return the instances of members."""
+        return members
+
+    def _wait(self) -> None:
+        """Make ``held`` as long as the table."""
+        before, made = self.held, Held(*self._groups())
+        if before is not None:
+            g = len(before.newest)
+            made.adopt(before.carried(), np.arange(len(self)), np.arange(g))
+            made.early = before.early
+        self.held = made
+
+    def _taken(self, carried: Columns) -> Columns:
         """Return state columns as the table's own; copied only where they cannot be written to."""
         return {name: np.require(carried[name], requirements="W") for name in self._columns()}
 
@@ -155,54 +186,8 @@ class InstanceTable:
         room = self._room
         self.rule, self.series = room["rule"][:size], room["series"][:size]
         self.state = LatchState(*(room[field.name][:size] for field in fields(LatchState)))
-        if self.kind is Kind.RATE:
-            self.windows = Windows(room["window_times"][:size], room["window_values"][:size])
+        self.extra = {name: column[:size] for name, column in room.items() if name not in _PLAIN}
         self.limits = replace(self.limits, rule=self.rule)
-        if self.kind is Kind.ABSENCE:
-            self._timeout = self.limits.window[self.rule]
-
-    def _chain(self, instances: NDArray[np.int32], series: NDArray[np.uint32]) -> None:
-        """Put instances in front of those of their series."""
-        if not len(series):
-            return
-        top = int(series.max()) + 1
-        if top > len(self._head):
-            grown = np.full(max(top, int(len(self._head) * _GROWTH)), _NONE, dtype=np.int32)
-            grown[: len(self._head)] = self._head
-            self._head = grown
-        if self._next is not None and len(self) > len(self._next):
-            longer = np.full(max(len(self), int(len(self._next) * _GROWTH)), _NONE, dtype=np.int32)
-            longer[: len(self._next)] = self._next
-            self._next = longer
-        if bool((series[1:] < series[:-1]).any()):
-            order = np.argsort(series, kind="stable")
-            instances, series = instances[order], series[order]
-        # Within one call, each instance of a series points to the one before it.
-        behind = self._head[series]
-        repeated = np.flatnonzero(series[1:] == series[:-1]) + 1
-        behind[repeated] = instances[repeated - 1]
-        if self._next is None and bool((behind != _NONE).any()):
-            self._next = np.full(len(self), _NONE, dtype=np.int32)
-        if self._next is not None:
-            self._next[instances] = behind
-        last = np.ones(len(series), dtype=np.bool_)
-        last[:-1] = series[1:] != series[:-1]
-        self._head[series[last]] = instances[last]
-
-    def _instances_of(self, series: NDArray[np.uint32]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int32]]]:
-        """Yield rows of ``series`` and an instance of each until all instances of all of them were given."""
-        rows = np.flatnonzero(series < len(self._head))
-        instances = self._head[series[rows]]
-        while True:
-            some = instances != _NONE
-            if not bool(some.all()):
-                rows, instances = rows[some], instances[some]
-            if not len(rows):
-                return
-            yield rows, instances
-            if self._next is None:
-                return
-            instances = self._next[instances]
 
     def samples(
         self,
@@ -212,12 +197,14 @@ class InstanceTable:
         usable: NDArray[np.bool_] | None,
         ingested: int,
     ) -> Samples | None:
-        """Return the rows of a column block that concern this table, one for each instance; None when none does."""
+        """Return the rows of a column block that concern this table, one for each member; None when none does."""
         chosen: NDArray[np.intp] | None = None
         if usable is not None and not bool(usable.all()):
             chosen = np.flatnonzero(usable)
+            for _, members in self._members.find(series[~usable]):
+                self.bad += np.bincount(self.rule[self._instance_of(members)], minlength=len(self.rules))
             series = series[chosen]
-        found = list(self._instances_of(series))
+        found = list(self._members.find(series))
         if not found:
             return None
         if len(found) == 1 and len(found[0][0]) == len(series):
@@ -229,30 +216,88 @@ class InstanceTable:
                 rows = chosen[rows]
         if rows is not None:
             times, values = times[rows], values[rows]
-        return Samples(instances.astype(np.uint32), times, values.astype(np.float64, copy=False), ingested)
+        values = values.astype(np.float64, copy=False)
+        if "factor" in self.extra:
+            values = self._scaled(instances, values)
+        return Samples(instances.astype(np.uint32), times, values, ingested)
+
+    def _scaled(self, members: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values in the unit of the rule."""
+        return values * self.extra["factor"].reshape(-1)[members] + self.extra["offset"].reshape(-1)[members]
+
+    def in_unit_of_rule(self, instances: Instances, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of instances in the unit of their rule."""
+        return self._scaled(instances, values) if "factor" in self.extra else values
+
+    def in_unit_of_point(self, instances: Instances, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the values of transitions in the units of their points."""
+        if "factor" not in self.extra or self.extra["factor"].ndim > 1:
+            return values
+        return (values - self.extra["offset"][instances] * self._shifted) / self.extra["factor"][instances]
+
+    # Whether what a transition bears is a value of the point, and not a difference of values.
+    _shifted: ClassVar[float] = 1.0
 
     def evaluate(self, samples: Samples) -> Changes:
-        """Evaluate samples; changes the state."""
+        """Take samples: evaluate them, or what is due; changes the state."""
+        instances = self._instance_of(samples.instances)
         if len(self.rules) == 1:
             self.evaluated[0] += len(samples)
         else:
-            self.evaluated += np.bincount(self.rule[samples.instances], minlength=len(self.rules))
-        if self.kind is Kind.THRESHOLD:
-            changes, ignored = evaluate_threshold(self.state, self.limits, samples)
-        elif self.kind is Kind.RATE:
-            changes, ignored = evaluate_rate(self.state, self.windows, self.limits, samples)
-        else:
-            changes, ignored = evaluate_absence(self.state, self._timeout, samples)
+            self.evaluated += np.bincount(self.rule[instances], minlength=len(self.rules))
+        if self.held is None:
+            return self._counted(self._evaluate(samples))
+        groups = self._group_of(samples.instances)
+        late = self.held.push(samples.instances, groups, samples.times, samples.values, samples.ingested)
+        if len(late):
+            self.late += np.bincount(self._rule_of_group(late), minlength=len(self.rules))
+        return self._released(samples.ingested)
+
+    def _rule_of_group(self, groups: NDArray[Any]) -> NDArray[np.int32]:
+        return self.rule[groups]
+
+    def _released(self, ingested: int) -> Changes:
+        assert self.held is not None
+        rows, _, times, values = self.held.release()
+        if not len(rows):
+            return NO_CHANGES
+        return self._counted(self._evaluate(Samples(rows, times, values, ingested)))
+
+    def _counted(self, result: tuple[Changes, int]) -> Changes:
+        changes, ignored = result
         self.out_of_order += ignored
         return changes
 
+    def _evaluate(self, samples: Samples) -> tuple[Changes, int]:
+        """Evaluate samples; return what follows, and how many were out of order."""
+        raise NotImplementedError
+
     def tick(self, now: int, floor: int) -> Changes:
-        """Let time pass without samples; see ``kernels.tick``."""
+        """Let time pass without samples; see ``kernels.tick``. What is told by itself comes in order of time."""
         if not len(self):
             return NO_CHANGES
-        if self.kind is Kind.ABSENCE:
-            return tick_absence(self.state, self._timeout, now, floor)
-        return tick(self.state, self.limits, now, floor)
+        if self.held is None:
+            return self._elapse(now, floor)
+        self.held.elapse(now, floor)
+        return joined(self._released(now), self._elapse(now, floor))
+
+    def _elapse(self, now: int, floor: int) -> Changes:
+        """Let time pass for what was evaluated."""
+        return tick(self.state, self.limits, now, floor, self._source_clock(now, floor))
+
+    def _source_clock(self, now: int, floor: int) -> Callable[[NDArray[Any]], NDArray[np.int64]] | None:
+        """Return the time that has passed for instances, None for what follows from their last samples."""
+        held = self.held
+        if held is None:
+            return None
+        return lambda which: held.clock(self._group_of(which), now, floor)
+
+    def follow_sources(self, begin: int) -> None:
+        """See ``RuleEngine.follow_sources``."""
+        state = self.state
+        state.seen[:] = np.where(state.last_time == NEVER, begin, state.last_time)
+        if self.held is not None:
+            self.held.seen[:] = self.held.newest
 
     def count(self, which: NDArray[np.bool_]) -> list[int]:
         """Return the number of instances among ``bool[m]`` by rule."""
@@ -260,20 +305,24 @@ class InstanceTable:
             return [int(np.count_nonzero(which))]
         return np.bincount(self.rule[which], minlength=len(self.rules)).tolist()
 
-    def carried(self) -> dict[str, NDArray[Any]]:
+    def waiting(self) -> list[int]:
+        """Return the number of samples that wait, by rule."""
+        if self.held is None or not len(self.held):
+            return [0] * len(self.rules)
+        return np.bincount(self._rule_of_group(self.held.groups), minlength=len(self.rules)).tolist()
+
+    def carried(self) -> Columns:
         """Return what a checkpoint needs: state, and what names each instance. The columns are the table's own, not
         copies: whoever keeps them while the table lives must copy them."""
-        columns: dict[str, NDArray[Any]] = {name: getattr(self.state, name) for name in _STATE}
+        columns: Columns = {name: getattr(self.state, name) for name in _STATE}
+        columns |= self.extra
         columns |= {"rule": self.rule, "series": self.series}
         columns["rule_id"] = np.array([rule.id for rule in self.rules], dtype=np.int64)
         columns["fingerprint"] = np.array([rule.fingerprint for rule in self.rules], dtype=np.int64)
-        if self.kind is Kind.RATE:
-            columns["window_times"] = self.windows.times
-            columns["window_values"] = self.windows.values
-        return columns
+        return columns if self.held is None else columns | self.held.carried()
 
-    def adopt(self, carried: dict[str, NDArray[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Take over the state of instances that are the same: rule, fingerprint and series.
+    def adopt(self, carried: Columns) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Take over the state of instances that are the same: rule, fingerprint, series and traits.
 
         Args:
             carried: what ``carried`` of another table gave, perhaps through a checkpoint; its columns may become those
@@ -284,72 +333,66 @@ class InstanceTable:
             were taken over.
         """
         known, taken = np.zeros(len(self), dtype=np.bool_), np.zeros(len(carried["series"]), dtype=np.bool_)
-        if self._continues(carried, self.rule, self.series):
+        traits = {name: self.extra[name] for name in self._traits}
+        if self._continues(carried, self.rule, self.series, traits):
             self._room.update(self._taken(carried))
             self._view(len(self))
+            self._adopt_held(carried, np.arange(len(self)))
             return ~known, ~taken
         if not len(known) or not len(taken):
             return known, taken
-        carried = _by_rule(carried)
+        carried = by_rule(carried)
         theirs = {
             (key, fingerprint): at
             for at, (key, fingerprint) in enumerate(
                 zip(carried["rule_id"].tolist(), carried["fingerprint"].tolist(), strict=True)
             )
         }
-        match = [(at, theirs.get((rule.id, rule.fingerprint), -1)) for at, rule in enumerate(self.rules)]
-        mine_of, theirs_of = _rows_by(self.rule, len(self.rules)), _rows_by(carried["rule"], len(theirs))
-        top = int(max(self.series.max(), carried["series"].max())) + 1
-        place = np.full(top, -1, dtype=np.int32)
-        for at, other in match:
-            if other < 0:
-                continue
-            rows, offered = mine_of(at), theirs_of(other)
-            place[carried["series"][offered]] = offered
-            source = place[self.series[rows]]
-            place[carried["series"][offered]] = -1
-            rows, source = rows[source >= 0], source[source >= 0]
-            known[rows], taken[source] = True, True
-            for name in self._columns():
-                self._room[name][rows] = carried[name][source]
+        other = np.array([theirs.get((rule.id, rule.fingerprint), -1) for rule in self.rules], dtype=np.int64)
+        source = same_instances(other[self.rule], self.series, carried["rule"], carried["series"])
+        rows = np.flatnonzero(source >= 0)
+        for name in self._traits:
+            if name not in carried or carried[name].shape[1:] != traits[name].shape[1:]:
+                return known, taken
+            same = traits[name][rows] == carried[name][source[rows]]
+            rows = rows[same.reshape(len(rows), -1).all(axis=1)]
+        source = source[rows]
+        known[rows], taken[source] = True, True
+        for name in self._columns():
+            self._room[name][rows] = carried[name][source]
+        moved = np.full(len(taken), -1, dtype=np.intp)
+        moved[source] = rows
+        self._adopt_held(carried, moved)
         return known, taken
 
-    def _columns(self) -> tuple[str, ...]:
-        return (*_STATE, "window_times", "window_values") if self.kind is Kind.RATE else _STATE
+    def _adopt_held(self, carried: Columns, moved: NDArray[np.intp]) -> None:
+        """Take over samples that wait; ``moved`` has the instance here of each instance there, or -1."""
+        if self.held is not None:
+            self.held.adopt(carried, moved, moved)
 
-    def _continues(self, carried: dict[str, NDArray[Any]], rule: NDArray[np.int32], series: NDArray[np.uint32]) -> bool:
+    def _columns(self) -> tuple[str, ...]:
+        return (*_STATE, *self._fresh(np.zeros(0, dtype=np.int32)))
+
+    def _continues(
+        self, carried: Columns, rule: NDArray[np.int32], series: NDArray[np.uint32], traits: Columns
+    ) -> bool:
         """Return whether the state is of just these instances: the same rules, of the same meaning, in this order."""
         if not np.array_equal(series, carried["series"]):
             return False
-        carried = _by_rule(carried)
+        if any(name not in carried or not np.array_equal(traits[name], carried[name]) for name in self._traits):
+            return False
+        carried = by_rule(carried)
         mine = [(item.id, item.fingerprint) for item in self.rules]
         theirs = zip(carried["rule_id"].tolist(), carried["fingerprint"].tolist(), strict=True)
         return mine == list(theirs) and np.array_equal(rule, carried["rule"])
 
 
 _STATE = tuple(field.name for field in fields(LatchState))
+_PLAIN = frozenset({"rule", "series", *_STATE})
 
 
-def _by_rule(carried: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the columns with rule ids and fingerprints by rule; checkpoints before 0.3 had them by instance."""
-    if "rule_id" in carried:
-        return carried
-    pairs = np.stack([carried["rule"], carried["fingerprint"]], axis=1)
-    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    rule = inverse.reshape(-1).astype(np.int32)
-    return {**carried, "rule": rule, "rule_id": unique[:, 0], "fingerprint": unique[:, 1]}
-
-
-def _rows_by(rule: NDArray[np.int32], rules: int) -> Callable[[int], NDArray[np.intp]]:
-    """Return a function that gives the rows of a rule."""
-    if rules == 1:
-        every = np.arange(len(rule))
-        return lambda _: every
-    order = np.argsort(rule, kind="stable")
-    starts = np.searchsorted(rule, np.arange(rules + 1), sorter=order)
-    return lambda at: order[starts[at] : starts[at + 1]]
-
-
-def fits(rule: Rule, numeric: bool) -> bool:
-    """Return whether a rule can apply to a point; only absence applies to texts."""
-    return numeric or not isinstance(rule.condition, ThresholdCondition | RateCondition)
+def joined(one: Changes, other: Changes) -> Changes:
+    """Return changes after each other."""
+    if not len(one) or not len(other):
+        return one if len(one) else other
+    return Changes(*(np.concatenate([getattr(one, f.name), getattr(other, f.name)]) for f in fields(Changes)))

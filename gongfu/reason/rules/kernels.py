@@ -12,6 +12,7 @@ All of them follow the same rules, so that the same samples cut into other block
 Why NumPy and not numba: see ``gongfu.store.twins.grouping``. A later kernel needs only these signatures.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from gongfu.store.twins.grouping import Flags, Groups, fill_forward, group, newe
 from gongfu.store.twins.latest import NEVER
 
 _PART = 1 << 18
+# Gives the source time (UTC ns) that has passed for instances.
+SourceClock = Callable[[NDArray[Any]], NDArray[np.int64]]
 
 
 def in_order(samples: Samples, last_time: NDArray[np.int64]) -> tuple[Samples, Groups, int]:
@@ -149,7 +152,7 @@ def _equal(one: Flags, other: Flags) -> bool:
     )
 
 
-def tick(state: LatchState, limits: Limits, now: int, floor: int) -> Changes:
+def tick(state: LatchState, limits: Limits, now: int, floor: int, clock: SourceClock | None = None) -> Changes:
     """Let delays end for which no further sample came; changes ``state`` in place.
 
     Args:
@@ -157,6 +160,7 @@ def tick(state: LatchState, limits: Limits, now: int, floor: int) -> Changes:
         limits: their parameters.
         now: UTC ns of our clock.
         floor: UTC ns before which silence does not count: when the worker had read all that was in the log.
+        clock: gives the time that has passed for instances, where it does not follow from their last samples.
     """
     if _equal(state.latched, state.active):
         return NO_CHANGES
@@ -164,8 +168,11 @@ def tick(state: LatchState, limits: Limits, now: int, floor: int) -> Changes:
     rising = state.latched[waiting]
     rule = limits.of(waiting)
     due = state.since[waiting] + np.where(rising, limits.on_delay[rule], limits.off_delay[rule])
-    silence = np.maximum(now - np.maximum(state.seen[waiting], floor), 0)
-    fired = state.last_time[waiting] + silence >= due
+    if clock is None:
+        silence = np.maximum(now - np.maximum(state.seen[waiting], floor), 0)
+        fired = state.last_time[waiting] + silence >= due
+    else:
+        fired = clock(waiting) >= due
     who, raised = waiting[fired], rising[fired]
     times = np.where(raised, due[fired], np.maximum(due[fired], state.raised_at[who]))
     state.active[who] = raised
@@ -216,10 +223,20 @@ def evaluate_absence(state: LatchState, timeout: NDArray[np.int64], samples: Sam
     return changes, ignored
 
 
-def tick_absence(state: LatchState, timeout: NDArray[np.int64], now: int, floor: int) -> Changes:
+def tick_absence(
+    state: LatchState, timeout: NDArray[np.int64], now: int, floor: int, clock: SourceClock | None = None
+) -> Changes:
     """Raise what has been silent for its time-out; changes ``state`` in place. See ``tick`` for the arguments."""
-    silent = ~state.active & (now - np.maximum(state.seen, floor) >= timeout)
-    who = np.flatnonzero(silent)
+    if clock is None:
+        who = np.flatnonzero(~state.active & (now - np.maximum(state.seen, floor) >= timeout))
+    else:
+        # What came and waits is no silence, and what was seen was seen when it came.
+        who = np.flatnonzero(~state.active)
+        unseen = now - np.maximum(state.seen[who], floor)
+        last = state.last_time[who]
+        known = np.where(last == NEVER, 0, last)
+        silence = np.where(last == NEVER, unseen, clock(who) - known)
+        who = who[silence >= timeout[who]]
     if not len(who):
         return NO_CHANGES
     last = state.last_time[who]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from gongfu.kernel.points import ValueType
-from gongfu.reason.rules.instances import fits
 from gongfu.reason.rules.patterns import asset_pattern, is_glob, literal_prefix, point_pattern
-from gongfu.reason.rules.records import PointRow, count_by_type, points_for
-from gongfu.reason.rules.types import Rule
+from gongfu.reason.rules.records import PointRow, count_by_type, points_for, points_named
+from gongfu.reason.rules.resolving import PartitionOf, Resolved, names_read, resolve
+from gongfu.reason.rules.types import Kind, Rule
 
 _TEXT = frozenset({ValueType.STRING, ValueType.JSON})
 # Asset paths whose rules are remembered while points are matched; more are matched anew.
@@ -39,14 +39,22 @@ class Matches:
 
 
 class RuleBook:
-    """Rules in a form that finds those of a point fast."""
+    """Rules in a form that finds those of a point fast.
+
+    Attributes:
+        rules: by id.
+        whole: those of them that are resolved as a whole, see ``resolving``; points are not matched with them.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = {rule.id: rule for rule in rules}
+        self.whole = {rule.id: rule for rule in rules if rule.whole}
         self._exact: dict[tuple[int, str], list[Rule]] = {}
         self._globs: dict[int, list[tuple[re.Pattern[str], Rule]]] = {}
         self._of_asset: dict[tuple[int, str], list[tuple[re.Pattern[str], Rule]]] = {}
         for rule in rules:
+            if rule.id in self.whole:
+                continue
             if is_glob(rule.asset):
                 self._globs.setdefault(rule.tenant, []).append((asset_pattern(rule.asset), rule))
             else:
@@ -98,10 +106,27 @@ class RuleBook:
             rules: ids of the rules, default all.
             after: only series ids beyond this.
         """
-        wanted = [rule for rule in self.rules.values() if rules is None or rule.id in rules]
+        wanted = [
+            rule for rule in self.rules.values() if rule.id not in self.whole and (rules is None or rule.id in rules)
+        ]
         points = points_for(connection, ((rule.tenant, rule.asset) for rule in wanted), after)
         found = self.match(points if mine is None else filter(mine, points))
         return {rule.id: found.get(rule.id, Matches()) for rule in wanted}
+
+
+def fits(rule: Rule, numeric: bool) -> bool:
+    """Return whether a rule can apply to a point; only absence applies to texts."""
+    return numeric or rule.kind is Kind.ABSENCE
+
+
+def resolved(
+    connection: Connection, rules: Iterable[Rule], partition: int = 0, partition_of: PartitionOf = None
+) -> dict[int, Resolved]:
+    """Return what rules that are resolved as a whole apply to."""
+    return {
+        rule.id: resolve(rule, points_named(connection, rule, names_read(rule)), partition, partition_of)
+        for rule in rules
+    }
 
 
 def tally(connection: Connection, rule: Rule) -> Matches:
@@ -110,6 +135,8 @@ def tally(connection: Connection, rule: Rule) -> Matches:
     The database counts where the patterns are plain (``plant/**`` and ``*`` or a name): among ten million points, the
     caller would wait half a minute for them to be read.
     """
+    if rule.whole:
+        return Matches(settled=resolved(connection, [rule])[rule.id].count)
     prefix = literal_prefix(rule.asset)
     every = rule.point == "*"
     if rule.asset != f"{prefix}**" or not (every or not is_glob(rule.point)):

@@ -1,6 +1,6 @@
 """Tables and queries of rules, and the points they may apply to."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Float,
     ForeignKey,
     Index,
     String,
@@ -44,6 +45,10 @@ rule = Table(
     Column("enabled", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("unit", String(40)),
+    Column("lateness_s", Float),
+    Column("owner", String(200)),
+    Index("ix_rule_tenant_id_owner", "tenant_id", "owner"),
     Index("ix_rule_tenant_id_id", "tenant_id", "id"),
     # Ids name alarms for ever and must not be given again.
     sqlite_autoincrement=True,
@@ -81,6 +86,9 @@ def _rule(row: Any) -> Rule:
         priority=Priority(row.priority),
         message=row.message,
         enabled=row.enabled,
+        unit=row.unit or "",
+        lateness_s=row.lateness_s,
+        owner=row.owner or "",
     )
 
 
@@ -95,13 +103,15 @@ def _values(body: RuleBody, now: int) -> dict[str, Any]:
         "priority": str(body.priority),
         "message": body.message,
         "enabled": body.enabled,
+        "unit": body.unit or None,
+        "lateness_s": body.lateness_s,
         "updated_at": now,
     }
 
 
-def add(connection: Connection, tenant: int, body: RuleBody, now: int) -> Rule:
-    """Insert a rule and return it."""
-    values = {**_values(body, now), "tenant_id": tenant, "created_at": now}
+def add(connection: Connection, tenant: int, body: RuleBody, now: int, owner: str = "") -> Rule:
+    """Insert a rule and return it; ``owner`` names the app that installs it."""
+    values = {**_values(body, now), "tenant_id": tenant, "created_at": now, "owner": owner or None}
     key = connection.execute(insert(rule).values(values)).inserted_primary_key
     assert key is not None
     found = get(connection, tenant, key[0])
@@ -128,11 +138,19 @@ def get(connection: Connection, tenant: int, key: int) -> Rule | None:
     return None if row is None else _rule(row)
 
 
-def named(connection: Connection, tenant: int, name: str) -> Rule | None:
-    """Return the oldest rule of a tenant with a name."""
+def named(connection: Connection, tenant: int, name: str, owner: str | None = None) -> Rule | None:
+    """Return the oldest rule of a tenant with a name; ``owner`` empty for those of people, None for anybody's."""
     mine = select(rule).where(rule.c.tenant_id == tenant, rule.c.name == name).order_by(rule.c.id).limit(1)
+    if owner is not None:
+        mine = mine.where(func.coalesce(rule.c.owner, "") == owner)
     row = connection.execute(mine).one_or_none()
     return None if row is None else _rule(row)
+
+
+def owned(connection: Connection, tenant: int, owner: str) -> list[Rule]:
+    """Return the rules of a tenant that an app installed."""
+    mine = select(rule).where(rule.c.tenant_id == tenant, rule.c.owner == owner).order_by(rule.c.id)
+    return [_rule(row) for row in connection.execute(mine)]
 
 
 def page(connection: Connection, tenant: int, after: int, limit: int) -> list[Rule]:
@@ -180,6 +198,18 @@ def points_for(connection: Connection, patterns: Iterable[tuple[int, str]], afte
     if len(wanted) <= _MAX_SEARCHES:
         searches = [and_(asset.c.tenant_id == tenant, _may_match(pattern)) for tenant, pattern in wanted]
         query = query.where(or_(*searches))
+    yield from _rows(connection, query)
+
+
+def points_named(connection: Connection, of: Rule, names: Collection[str] | None) -> Iterator[PointRow]:
+    """Yield the points that may concern a rule, by series; with names, also those of assets below."""
+    query = _POINTS.where(asset.c.tenant_id == of.tenant)
+    if names is None:
+        query = query.where(_may_match(of.asset))
+        if not is_glob(of.point):
+            query = query.where(point.c.name == of.point)
+    else:
+        query = query.where(_begins(literal_prefix(of.asset)), point.c.name.in_(sorted(names)))
     yield from _rows(connection, query)
 
 

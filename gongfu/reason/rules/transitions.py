@@ -35,6 +35,9 @@ class RuleStatus:
         active: instances whose alarm is raised.
         evaluated: samples evaluated since the worker started.
         withheld: alarms not raised because the rule raised too many at once, since the worker started.
+        late: samples that came after their watermark and were left out.
+        bad: samples left out because of their quality or because they are no finite numbers.
+        waiting: samples that wait for their watermark.
         error: what keeps the rule from working, empty when nothing does.
     """
 
@@ -42,4 +45,7 @@ class RuleStatus:
     active: int = 0
     evaluated: int = 0
     withheld: int = 0
+    late: int = 0
+    bad: int = 0
+    waiting: int = 0
     error: str = ""

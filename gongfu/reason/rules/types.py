@@ -3,16 +3,47 @@
 import hashlib
 import math
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import Annotated, Any
 
 import msgspec
 
 from gongfu.kernel.errors import Problem, invalid
 from gongfu.kernel.times import SECOND
+from gongfu.kernel.units import UnitError, check_unit
+from gongfu.reason.rules.conditions import (
+    DEFAULT_LATENESS_S,
+    SEVERAL_POINTS,
+    AbsenceCondition,
+    Condition,
+    DeviationCondition,
+    Kind,
+    PatternCondition,
+    RateCondition,
+    ThresholdCondition,
+    WindowCondition,
+    parse_condition,
+)
 
-Direction = Literal["above", "below"]
+__all__ = [
+    "AbsenceCondition",
+    "Condition",
+    "DeviationCondition",
+    "Kind",
+    "PatternCondition",
+    "Priority",
+    "RateCondition",
+    "Rule",
+    "RuleBody",
+    "ThresholdCondition",
+    "WindowCondition",
+    "check_body",
+    "nanoseconds",
+    "parse_condition",
+    "unknown_rule",
+]
 
-MAX_SECONDS = 31 * 86_400.0
+MAX_LATENESS_S = 86_400.0
 
 
 class Priority(StrEnum):
@@ -24,72 +55,22 @@ class Priority(StrEnum):
     LOW = "low"
 
 
-class Kind(StrEnum):
-    """What a rule looks at."""
-
-    THRESHOLD = "threshold"
-    RATE = "rate"
-    ABSENCE = "absence"
-
-
-class ThresholdCondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The value passes a limit.
-
-    ``above``: true when value > limit, false again when value <= limit - deadband; in between it stays as it was.
-    ``below`` is the mirror image. The alarm is raised when this has been true for ``delay_s`` of source time without a
-    break (on-delay) and returns when it has been false for ``off_delay_s`` (off-delay). Booleans count as 0 and 1.
-    """
-
-    direction: Direction
-    limit: float
-    deadband: float = 0.0
-    delay_s: float = 0.0
-    off_delay_s: float = 0.0
-
-
-class RateCondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The value changes faster than ``per_s`` (units of the point a second, positive): ``above`` rising, ``below``
-    falling.
-
-    The rate at a sample is its difference to the newest sample that is at least ``window_s`` older (to within a
-    sixteenth of the window), divided by the time between them; until there is such a sample the rate is not known and
-    changes nothing. Deadband (in units a second) and delays work on the rate as they do on a threshold's value.
-    """
-
-    direction: Direction
-    per_s: float
-    window_s: float
-    deadband: float = 0.0
-    delay_s: float = 0.0
-    off_delay_s: float = 0.0
-
-
-class AbsenceCondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """No usable sample for ``timeout_s``. Raised at the time of the last sample plus the timeout; returns with the
-    next sample. A gap found later in the source times is raised and returned too."""
-
-    timeout_s: float
-
-
-Condition = ThresholdCondition | RateCondition | AbsenceCondition
-
-_CONDITIONS: dict[Kind, type[Condition]] = {
-    Kind.THRESHOLD: ThresholdCondition,
-    Kind.RATE: RateCondition,
-    Kind.ABSENCE: AbsenceCondition,
-}
-
-
 class RuleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a user writes: the request of POST and PUT /v1/rules."""
+    """What a user writes: the request of POST and PUT /v1/rules, and an item of a YAML file of rules."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     kind: Kind
     # Path of an asset or a glob: * is any characters but "/", ** any characters, ? one character but "/".
     asset: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-    # Name of a point or a glob: * is any characters, ? one character.
-    point: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    # Name of a point or a glob: * is any characters, ? one character. Patterns name their points themselves; here
+    # they may name the one that alarms show.
+    point: Annotated[str, msgspec.Meta(max_length=200)] = ""
     condition: dict[str, Any]
+    # UCUM code of the limit, where it is not that of the points.
+    unit: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    # How long samples may come after newer ones (of the same series, or of the same asset or group where the rule looks
+    # at several points). None: 0, and 2 s for kinds that look at several points.
+    lateness_s: float | None = None
     priority: Priority = Priority.MEDIUM
     # Template with {asset} {point} {value} {limit} {unit} {rule}; empty for a standard text.
     message: Annotated[str, msgspec.Meta(max_length=500)] = ""
@@ -97,7 +78,7 @@ class RuleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule as it runs."""
+    """A rule as it runs. ``owner`` is empty for what people wrote, else names the app that installed it."""
 
     id: int
     tenant: int
@@ -109,52 +90,67 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority
     message: str
     enabled: bool
+    unit: str = ""
+    lateness_s: float | None = None
+    owner: str = ""
 
     @property
     def fingerprint(self) -> int:
         """63 bits that change when what the rule computes changes; state is kept over edits that leave it the same."""
-        text = f"{self.kind}\0".encode() + msgspec.json.encode(self.condition, order="deterministic")
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+        condition = msgspec.json.encode(self.condition, order="deterministic")
+        return _fingerprint(self.kind, condition, self.unit, self.lateness)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the points it reads are found together, see ``resolving``, and not one by one."""
+        return self.kind in SEVERAL_POINTS or bool(self.unit)
+
+    @property
+    def lateness(self) -> int:
+        """How long samples are waited for, ns; 0: not at all."""
+        if self.lateness_s is None:
+            return nanoseconds(DEFAULT_LATENESS_S) if self.kind in SEVERAL_POINTS else 0
+        return nanoseconds(self.lateness_s)
 
     @property
     def limit(self) -> float | None:
         """What an alarm shows as its limit: the threshold, the rate, or the time-out in seconds."""
         condition = self.condition
-        if isinstance(condition, ThresholdCondition):
-            return condition.limit
-        return condition.per_s if isinstance(condition, RateCondition) else condition.timeout_s
+        if isinstance(condition, RateCondition):
+            return condition.per_s
+        if isinstance(condition, AbsenceCondition):
+            return condition.timeout_s
+        return None if isinstance(condition, PatternCondition) else condition.limit
+
+    def body(self) -> RuleBody:
+        """Return what a user would write to get this rule."""
+        return RuleBody(
+            name=self.name,
+            kind=self.kind,
+            asset=self.asset,
+            point=self.point,
+            condition=msgspec.to_builtins(self.condition),
+            unit=self.unit,
+            lateness_s=self.lateness_s,
+            priority=self.priority,
+            message=self.message,
+            enabled=self.enabled,
+        )
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(kind: Kind, condition: bytes, unit: str, lateness: int) -> int:
+    # Rules have many twins: the same condition on other points. What is written is that of versions before 0.8 where
+    # the members were not there yet.
+    text = f"{kind}\0".encode() + condition
+    if unit or lateness:
+        text += f"\0{unit}\0{lateness}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
 def nanoseconds(seconds: float) -> int:
     """Return whole nanoseconds."""
     return round(seconds * SECOND)
-
-
-def parse_condition(kind: Kind, document: dict[str, Any]) -> Condition:
-    """Return the condition in a document.
-
-    Raises:
-        Problem: 400; the detail names the member and what is wrong with it.
-    """
-    try:
-        condition = msgspec.convert(document, type=_CONDITIONS[kind])
-    except msgspec.ValidationError as error:
-        raise invalid(f"condition of a {kind} rule: {error}") from None
-    for name in condition.__struct_fields__:
-        value = getattr(condition, name)
-        if not isinstance(value, float):
-            continue
-        if not math.isfinite(value):
-            raise invalid(f"condition.{name} must be a finite number")
-        if name == "deadband" and value < 0:
-            raise invalid("condition.deadband must not be negative")
-        if name in ("delay_s", "off_delay_s") and not 0 <= value <= MAX_SECONDS:
-            raise invalid(f"condition.{name} must be 0 to {MAX_SECONDS:g} seconds")
-        if name in ("window_s", "timeout_s") and not 0.001 <= value <= MAX_SECONDS:
-            raise invalid(f"condition.{name} must be 0.001 to {MAX_SECONDS:g} seconds")
-        if name == "per_s" and value <= 0:
-            raise invalid("condition.per_s must be positive; the direction says rising (above) or falling (below)")
-    return condition
 
 
 def check_body(body: RuleBody) -> Condition:
@@ -169,7 +165,26 @@ def check_body(body: RuleBody) -> Condition:
             raise invalid(f"{member} has control characters")
     if body.asset.startswith("/") or body.asset.endswith("/"):
         raise invalid("asset is a path such as plant/line 1, without a slash at its ends")
-    return parse_condition(body.kind, body.condition)
+    if not body.point and body.kind is not Kind.PATTERN:
+        raise invalid("point: name a point, or * for all")
+    late = body.lateness_s
+    if late is not None and not (math.isfinite(late) and 0 <= late <= MAX_LATENESS_S):
+        raise invalid(f"lateness_s must be 0 to {MAX_LATENESS_S:g} seconds")
+    condition = parse_condition(body.kind, body.condition)
+    if body.unit:
+        if isinstance(condition, PatternCondition | AbsenceCondition):
+            raise invalid(f"unit: a {body.kind} rule has no limit with a unit")
+        try:
+            check_unit(body.unit)
+        except UnitError as error:
+            raise invalid(f"unit: {error}") from None
+    if isinstance(condition, PatternCondition) and body.point:
+        from gongfu.reason.rules.expressions import compile_steps
+
+        names = compile_steps(tuple(condition.steps), sequence=condition.sequence is not None).names
+        if body.point not in names:
+            raise invalid(f"point: {body.point!r} is not in the pattern; leave it empty, or name one of {names}")
+    return condition
 
 
 def unknown_rule(rule: int) -> Problem:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import struct
+import threading
 import tokenize
 import zipfile
 import zlib
@@ -123,6 +124,8 @@ class CheckpointFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # A save that was cancelled goes on in its thread; the next one must not write into its temporary file.
+        self._writing = threading.Lock()
 
     async def load(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
         """See ``CheckpointStore``."""
@@ -130,4 +133,8 @@ class CheckpointFile:
 
     async def save(self, arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> None:
         """See ``CheckpointStore``."""
-        await asyncio.to_thread(write_checkpoint, self._path, arrays, document)
+        await asyncio.to_thread(self._write, arrays, document)
+
+    def _write(self, arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> None:
+        with self._writing:
+            write_checkpoint(self._path, arrays, document)

@@ -114,6 +114,8 @@ def test_who_may(web: Web) -> None:
             client.delete(path),
             client.post("/v1/connections:test", json={"url": "modbus://192.0.2.1"}),
             client.post(f"{path}:write", json={"point": "n", "value": 1}),
+            client.post(f"{path}:call", json={"method": "i=1"}),
+            client.post(f"{path}:signature", json={"method": "i=1"}),
         ):
             problem(answer, 403, "forbidden")
     stranger = web.clients["stranger"]
@@ -147,3 +149,22 @@ def test_drivers_are_listed_with_their_schemas(web: Web) -> None:
     assert {"modbus", "opcua", "recording"} <= set(found)
     assert found["opcua"]["options_schema"]["properties"]["password"]["writeOnly"]
     assert found["modbus"]["title"].keys() == {"zh", "en"}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"method": ""}, "method must have 1 to 2000"),
+        ({"method": "i=1", "object": "a\nb"}, "object must have 1 to 2000"),
+        ({"method": "i=1", "arguments": [0] * 101}, "at most 100 arguments"),
+        ({"method": "i=1", "arguments": 5}, "arguments"),
+        ({"metod": "i=1"}, "metod"),
+    ],
+)
+def test_calls_that_are_refused_before_anybody_is_asked(web: Web, body: dict[str, Any], says: str) -> None:
+    engineer = web.clients["engineer"]
+    name = f"called {says[:6]} {len(body)}{len(str(body))}"
+    made = engineer.post("/v1/connections", json={"name": name, "url": "modbus://192.0.2.1/1", "paused": True})
+    path = f"/v1/connections/{made.json()['id']}"
+    assert says in problem(engineer.post(f"{path}:call", json=body), 400, "invalid-request")["detail"]
+    assert engineer.delete(path).status_code == 204

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gongfu.kernel.errors import Problem
-from gongfu.reason.alarms.types import NEXT, Change, State, next_state
+from gongfu.reason.alarms.states import NEXT, Change, State, next_state
 from gongfu.reason.rules.transitions import Transition
 from gongfu.store.records.engine import open_records
 from tests.contract.reason.test_alarms import Desk

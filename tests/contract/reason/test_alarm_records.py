@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, insert
 
 from gongfu.reason.alarms import records as alarm_records
-from gongfu.reason.alarms.types import ACTIVE, State
+from gongfu.reason.alarms.states import STANDING, State
 from gongfu.registry.tables import tenant
 from gongfu.store.records.engine import open_records, writing
 from gongfu.store.records.migrations import migrate
@@ -70,7 +70,7 @@ def test_open_alarms_of_instances_are_those_of_a_slow_scan(filled: Engine) -> No
     rows = [_row(number) for number in range(200)]
     open_rows = [row for row in rows if row["state"] != State.CLOSED]
     assert found == [row["id"] for row in open_rows if (row["rule_id"], row["series"]) in wanted]
-    assert active == [row["id"] for row in rows if row["state"] in ACTIVE]
+    assert active == [row["id"] for row in rows if row["state"] in STANDING]
 
 
 def test_sqlite_takes_open_alarms_from_an_index(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ TESTED, NOT_APPLICABLE, OPEN = "tested", "not applicable", "open"
 Rule = tuple[str, str, str]
 
 RULES: list[Rule] = [
-    ("case-sensitivity-.*", OPEN, "Names are not compared without case before they are published."),
+    ("case-sensitivity-.*", TESTED, f"{EDGE}::test_names_differ_by_more_than_their_case"),
     ("conformance-mqtt-aware-.*", NOT_APPLICABLE, AWARE),
     ("conformance-mqtt-qos.", TESTED, f"{SERVER}::test_messages_at_each_qos"),
     ("conformance-mqtt-retained", TESTED, STATE),

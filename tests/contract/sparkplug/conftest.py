@@ -24,6 +24,7 @@ from gongfu.bus.connection import open_bus
 from gongfu.ingest.mqtt.codec.packets import MQTT_3_1_1, Publish, Will
 from gongfu.kernel.block import Block, decode_block
 from gongfu.kernel.counters import Counters
+from gongfu.kernel.quality import Quality
 from gongfu.kernel.subjects import Subjects
 from gongfu.node.runtime import MqttSettings, Runtime, TelemetrySettings, WebSettings
 from gongfu.node.sparkplug_settings import SparkplugSettings
@@ -84,11 +85,17 @@ class HostDoor:
         answer = await self.ask("sparkplug", {"tenant": 1})
         return {item["edge"]: item for item in answer["result"]["items"]}
 
-    async def until_stored(self, key: tuple[str, str], last: tuple[int, object]) -> list[tuple[int, object]]:
-        """Wait until the last value of a point is as said; return all its values."""
+    async def until_stored(
+        self, key: tuple[str, str], last: tuple[int, object], *, nulls: bool = True
+    ) -> list[tuple[int, object]]:
+        """Wait until the last value of a point is as said; return all its values, without nulls if they do not matter.
+
+        An edge node without a worker knows no latest values, so that its births say null.
+        """
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 values = (await self.stored()).get(key, [])
+                values = [one for one in values if nulls or one[0] != Quality.BAD_NO_DATA]
                 if values and values[-1] == last:
                     return values
                 await asyncio.sleep(0.05)

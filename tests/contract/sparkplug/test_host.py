@@ -4,17 +4,28 @@ import asyncio
 import json
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from gongfu.ingest.columnise.sparkplug_schema import Payload
+from gongfu.ingest.mqtt.codec.packets import MQTT_3_1_1
 from gongfu.ingest.sparkplug.services import command_service
 from gongfu.kernel.quality import Quality
 from gongfu.node.sparkplug_settings import SparkplugSettings
-from tests.contract.sparkplug.conftest import PATIENCE_S, Edge, HostDoor, start_door
+from tests.contract.mqtt.raw_client import RawClient
+from tests.contract.sparkplug.conftest import (
+    PATIENCE_S,
+    SECRET,
+    SUBJECTS,
+    Edge,
+    HostDoor,
+    make_runtime,
+    start_door,
+    start_role,
+)
 from tests.contract.telemetry.sparkplug_bytes import M
-from tests.fixtures.nats import NatsServer
+from tests.fixtures.nats import NatsServer, free_port
 
 EDGE = "工厂/边缘 1"
 NODE = f"machine/{EDGE}"
@@ -52,6 +63,92 @@ async def test_a_node_lives_and_dies(door: HostDoor) -> None:
     assert stored[f"{NODE}/泵", "运行"][-1] == (Quality.BAD_STALE, False)
     (node,) = (await door.nodes()).values()
     assert (node["online"], node["phase"], node["devices"]) == (False, "dead", {"泵": False, "阀": False})
+
+
+async def test_a_node_that_leaves_without_a_death_is_dead_too(door: HostDoor) -> None:
+    """A clean DISCONNECT takes the will away, and the edge node has not published its NDEATH: its points go stale."""
+    edge = await Edge(door.client(), bd_seq=5).connect()
+    await edge.birth([M(10, 1.5, "温度", alias=1)])
+    await edge.send("DBIRTH", [M(11, True, "运行", alias=4)], "泵")
+    await door.until_stored((f"{NODE}/泵", "运行"), (Quality.GOOD, True))
+    # Another connection of the same device keeps it alive.
+    second = await door.client(client_id="second").connect()
+    await edge.client.disconnect()
+    back = await Edge(door.client(client_id="m"), bd_seq=5).connect()
+    await second.disconnect()
+    await back.client.disconnect()
+    values = await eventually(lambda: dead(door))
+    assert [value for _, value in values[:-1]] == [1.5]
+    assert (await door.stored())[f"{NODE}/泵", "运行"][-1] == (Quality.BAD_STALE, False)
+    (node,) = (await door.nodes()).values()
+    assert (node["online"], node["phase"]) == (False, "dead")
+    # Born again, its values are good again.
+    again = await Edge(door.client(), bd_seq=6).connect()
+    await again.birth([M(10, 2.5, "温度", alias=1)])
+    await door.until_stored((NODE, "温度"), (Quality.GOOD, 2.5))
+    await again.send("NDEATH", [M(4, 6, "bdSeq")])
+    await again.client.disconnect()
+
+
+async def test_a_node_that_is_born_at_another_front_door(
+    door: HostDoor, nats_server: NatsServer, tmp_path: Path, settings: SparkplugSettings
+) -> None:
+    """Its connection at the first door is half open: what that one says afterwards, and its death, mean nothing."""
+    port = free_port()
+    runtime = make_runtime(tmp_path, nats_server, port, sparkplug=settings)
+    other = start_role(tmp_path, runtime, "gongfu.node.roles.door", "door-2")
+    try:
+        first = await Edge(door.client(), bd_seq=0).connect()
+        await first.birth([M(10, 1.0, "t", alias=1)])
+        await door.until_stored((NODE, "t"), (Quality.GOOD, 1.0))
+        client = RawClient(port, MQTT_3_1_1, "second", username="machine", password=SECRET.encode())
+        second = await Edge(client, bd_seq=1).connect()
+        await second.birth([M(10, 2.0, "t", alias=1)])
+        await second.send("NDATA", [M(10, 3.0, alias=1, typed=False)])
+        await door.until_stored((NODE, "t"), (Quality.GOOD, 3.0))
+        await eventually(lambda: lives_at(door, {"door-2"}))
+        ignored_before = await deaths_ignored(door, "door-1")
+        first.client.vanish()
+        await eventually(lambda: more_than(ignored_before, deaths_ignored(door, "door-1")))
+        await second.send("NDATA", [M(10, 4.0, alias=1, typed=False)])
+        await door.until_stored((NODE, "t"), (Quality.GOOD, 4.0))
+        assert [quality for quality, _ in (await door.stored())[NODE, "t"]] == [0, 0, 0, 0]
+        # Its own death, at the door where it lives, counts.
+        second.client.vanish()
+        await eventually(lambda: stale(door, "t"))
+    finally:
+        other.send_signal(signal.SIGTERM)
+        assert other.wait(PATIENCE_S) == 0
+
+
+async def lives_at(door: HostDoor, wanted: set[str]) -> bool:
+    """Ask all front doors; True when the edge node is known and alive at these only."""
+    inbox = door.bus.new_inbox()
+    answers = await door.bus.subscribe(inbox)
+    await door.bus.publish(SUBJECTS.service("sparkplug"), b'{"tenant":1}', reply=inbox)
+    found: set[str] = set()
+    for _ in range(2):
+        message = await answers.next_msg(timeout=PATIENCE_S)
+        found |= {item["door"] for item in json.loads(message.data)["result"]["items"] if item["online"]}
+    await answers.unsubscribe()
+    return found == wanted
+
+
+async def deaths_ignored(door: HostDoor, role: str) -> int:
+    """Return a counter as the role publishes it each second."""
+    heard = await door.bus.subscribe(SUBJECTS.metrics(role))
+    message = await heard.next_msg(timeout=PATIENCE_S)
+    await heard.unsubscribe()
+    return int(json.loads(message.data)["counters"].get("sparkplug.deaths_ignored", 0))
+
+
+async def more_than(least: int, number: Awaitable[int]) -> bool:
+    return await number > least
+
+
+async def stale(door: HostDoor, point: str) -> bool:
+    values = (await door.stored()).get((NODE, point), [])
+    return bool(values) and values[-1][0] == Quality.BAD_STALE
 
 
 async def dead(door: HostDoor) -> list[tuple[int, object]]:

@@ -122,10 +122,12 @@ async def test_null_nan_quality_and_history(telemetry: Telemetry) -> None:
         M(10, 1.0, name="i", historical=True, timestamp=1000),
     ]
     receipt = await send(telemetry, "NBIRTH", metrics, timestamp=T)
-    assert (receipt.accepted, receipt.rejected) == (7, {"null_value": 2})
+    # A metric that says that it has no value has a point, which says so; one that says nothing is rejected.
+    assert (receipt.accepted, receipt.rejected) == (8, {"null_value": 1})
+    assert telemetry.counters.snapshot()["points_marked.null_value"] == 1
     stored = {name: rows[0] for (_, name), rows in (await telemetry.stored()).items()}
     assert {name: quality for name, (_, quality, _) in stored.items()} == {
-        "c": 0x81, "d": 0x81, "e": 0x80, "f": 0, "g": 0x82, "h": 0x40, "i": 0,
+        "a": 0x84, "c": 0x81, "d": 0x81, "e": 0x80, "f": 0, "g": 0x82, "h": 0x40, "i": 0,
     }  # fmt: skip
     assert math.isnan(stored["c"][2])  # type: ignore[arg-type]
     assert stored["d"][2] == -math.inf

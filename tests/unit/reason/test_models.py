@@ -1,12 +1,11 @@
-"""Model runner: sets of samples by source time, quality, units, errors, restarts."""
+"""Models: rows of inputs to points of outputs: quality, units, errors; declarations and bindings."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gongfu.appkit.catalogue import find_models, models_in
 from gongfu.appkit.contract import Column, ModelDefinition, ModelDefinitionError, Port, model
@@ -15,8 +14,14 @@ from gongfu.kernel.points import ValueType
 from gongfu.kernel.quality import Quality
 from gongfu.kernel.times import SECOND
 from gongfu.kernel.units import Conversion, check_unit
-from gongfu.reason.models.binding import BoundPort, PointFound, check_inputs
-from gongfu.reason.models.runner import Binding, ModelRunner
+from gongfu.reason.models.binding import PointFound, check_inputs
+from gongfu.reason.models.executor import InProcess
+from gongfu.reason.models.placement import Placement
+from gongfu.reason.models.rows import Routes, joined
+from gongfu.reason.models.sampling import Sampler, Sampling
+from gongfu.reason.models.sandbox.types import ModelFailure
+from gongfu.reason.models.scopes import Scope
+from gongfu.reason.models.spec import spec_of
 
 SAME = Conversion(1.0, 0.0)
 
@@ -35,15 +40,48 @@ def add(columns: Mapping[str, Column], dt: Column) -> Mapping[str, Column]:
     return {"sum": columns["a"] + columns["b"]}
 
 
-def runner(definition: ModelDefinition, conversion: Conversion = SAME) -> ModelRunner:
-    found = ModelRunner()
-    found.bind([bound(definition, conversion)])
-    return found
+class Runner:
+    """One model at one asset, as a run computes it, but in this process."""
+
+    def __init__(self, definition: ModelDefinition, conversion: Conversion = SAME) -> None:
+        self.sampler = Sampler(2, Sampling.of(spec_of(definition)))
+        self.sampler.grow(1)
+        results = [port.name for port in definition.outputs]
+        self.routes = Routes([placement(conversion, len(results))], {7: 0}, ["a", "b"], results)
+        self.executor = InProcess(definition)
+
+    def run(self, block: Block) -> Columns | None:
+        points = self.routes.points(block)
+        sets = None if points is None else self.sampler.take(points)
+        if sets is None:
+            return None
+        sets, order = joined([sets])
+        assert order.tolist() == list(range(len(order)))
+        outcome = asyncio.run(self.executor.evaluate(self.routes.rows(sets, [None])))
+        return self.routes.outputs(sets, outcome.columns)
 
 
-def bound(definition: ModelDefinition, conversion: Conversion = SAME, key: int = 1) -> Binding:
-    outputs = tuple(BoundPort(port.name, 30 + n, SAME) for n, port in enumerate(definition.outputs))
-    return Binding(key, definition, (BoundPort("a", 10, conversion), BoundPort("b", 20, SAME)), outputs)
+def runner(definition: ModelDefinition, conversion: Conversion = SAME) -> Runner:
+    return Runner(definition, conversion)
+
+
+def placement(conversion: Conversion, results: int) -> Placement:
+    scope = Scope(1, 1, "test.sum", "", 7, "plant", "", "", {}, {}, False)
+    return Placement(
+        scope,
+        np.array([7]),
+        ["plant"],
+        np.zeros(1, dtype=np.uint8),
+        [""],
+        "",
+        np.array([0]),
+        np.array([[10, 20]]),
+        np.array([[30 + n for n in range(results)]]),
+        np.array([[conversion.factor, 1.0]]),
+        np.array([[conversion.offset, 0.0]]),
+        np.ones((1, results)),
+        np.zeros((1, results)),
+    )
 
 
 def block(*rows: tuple[int, int, float], quality: int = 0) -> Block:
@@ -70,8 +108,7 @@ def test_a_set_is_complete_when_all_inputs_have_the_time() -> None:
     assert told(found.run(block((20, 1, 10.0)))) == []  # older than what was evaluated
     assert told(found.run(block((10, 3, 3.0), (20, 4, 40.0)))) == []
     assert told(found.run(block((20, 3, 30.0), (10, 4, 4.0)))) == [(3, 33.0), (4, 44.0)]
-    assert found.status()[1].incomplete == 1
-    assert found.status()[1].evaluated == 3
+    assert found.sampler.incomplete.tolist() == [1]
 
 
 def test_with_tolerance_the_last_known_sample_serves() -> None:
@@ -128,39 +165,9 @@ def test_units_are_converted_before_the_call() -> None:
         (lambda columns, dt: columns["a"].sort(), "ValueError"),
     ],
 )
-def test_what_a_model_does_wrong_stops_at_its_binding(function: Any, words: str) -> None:
-    found = ModelRunner()
-    found.bind([bound(declared(function)), bound(declared(add), key=2)])
-    assert told(found.run(block((10, 1, 1.0), (20, 1, 1.0)))) == [(1, 2.0)]
-    status = found.status()[1]
-    assert (status.status, status.failed, status.evaluated) == ("failing", 1, 0)
-    assert words in status.error
-    assert found.status()[2].status == "running"
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from([10, 20]), st.integers(0, 12), st.floats(-5, 5)), min_size=1, max_size=40),
-    st.data(),
-    st.sampled_from([0.0, 3e-9]),
-)
-def test_a_restart_changes_nothing_and_no_time_is_evaluated_twice(
-    rows: list[tuple[int, int, float]], data: st.DataObject, tolerance_s: float
-) -> None:
-    definition = declared(add, tolerance_s)
-    whole, cut = runner(definition), runner(definition)
-    at = data.draw(st.integers(0, len(rows)))
-    expected, got = [], []
-    for number, row in enumerate(rows):
-        if number == at:
-            arrays, document = cut.snapshot()
-            cut = ModelRunner()
-            cut.restore([bound(definition)], arrays, document)
-        expected += told(whole.run(block(row)))
-        got += told(cut.run(block(row)))
-    assert got == expected
-    times = [time for time, _ in got]
-    assert times == sorted(set(times))
+def test_what_a_model_does_wrong_is_told(function: Any, words: str) -> None:
+    with pytest.raises(ModelFailure, match=words):
+        runner(declared(function)).run(block((10, 1, 1.0), (20, 1, 1.0)))
 
 
 def test_a_declaration_that_makes_no_sense_says_why() -> None:

@@ -28,6 +28,12 @@ order.approve         x       x         -        -
 report.write          x       x         -        -
 identifier.write      x       x         -        -
 identifier.review     x       -         -        -
+app.rate              x       x         x        -
+app.publish           x       x         -        -
+app.review            x       -         -        -
+app.install           x       -         -        -
+call.make             x       x         -        -
+call.write            x       -         -        -
 """
 # Only users of the node's own tenant may, and then whatever the tenant of the resource.
 NODE_ONLY = {
@@ -40,6 +46,9 @@ NODE_ONLY = {
     "report.write",
     "identifier.write",
     "identifier.review",
+    "app.review",
+    "call.make",
+    "call.write",
 }
 
 ROWS = [line.split() for line in TABLE.strip().splitlines()]

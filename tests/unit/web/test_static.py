@@ -48,6 +48,9 @@ async def test_pages_of_the_console_are_its_index(built: Path) -> None:
         for path in ("/missing.js", "/assets/missing-12345678.css", "/v1", "/v1/nothing", "/v1/a.b"):
             answer = await opened.get(path)
             assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+        # A page whose last name is an id with dots, as a browser asks for it.
+        page = await opened.get("/apps/com.example.pump", headers={"accept": "text/html,*/*;q=0.8"})
+        assert (page.status_code, page.text) == (200, "<title>console</title>")
 
 
 async def test_unchanged_file_is_not_sent_again(built: Path) -> None:

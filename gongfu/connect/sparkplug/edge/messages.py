@@ -103,13 +103,26 @@ class EdgeMessages:
         self._sequence = 0
         self._by_series: dict[int, Metric] = {}
         self._assets: dict[str, list[Metric]] = {}
+        # What is published, by asset and by series; no two are alike but for the case of their letters (§5.3).
+        self._ids: dict[str, str] = {}
+        self._names: dict[int, str] = {}
+        self._taken: dict[str, set[str]] = {}
         self.add(metrics)
 
     def add(self, metrics: Sequence[Metric]) -> set[str]:
-        """Take further points; return the assets that must be born (again)."""
+        """Take further points; return the assets that must be born (again).
+
+        Where two ids or two names of an asset differ by case only, the point that was made first keeps its own, and
+        the other gets a number: a host that does not look at the case would take them for one.
+        """
         changed: set[str] = set()
-        for metric in metrics:
+        for metric in sorted(metrics, key=lambda metric: metric.series):
             if metric.series not in self._by_series:
+                if metric.asset not in self._ids:
+                    self._ids[metric.asset] = _distinct(device_id(metric.asset), self._taken.setdefault("", set()))
+                names = self._taken.setdefault(f"/{metric.asset}", set())
+                if metric.series not in self._names:
+                    self._names[metric.series] = _distinct(metric.name, names)
                 self._by_series[metric.series] = metric
                 self._assets.setdefault(metric.asset, []).append(metric)
                 changed.add(metric.asset)
@@ -153,20 +166,22 @@ class EdgeMessages:
         payload = self._payload(now)
         for metric in self._assets[asset]:
             sample = latest.get(metric.series)
-            entry = payload.metrics.add(name=metric.name, alias=metric.series, datatype=_TYPES[metric.value_type][0])
+            entry = payload.metrics.add(
+                name=self._names[metric.series], alias=metric.series, datatype=_TYPES[metric.value_type][0]
+            )
             entry.timestamp = (sample.time if sample else now) // MILLISECOND
             if metric.unit:
                 _property(entry, "engUnit", DataType.STRING, "string_value", metric.unit)
             quality = sparkplug_quality(sample.quality) if sample else _STALE
             _property(entry, "Quality", DataType.INT32, "int_value", quality)
             _set(entry, metric.value_type, sample.value if sample else None)
-        return Message(self.topic("DBIRTH", device_id(asset)), payload.SerializeToString())
+        return Message(self.topic("DBIRTH", self._ids[asset]), payload.SerializeToString())
 
     def device_death(self, asset: str, now: int) -> Message:
         """Return the DDEATH of an asset whose points are no more (§6.4.11)."""
         for metric in self._assets.pop(asset):
             del self._by_series[metric.series]
-        return Message(self.topic("DDEATH", device_id(asset)), self._payload(now).SerializeToString())
+        return Message(self.topic("DDEATH", self._ids[asset]), self._payload(now).SerializeToString())
 
     def data(self, samples: Sequence[Sample], born: int, now: int) -> list[Message]:
         """Return the DDATA messages for samples of known points, by asset, in the order given (§6.4.8).
@@ -191,13 +206,23 @@ class EdgeMessages:
                         quality = sparkplug_quality(sample.quality)
                         _property(entry, "Quality", DataType.INT32, "int_value", quality)
                     _set(entry, self._by_series[sample.series].value_type, sample.value)
-                messages.append(Message(self.topic("DDATA", device_id(asset)), payload.SerializeToString()))
+                messages.append(Message(self.topic("DDATA", self._ids[asset]), payload.SerializeToString()))
         return messages
 
     def _payload(self, now: int) -> Any:
         payload = Payload(timestamp=now // MILLISECOND, seq=self._sequence)
         self._sequence = (self._sequence + 1) % SEQUENCE
         return payload
+
+
+def _distinct(wanted: str, taken: set[str]) -> str:
+    """Return ``wanted``, with a number behind it where something like it is taken, whatever the case; take it."""
+    given, number = wanted, 1
+    while given.lower() in taken:
+        number += 1
+        given = f"{wanted} ({number})"
+    taken.add(given.lower())
+    return given
 
 
 def wants_rebirth(payload: bytes) -> bool:

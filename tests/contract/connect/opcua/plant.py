@@ -99,6 +99,11 @@ async def build(server):
     await variable(pump, "阵列", [1.0, 2.0], ua.VariantType.Double)
     await variable(pump, "字节", 7, ua.VariantType.Byte, writable=True)
 
+    def argument(name, kind, array=False):
+        made = ua.Argument()
+        made.Name, made.DataType, made.ValueRank = name, ua.NodeId(kind.value), 1 if array else -1
+        return made
+
     @uamethod
     def add(parent, a, b):
         return a + b
@@ -107,8 +112,18 @@ async def build(server):
         ua.NodeId("泵站.加", ns),
         ua.QualifiedName("加", ns),
         add,
-        [ua.VariantType.Int64, ua.VariantType.Double],
-        [ua.VariantType.Double],
+        [argument("a", ua.VariantType.Int64), argument("b", ua.VariantType.Double)],
+        [argument("和", ua.VariantType.Double)],
+    )
+
+    kinds = {"text": "String", "flag": "Boolean", "time": "DateTime", "numbers": "Int16", "words": "LocalizedText"}
+    declared = [argument(name, getattr(ua.VariantType, kind), name == "numbers") for name, kind in kinds.items()]
+
+    async def typed(parent, *variants):
+        return list(variants)
+
+    plant.nodes["类型"] = await pump.add_method(
+        ua.NodeId("泵站.类型", ns), ua.QualifiedName("类型", ns), typed, declared, declared
     )
     plant.nodes["1号泵"] = pump
     return plant

@@ -85,9 +85,35 @@ async def test_discover_browse_read_write_call(tmp_path, plant):
             assert raised.value.reason in (reason, Reason.UNSUPPORTED), raised.value
             assert raised.value.advice
 
-        assert await driver.call(plant.where("1号泵"), plant.where("加"), [4, 0.5]) == [4.5]
-        with pytest.raises(DriverError, match="takes 2 arguments"):
-            await driver.call(plant.where("1号泵"), plant.where("加"), [4])
+
+async def test_methods_are_called_with_arguments_of_their_types(tmp_path, plant):
+    async with connected(tmp_path, plant.port) as driver:
+        pump, add, types = (plant.where(name) for name in ("1号泵", "加", "类型"))
+        assert str(await driver.signature(add)) == "(a: Int64, b: Double) -> 和: Double"
+        (output,) = await driver.call_method(pump, add, [4, 0.5])
+        assert (output.name, output.value, output.type_name) == ("和", 4.5, "Double")
+        (output,) = await driver.call_method("", add, [2**53, 0])  # the object that has it
+        assert output.value == 2.0**53
+        given = ["开", True, "2026-03-04T05:06:07Z", [1, 2, 3], "多语"]
+        text, flag, time, numbers, words = [one.value for one in await driver.call_method(pump, types, given)]
+        assert (text, flag, numbers, words) == ("开", True, [1, 2, 3], "多语")
+        assert time.startswith("2026-03-04T05:06:07")
+        for method, arguments, reason, words in (
+            (add, [4], Reason.TYPE_MISMATCH, "takes 2 arguments, (a: Int64, b: Double)"),
+            (add, [4.5, 1], Reason.TYPE_MISMATCH, "argument a: Int64"),
+            (add, [2**63, 1], Reason.RANGE, "argument a: Int64"),
+            (add, [[1], 1], Reason.TYPE_MISMATCH, "takes one value"),
+            (types, ["开", 1, "2026-03-04T05:06:07Z", [1], "x"], Reason.TYPE_MISMATCH, "argument flag: Boolean"),
+            (types, ["开", True, "gestern", [1], "x"], Reason.TYPE_MISMATCH, "argument time: DateTime"),
+            (types, ["开", True, "2026-03-04T05:06:07Z", 1, "x"], Reason.TYPE_MISMATCH, "takes a list"),
+            ("ns=2;s=没有", [], Reason.ADDRESS_UNKNOWN, "ns=2;s=没有"),
+            (plant.where("压力"), [], Reason.ADDRESS_UNKNOWN, "is no method"),
+        ):
+            with pytest.raises(DriverError) as raised:
+                await driver.call_method(pump, method, arguments)
+            assert raised.value.reason in (reason, Reason.UNSUPPORTED), raised.value
+            assert words in raised.value.what
+            assert raised.value.advice
 
 
 @pytest.mark.parametrize("mode", ["subscribe", "poll"])

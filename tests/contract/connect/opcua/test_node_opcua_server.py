@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
+from gongfu.connect.kit.machine_alarms import ALARMS
 from gongfu.connect.kit.types import Address, DriverError, Reason
 from gongfu.kernel.quality import Quality
 from tests.contract.connect.opcua.foreign_process import foreign_server, require
@@ -89,6 +90,41 @@ async def test_signed_and_encrypted_with_values_alarms_and_wrong_password(tmp_pa
         assert sink.gaps == []
 
 
+def alarms_of(sink):
+    """What the driver reported of alarms, oldest first; and the last list of those that stand."""
+    told = [detail for kind, detail in sink.events if kind == ALARMS]
+    standing = [detail["standing"] for detail in told if detail["standing"] is not None]
+    return [alarm for detail in told for alarm in detail["alarms"]], standing[-1] if standing else None
+
+
+async def test_alarms_are_refreshed_after_a_restart_and_acknowledged_at_the_server(tmp_path, server):
+    addresses = [Address(point="p", where="ns=2;s=泵站.压力", every=0.1)]
+    async with connected(tmp_path, server.port, history=False) as driver:
+        sink = Recorder()
+        await driver.subscribe(addresses, sink)
+        await until(lambda: alarms_of(sink)[1] is not None, "the first refresh")
+        await server.set("压力", 12.5)
+        await until(lambda: any(alarm["active"] for alarm in alarms_of(sink)[0]), "the alarm")
+        (first, *_) = [alarm for alarm in alarms_of(sink)[0] if alarm["active"]]
+        assert (first["point"], first["acknowledged"]) == ("压力报警", False)
+    # Another instance knows nothing of it: the server is asked.
+    async with connected(tmp_path, server.port, history=False) as driver:
+        sink = Recorder()
+        await driver.subscribe(addresses, sink)
+        await until(lambda: alarms_of(sink)[1] == [first["key"]], "the alarm that stands")
+        (again,) = [a for a in alarms_of(sink)[0] if (a["active"], a["time"]) == (True, first["time"])]
+        assert again["message"] == first["message"]
+        assert await driver.acknowledge_alarm(first["key"], "看到了") is True
+        await until(lambda: alarms_of(sink)[0][-1]["acknowledged"], "the acknowledgement")
+        assert await driver.acknowledge_alarm(first["key"], "noch einmal") is False
+        comments = [d.get("comment") for kind, d in sink.events if kind == "opcua.alarm" and d["acknowledged"]]
+        assert "看到了" in comments
+        await server.set("压力", 1.0)
+        await until(lambda: not alarms_of(sink)[0][-1]["active"], "its end")
+        await driver.refresh_alarms()
+        await until(lambda: alarms_of(sink)[1] == [], "that none stands")
+
+
 async def test_a_broken_line_is_healed_and_history_is_read_back(tmp_path, port):
     """The line breaks while the server goes on: with its session again, every value comes, in order and once."""
     async with foreign_server(port, tmp_path / "server") as server, connected(tmp_path, port, queue=100) as driver:
@@ -114,6 +150,37 @@ async def test_a_broken_line_is_healed_and_history_is_read_back(tmp_path, port):
         await until(lambda: any(k == "opcua.backfilled" for k, _ in sink.events), "the history")
         assert {r.value for r in sink.readings} >= {100.0 + n for n in range(15)}
         assert sink.gaps[-1][3] == "a test"
+
+
+async def test_subscriptions_are_transferred_to_a_new_session(tmp_path, server):
+    """The server has forgotten the session but keeps its subscription: it is moved, and no value is lost."""
+    from asyncua.ua.uaerrors import BadSessionIdInvalid
+
+    async with connected(tmp_path, server.port, queue=100, history=False) as driver:
+        sink = Recorder()
+        await driver.subscribe([Address(point="p", where="ns=2;s=泵站.压力", every=0.05)], sink)
+        await until(lambda: sink.last(0) == 1.5, "the first value")
+        session, activate = driver._session, driver._session._activate
+
+        async def forgotten(client):
+            session._activate = activate
+            raise BadSessionIdInvalid
+
+        session._activate = forgotten
+        subscription = driver._stream.feeds[0].id
+        session.client.uaclient.protocol.transport.abort()
+        for n in range(8):
+            await server.set("压力", 3.0 + n / 10)
+            await asyncio.sleep(0.1)
+        await until(lambda: sink.last(0) == 3.7, "the last value")
+        figures = await driver.health()
+        assert (figures["breaks"], figures["moved"], figures["remade"]) == (1, 1, 0)
+        assert driver._stream.feeds[0].id == subscription
+        assert sink.gaps == []
+        got = [value for value in sink.values(0) if value >= 3]
+        assert got == sorted(got)
+        assert len(set(got)) >= 5
+        assert figures["refreshes"] >= 1  # alarms are asked for anew: their queue may have been too short
 
 
 async def test_a_server_that_freezes_is_lost_and_an_instance_after_it_knows_since_when(tmp_path, server):

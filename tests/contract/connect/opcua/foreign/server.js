@@ -26,6 +26,7 @@ const path = require("path");
     });
     await server.initialize();
     const space = server.engine.addressSpace;
+    space.installAlarmsAndConditionsService(); // ConditionRefresh, Enable, Disable
     const own = space.registerNamespace("urn:test:plant");
     const station = own.addObject({ organizedBy: space.rootFolder.objects, browseName: "泵站", eventSourceOf: space.rootFolder.objects.server });
     const nodes = {};
@@ -50,6 +51,12 @@ const path = require("path");
         browseName: "压力报警", conditionName: "压力报警", componentOf: station, conditionSource: station, inputNode: nodes["压力"],
         highLimit: 10, highHighLimit: 14, lowLimit: -10, lowLowLimit: -14,
     });
+    const number = (name) => ({ name, dataType: opcua.DataType.Double, description: { text: `${name} 的说明` } });
+    own.addMethod(station, {
+        browseName: "加", nodeId: "s=泵站.加", inputArguments: [number("a"), number("b")], outputArguments: [number("和")],
+    }).bindMethod((inputs, context, callback) => callback(null, inputs[1].value < 0
+        ? { statusCode: opcua.StatusCodes.BadInvalidArgument, inputArgumentResults: [opcua.StatusCodes.Good, opcua.StatusCodes.BadOutOfRange] }
+        : { statusCode: opcua.StatusCodes.Good, outputArguments: [{ dataType: opcua.DataType.Double, value: inputs[0].value + inputs[1].value }] }));
     await server.start();
     process.stdout.write("ready\n");
     readline.createInterface({ input: process.stdin }).on("line", (line) => {

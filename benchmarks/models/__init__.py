@@ -1,0 +1,1 @@
+"""Benchmarks of issue 7: models, rules and the reference apps."""

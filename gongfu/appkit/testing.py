@@ -1,0 +1,390 @@
+"""The test kit of apps: an app on a bench, with recorded data and a virtual clock, without a node. Public contract.
+
+::
+
+    from pathlib import Path
+
+    from gongfu.appkit.testing import Bench
+
+
+    def test_a_worn_bearing_raises_an_alarm() -> None:
+        bench = Bench.load(Path(__file__).parents[1])
+        bench.replay("data/bearing.csv")
+        assert [(alarm.key, alarm.priority) for alarm in bench.alarms] == [("rms", "high")]
+
+What an app may do is checked against its ``app.toml`` as the node does; what a function raises fails the test.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from gongfu.appkit.context.loading import load_app
+from gongfu.appkit.context.messages import (
+    Answer,
+    Ask,
+    AskAlarm,
+    AskGetObject,
+    AskHistory,
+    AskInvoke,
+    AskLatest,
+    AskPoints,
+    AskPublish,
+    AskPutObject,
+    AskWrite,
+    Call,
+    CallHealth,
+    CallJob,
+    CallMigrate,
+    CallRoute,
+    CallStarted,
+    CallWindow,
+    Done,
+    encode,
+    packed,
+)
+from gongfu.appkit.context.process import perform
+from gongfu.appkit.context.records import FILE as RECORDS
+from gongfu.appkit.context.records import SqliteRecords
+from gongfu.appkit.context.remote import AskingContext
+from gongfu.appkit.contract import AppError, PointInfo, Samples
+from gongfu.appkit.declarations import ROLES, name_of
+from gongfu.appkit.globs import asset_glob, point_glob
+from gongfu.appkit.grants import Grants, PointPlace
+from gongfu.appkit.manifest import FILE, Manifest, read_manifest
+from gongfu.appkit.models import ModelFiles
+from gongfu.appkit.quantities import parse_duration
+from gongfu.appkit.recordings import read_recording
+from gongfu.appkit.windowing import IDLE_NS, Windowing
+
+__all__ = ["Bench", "BenchAlarm", "BenchEvent", "Failed", "Reply"]
+
+# 2026-01-01T00:00:00Z: a recording that counts from 0 begins here.
+START_NS = 1_767_225_600 * 10**9
+_PIECE = 512
+
+
+class Failed(AssertionError):
+    """A function of the app raised; the text says where."""
+
+
+@dataclass(slots=True)
+class BenchAlarm:
+    """An alarm the app raised: times UTC ns, ``returned`` None while it stands."""
+
+    key: str
+    asset: str
+    point: str
+    priority: str
+    message: str
+    value: float | None
+    raised: int
+    returned: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchEvent:
+    """An event the app published."""
+
+    kind: str
+    asset: str
+    time: int
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer of a route."""
+
+    status: int
+    media_type: str
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(slots=True)
+class _Series:
+    unit: str = ""
+    parts: list[Samples] = field(default_factory=list[Samples])
+
+    def all(self) -> Samples:
+        if not self.parts:
+            return Samples(np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint8), self.unit)
+        times = np.concatenate([part.times for part in self.parts])
+        order = np.argsort(times, kind="stable")
+        keep = np.ones(len(order), bool)
+        keep[:-1] = times[order][1:] != times[order][:-1]
+        order = order[keep]
+        values = np.concatenate([part.values for part in self.parts])[order]
+        merged = Samples(
+            times[order], values, np.concatenate([part.qualities for part in self.parts])[order], self.unit
+        )
+        self.parts = [merged]
+        return merged
+
+
+class Bench:
+    """An app under test.
+
+    Attributes:
+        alarms: alarms in the order they were raised.
+        events: events it published.
+        log: lines it wrote, as ``level: text``.
+        refused: what it was refused, in words.
+        now: the virtual time, UTC ns.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, types: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.alarms: list[BenchAlarm] = []
+        self.events: list[BenchEvent] = []
+        self.log: list[str] = []
+        self.refused: list[str] = []
+        self.now = START_NS
+        package = f"gongfu_bench_{abs(hash(folder))}"
+        self.app = load_app(folder, manifest.app.module, package)
+        self._models = ModelFiles(folder, manifest.provides.models, package)
+        self._grants = Grants(manifest.app.id, manifest.needs, frozenset(self._models.ids))
+        self._types = dict(types or {})
+        self._series: dict[tuple[str, str], _Series] = {}
+        self._objects: dict[str, bytes] = {}
+        self._windows = [(Windowing(handler), name_of(f)) for handler, f in self.app.declared.points]
+        self._states: dict[tuple[int, str], bytes] = {}
+        self._job_times = [job.next_after(self.now) for job, _ in self.app.declared.jobs]
+        self._scratch = tempfile.TemporaryDirectory(prefix="gongfu-bench-")
+        own = Path(self._scratch.name) / RECORDS
+        self._records = SqliteRecords(own, manifest.resources.storage_bytes) if manifest.needs.records else None
+
+        def log(level: str, text: str) -> None:
+            self.log.append(f"{level}: {text}")
+
+        about = manifest.app
+        self.context = AskingContext(about.id, about.version, self._answer, log, self._records, lambda: self.now)
+        for call in (CallMigrate(), CallStarted(), CallHealth()):
+            self._call(call, type(call).__name__.removeprefix("Call").lower())
+
+    @classmethod
+    def load(cls, folder: Path | str, types: Mapping[str, str] | None = None) -> "Bench":
+        """Return the app of a folder on a bench, with new records, migrated and healthy.
+
+        Args:
+            folder: where ``app.toml`` is.
+            types: thing model by asset path, for needs and functions that name one.
+
+        Raises:
+            ManifestError, LoadError: it is no app.
+            Failed: a migration, a start function or a health check failed.
+        """
+        root = Path(folder).resolve()
+        return cls(root, read_manifest(root / FILE), types)
+
+    def replay(self, recording: str | Path) -> None:
+        """Give the samples of a recording, in its order, and then close all windows.
+
+        Args:
+            recording: CSV file, relative to the folder of the app (see ``gongfu.appkit.recordings``).
+        """
+        for piece in read_recording(self.folder / recording, START_NS, _PIECE):
+            for asset, point, samples in piece:
+                self._take(asset, point, samples)
+            self._step()
+        self.settle()
+
+    def feed(
+        self, asset: str, points: Mapping[str, Sequence[float] | NDArray[Any]], times: Sequence[int] | NDArray[Any]
+    ) -> None:
+        """Give samples of points of one asset at common times (UTC ns, ascending), as if they came now."""
+        stamps = np.asarray(times, np.int64)
+        for point, values in points.items():
+            column = np.asarray(values, np.float64)
+            bad = np.where(np.isfinite(column), 0, 0x81).astype(np.uint8)
+            self._take(asset, point, Samples(stamps, column, bad))
+        self._step()
+
+    def settle(self) -> None:
+        """Let time pass until all windows have closed."""
+        handlers = [handler for handler, _ in self.app.declared.points]
+        longest = max((handler.window + handler.lateness for handler in handlers), default=0)
+        self.now += longest + 2 * IDLE_NS
+        self._step()
+
+    def advance(self, duration: str) -> None:
+        """Let time pass, such as ``10 min``; jobs run at their times."""
+        self.now += parse_duration(duration)
+        self._step()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | Mapping[str, Any] = b"",
+        user: str = "tester",
+        role: str = "admin",
+    ) -> Reply:
+        """Call a route: 404 for none, 403 for a role below the route's."""
+        self._grants.check_flag("routes")
+        content = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
+        parts = [part for part in unquote(path).split("/") if part]
+        for index, (route, _) in enumerate(self.app.declared.routes):
+            found = route.match(method, parts)
+            if found is None:
+                continue
+            if role in ROLES[: ROLES.index(route.role)]:
+                return Reply(403, "text/plain", f"{path} needs the role {route.role}".encode())
+            call = CallRoute(
+                route=index, method=method, path=found, query=dict(query or {}), body=content, user=user, role=role
+            )
+            done = perform(self.app, self.context, call, self.folder, self._records)
+            if done.error and done.status in (0, 500):
+                raise Failed(f"{method} {path}: {done.error}")
+            return Reply(done.status, done.media_type or "text/plain", done.body or done.error.encode())
+        return Reply(404, "text/plain", b"no such route")
+
+    def written(self, asset: str, point: str) -> Samples:
+        """Return all samples of a point: what was given and what the app wrote."""
+        return self._series.get((asset, point), _Series()).all()
+
+    def _take(self, asset: str, point: str, samples: Samples) -> None:
+        series = self._series.setdefault((asset, point), _Series(samples.unit))
+        series.unit = series.unit or samples.unit
+        series.parts.append(samples)
+        self.now = max(self.now, int(samples.times.max()))
+        place = self._place(asset, point)
+        if self._grants.allows(place, "write"):
+            return
+        for windowing, _ in self._windows:
+            if self._grants.gives(windowing.handler, place):
+                windowing.add(asset, point, samples, self.now)
+
+    def _step(self) -> None:
+        for index, (windowing, name) in enumerate(self._windows):
+            for window in windowing.ready(self.now):
+                call = CallWindow(
+                    handler=index,
+                    asset=window.asset,
+                    start=window.start,
+                    end=window.end,
+                    late=window.late,
+                    points={point: packed(samples) for point, samples in window.points.items()},
+                    state=self._states.get((index, window.asset), b""),
+                )
+                self._states[index, window.asset] = self._call(call, name).state
+        for index, (job, function) in enumerate(self.app.declared.jobs):
+            if self._job_times[index] <= self.now:
+                scheduled = self._job_times[index]
+                missed = job.count_between(scheduled, self.now)
+                self._job_times[index] = job.next_after(self.now)
+                self._call(CallJob(index, scheduled, missed), name_of(function))
+
+    def _call(self, call: Call, what: str) -> Done:
+        done = perform(self.app, self.context, call, self.folder, self._records)
+        if done.error:
+            raise Failed(f"{what}: {done.error}")
+        return done
+
+    def _place(self, asset: str, point: str) -> PointPlace:
+        kind = self._types.get(asset, "").partition("@")[0]
+        return PointPlace(asset, point, (kind,) if kind else ())
+
+    def _answer(self, question: Ask) -> Answer:
+        try:
+            return Answer(encode(self._answered(question)))
+        except PermissionError as refusal:
+            self.refused.append(str(refusal))
+            return Answer(status=403, text=str(refusal))
+        except AppError as error:
+            return Answer(status=error.status, text=str(error))
+
+    def _answered(self, question: Ask) -> Any:
+        grants = self._grants
+        match question:
+            case AskPoints():
+                return [msgspec.to_builtins(info) for info in self._infos(question)]
+            case AskLatest():
+                grants.check_point(self._place(question.asset, question.point), "read")
+                found = self.written(question.asset, question.point)
+                return packed(_cut(found, slice(-1, None)))
+            case AskHistory():
+                grants.check_history(self._place(question.asset, question.point), question.start, self.now)
+                found = self.written(question.asset, question.point)
+                first, last = np.searchsorted(found.times, [question.start, question.end]).tolist()
+                return packed(_cut(found, slice(first, min(last, first + question.limit))))
+            case AskWrite():
+                grants.check_point(self._place(question.asset, question.point), "write")
+                values = np.frombuffer(question.values, np.float64)
+                base = {"good": 0, "uncertain": 0x40, "bad": 0x80}[question.quality]
+                quality = np.where(np.isfinite(values), base, 0x81).astype(np.uint8)
+                samples = Samples(np.frombuffer(question.times, np.int64), values, quality, question.unit)
+                series = self._series.setdefault((question.asset, question.point), _Series(question.unit))
+                series.parts.append(samples)
+                return None
+            case AskAlarm():
+                grants.check_alarm(question.asset)
+                return self._alarm(question)
+            case AskPublish():
+                grants.check_publish(question.kind)
+                self.events.append(BenchEvent(question.kind, question.asset, question.time, json.loads(question.data)))
+                return None
+            case AskInvoke():
+                grants.check_invoke(question.model)
+                columns = {name: np.frombuffer(column, np.float64) for name, column in question.columns.items()}
+                return {name: c.tobytes() for name, c in self._models.evaluate(question.model, columns).items()}
+            case AskPutObject():
+                grants.check_flag("objects")
+                name = hashlib.sha256(question.data).hexdigest()
+                self._objects[name] = question.data
+                return name
+            case AskGetObject():
+                grants.check_flag("objects")
+                if question.name not in self._objects:
+                    raise AppError(404, f"there is no object {question.name}")
+                return self._objects[question.name]
+
+    def _alarm(self, question: AskAlarm) -> None:
+        standing = next(
+            (a for a in self.alarms if (a.key, a.asset) == (question.key, question.asset) and a.returned is None), None
+        )
+        if not question.active:
+            if standing is not None:
+                standing.returned = question.time
+        elif standing is None:
+            self.alarms.append(
+                BenchAlarm(
+                    question.key,
+                    question.asset,
+                    question.point,
+                    question.priority,
+                    question.message,
+                    question.value,
+                    question.time,
+                )
+            )
+
+    def _infos(self, question: AskPoints) -> Iterable[PointInfo]:
+        for (asset, point), series in sorted(self._series.items()):
+            place = self._place(asset, point)
+            if not asset_glob(question.asset).fullmatch(asset) or not point_glob(question.point).fullmatch(point):
+                continue
+            for access in ("read", "write"):
+                if self._grants.allows(place, access):
+                    yield PointInfo(asset, point, series.unit, self._types.get(asset, ""), access)
+                    break
+
+
+def _cut(samples: Samples, part: slice) -> Samples:
+    return Samples(samples.times[part], samples.values[part], samples.qualities[part], samples.unit)

@@ -1,0 +1,1 @@
+"""App: anomalies of single signals of machines, found without labels and without training."""

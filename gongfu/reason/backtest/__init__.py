@@ -1,0 +1,1 @@
+"""Back-tests: a rule over history, before it goes live."""

@@ -1,0 +1,1 @@
+"""Models on history: jobs that compute what the stream would have given."""

@@ -1,0 +1,1 @@
+"""Models as a service: calls, their quota and their usage record."""

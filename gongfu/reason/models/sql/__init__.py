@@ -1,0 +1,1 @@
+"""Models that are a SQL statement over the history."""

@@ -1,0 +1,1 @@
+"""Models on the stream: what the role ``models`` runs."""

@@ -1,0 +1,1 @@
+"""Objects: files of any kind that are named by what is in them."""
