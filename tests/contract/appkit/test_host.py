@@ -44,10 +44,11 @@ async def vibration(bed: Bed, interrupt: Callable[[RunningApp, int], Awaitable[R
         bed.log.append(1, times, (strength * random.normal(size=20)).tolist())
         app = await interrupt(app, second)
 
-    async def all_taken() -> bool:
-        return len(bed.services.written) >= 2 * 38
+    # The window that ends at 39 s is the last one that closes, its alarm the last thing the app does about it.
+    async def all_done() -> bool:
+        return bool(bed.services.alarms) and bed.services.alarms[-1][2] == base + 39 * S
 
-    await until(all_taken)
+    await until(all_done)
     await app.close()
 
 
