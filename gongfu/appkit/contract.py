@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from gongfu.appkit.declarations import Declared, OnJob, OnPoints, OnRoute, Roles, at_times, checked_route, duration
 from gongfu.appkit.manifest import CONTRACT_VERSION
 from gongfu.appkit.samples import Samples, Window
+from gongfu.appkit.value_columns import TypeName
 from gongfu.reason.models.types import Column, ModelDefinition, ModelDefinitionError, ModelFunction, Port
 
 __all__ = [
@@ -66,6 +67,8 @@ __all__ = [
 ]
 
 Priority = Literal["critical", "high", "medium", "low"]
+# What is written to a point: numbers, true and false, or text; None where there is no value.
+Values = Sequence[float | None] | Sequence[bool | None] | Sequence[str | None] | NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -79,13 +82,15 @@ class AppError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PointInfo:
-    """A point the app may read or write: path of its asset, name, UCUM unit, thing model of its asset, access."""
+    """A point the app may read or write: path of its asset, name, UCUM unit, thing model of its asset, access, type of
+    its values."""
 
     asset: str
     point: str
     unit: str
     type: str
     access: Literal["read", "write"]
+    value_type: TypeName = "double"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +195,26 @@ class Context(Protocol):
         asset: str,
         point: str,
         times: Sequence[int],
-        values: Sequence[float],
+        values: Values,
         unit: str = "",
         quality: str = "good",
+        type: TypeName | Literal[""] = "",
     ) -> None:
         """Write samples of a point, which is made if it is not there; durable on return.
+
+        Values are stored as the type of the point, exactly, or refused with 400: no text at a number, no fraction and
+        no number that went through a float beyond 2^53 at an integer, no number at a boolean.
 
         Args:
             asset: path of an asset that is there.
             point: name of the point.
             times: n source times, UTC nanoseconds.
-            values: n values; NaN is stored as bad.
+            values: n values, all numbers, all true or false, or all text. None is stored as *bad, no data*, NaN and
+                infinities as *bad, not a number*.
             unit: UCUM code, taken when the point is made.
             quality: ``good``, ``uncertain`` or ``bad``, of all.
+            type: of the point when it is made; by default ``double`` for numbers, whole ones too, ``boolean`` for true
+                and false, ``string`` for text.
         """
         ...
 

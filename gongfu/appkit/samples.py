@@ -14,8 +14,10 @@ class Samples:
 
     Attributes:
         times: ``int64[n]`` source times, UTC nanoseconds.
-        values: ``float64[n]``; booleans are 0.0 and 1.0; ``object[n]`` of ``str`` for points of text.
-        qualities: ``uint8[n]``: below 0x40 good, below 0x80 uncertain, else bad (OPC 10000-4 §7.39).
+        values: as the type of the point: ``float64[n]`` (double), ``int64[n]``, ``bool[n]`` (boolean), ``object[n]`` of
+            ``str`` (string, and json as JSON text). There is no None among them: a sample without a value is bad.
+        qualities: ``uint8[n]``: below 0x40 good, below 0x80 uncertain, else bad (OPC 10000-4 §7.39). The value of a bad
+            one means nothing: NaN, 0, False, "" or "null", or what the device sent.
         unit: UCUM code of the values, empty when the point has none.
     """
 
@@ -61,15 +63,22 @@ class Window:
     def table(self, points: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return points side by side at all source times at which any of them has a good or uncertain sample.
 
-        A point has its last value in the window until then; NaN before the first one.
+        A point has its last value in the window until then; NaN before the first one. Booleans are 0 and 1; integers
+        beyond 2^53 are rounded.
 
         Args:
             points: names, m of them.
 
         Returns:
             ``int64[n]`` times, ascending; ``float64[n, m]`` values.
+
+        Raises:
+            ValueError: a point is of text.
         """
         columns = [self[name].good for name in points]
+        for name, column in zip(points, columns, strict=True):
+            if column.values.dtype == object:
+                raise ValueError(f"{name!r} is a point of text; a table holds numbers")
         times = np.unique(np.concatenate([column.times for column in columns])) if columns else _NO_TIMES
         table = np.full((len(times), len(columns)), np.nan)
         for place, column in enumerate(columns):

@@ -19,7 +19,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -28,6 +28,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gongfu.appkit.bench_points import BenchPoints
 from gongfu.appkit.context.loading import load_app
 from gongfu.appkit.context.messages import (
     Answer,
@@ -56,7 +57,7 @@ from gongfu.appkit.context.process import perform
 from gongfu.appkit.context.records import FILE as RECORDS
 from gongfu.appkit.context.records import SqliteRecords
 from gongfu.appkit.context.remote import AskingContext
-from gongfu.appkit.contract import AppError, PointInfo, Samples
+from gongfu.appkit.contract import AppError, PointInfo, Samples, Values
 from gongfu.appkit.declarations import ROLES, name_of
 from gongfu.appkit.globs import asset_glob, point_glob
 from gongfu.appkit.grants import Grants, PointPlace
@@ -64,7 +65,9 @@ from gongfu.appkit.manifest import FILE, Manifest, read_manifest
 from gongfu.appkit.models import ModelFiles
 from gongfu.appkit.quantities import parse_duration
 from gongfu.appkit.recordings import read_recording
+from gongfu.appkit.value_columns import TypeName
 from gongfu.appkit.windowing import IDLE_NS, Windowing
+from gongfu.kernel.points import ValueType
 
 __all__ = ["Bench", "BenchAlarm", "BenchEvent", "Failed", "Reply"]
 
@@ -74,7 +77,7 @@ _PIECE = 512
 
 
 class Failed(AssertionError):
-    """A function of the app raised; the text says where."""
+    """A function of the app raised, or the test gave it what no point has; the text says where."""
 
 
 @dataclass(slots=True)
@@ -114,27 +117,6 @@ class Reply:
         return json.loads(self.body)
 
 
-@dataclass(slots=True)
-class _Series:
-    unit: str = ""
-    parts: list[Samples] = field(default_factory=list[Samples])
-
-    def all(self) -> Samples:
-        if not self.parts:
-            return Samples(np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint8), self.unit)
-        times = np.concatenate([part.times for part in self.parts])
-        order = np.argsort(times, kind="stable")
-        keep = np.ones(len(order), bool)
-        keep[:-1] = times[order][1:] != times[order][:-1]
-        order = order[keep]
-        values = np.concatenate([part.values for part in self.parts])[order]
-        merged = Samples(
-            times[order], values, np.concatenate([part.qualities for part in self.parts])[order], self.unit
-        )
-        self.parts = [merged]
-        return merged
-
-
 class Bench:
     """An app under test.
 
@@ -159,7 +141,7 @@ class Bench:
         self._models = ModelFiles(folder, manifest.provides.models, package)
         self._grants = Grants(manifest.app.id, manifest.needs, frozenset(self._models.ids))
         self._types = dict(types or {})
-        self._series: dict[tuple[str, str], _Series] = {}
+        self._points = BenchPoints()
         self._objects: dict[str, bytes] = {}
         self._windows = [(Windowing(handler), name_of(f)) for handler, f in self.app.declared.points]
         self._states: dict[tuple[int, str], bytes] = {}
@@ -198,20 +180,42 @@ class Bench:
             recording: CSV file, relative to the folder of the app (see ``gongfu.appkit.recordings``).
         """
         for piece in read_recording(self.folder / recording, START_NS, _PIECE):
-            for asset, point, samples in piece:
-                self._take(asset, point, samples)
+            for asset, point, value_type, samples in piece:
+                try:
+                    self._take(asset, point, value_type, samples)
+                except ValueError as error:
+                    raise Failed(f"{recording}: {error}") from None
             self._step()
         self.settle()
 
     def feed(
-        self, asset: str, points: Mapping[str, Sequence[float] | NDArray[Any]], times: Sequence[int] | NDArray[Any]
+        self,
+        asset: str,
+        points: Mapping[str, Values],
+        times: Sequence[int] | NDArray[Any],
+        *,
+        types: Mapping[str, TypeName] | None = None,
+        quality: str = "good",
     ) -> None:
-        """Give samples of points of one asset at common times (UTC ns, ascending), as if they came now."""
-        stamps = np.asarray(times, np.int64)
+        """Give samples of points of one asset at common times (UTC ns, ascending), as if they came now.
+
+        Args:
+            asset: path of the asset.
+            points: values by name of point; None where there is none, which makes the sample *bad, no data*.
+            times: of all of them.
+            types: types of points; by default those they have, else those of ``Context.write``.
+            quality: ``good``, ``uncertain`` or ``bad``, of all.
+
+        Raises:
+            Failed: values are not of the type of their point.
+        """
+        stamps, said = np.asarray(times, np.int64), types or {}
         for point, values in points.items():
-            column = np.asarray(values, np.float64)
-            bad = np.where(np.isfinite(column), 0, 0x81).astype(np.uint8)
-            self._take(asset, point, Samples(stamps, column, bad))
+            try:
+                value_type, samples = self._points.fit(asset, point, stamps, values, said.get(point, ""), quality)
+                self._take(asset, point, value_type, samples)
+            except ValueError as error:
+                raise Failed(f"feed {point!r} of {asset!r}: {error}") from None
         self._step()
 
     def settle(self) -> None:
@@ -257,12 +261,10 @@ class Bench:
 
     def written(self, asset: str, point: str) -> Samples:
         """Return all samples of a point: what was given and what the app wrote."""
-        return self._series.get((asset, point), _Series()).all()
+        return self._points.of(asset, point)
 
-    def _take(self, asset: str, point: str, samples: Samples) -> None:
-        series = self._series.setdefault((asset, point), _Series(samples.unit))
-        series.unit = series.unit or samples.unit
-        series.parts.append(samples)
+    def _take(self, asset: str, point: str, value_type: ValueType, samples: Samples) -> None:
+        self._points.take(asset, point, value_type, samples)
         self.now = max(self.now, int(samples.times.max()))
         place = self._place(asset, point)
         if self._grants.allows(place, "write"):
@@ -326,13 +328,10 @@ class Bench:
                 return packed(_cut(found, slice(first, min(last, first + question.limit))))
             case AskWrite():
                 grants.check_point(self._place(question.asset, question.point), "write")
-                values = np.frombuffer(question.values, np.float64)
-                base = {"good": 0, "uncertain": 0x40, "bad": 0x80}[question.quality]
-                quality = np.where(np.isfinite(values), base, 0x81).astype(np.uint8)
-                samples = Samples(np.frombuffer(question.times, np.int64), values, quality, question.unit)
-                series = self._series.setdefault((question.asset, question.point), _Series(question.unit))
-                series.parts.append(samples)
-                return None
+                try:
+                    return self._points.write(question)
+                except ValueError as error:
+                    raise AppError(400, f"write: {error}") from None
             case AskAlarm():
                 grants.check_alarm(question.asset)
                 return self._alarm(question)
@@ -376,13 +375,14 @@ class Bench:
             )
 
     def _infos(self, question: AskPoints) -> Iterable[PointInfo]:
-        for (asset, point), series in sorted(self._series.items()):
+        for asset, point, unit, value_type in self._points.listed():
             place = self._place(asset, point)
             if not asset_glob(question.asset).fullmatch(asset) or not point_glob(question.point).fullmatch(point):
                 continue
             for access in ("read", "write"):
                 if self._grants.allows(place, access):
-                    yield PointInfo(asset, point, series.unit, self._types.get(asset, ""), access)
+                    kind: Any = value_type.label
+                    yield PointInfo(asset, point, unit, self._types.get(asset, ""), access, kind)
                     break
 
 

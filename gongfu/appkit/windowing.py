@@ -7,6 +7,7 @@ in the log, so that after a crash the same windows come again with the same samp
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,29 +15,34 @@ from numpy.typing import NDArray
 
 from gongfu.appkit.declarations import OnPoints
 from gongfu.appkit.samples import Samples
+from gongfu.appkit.value_columns import Kind, array_of, from_bytes, kind_of, to_bytes
 
 # An asset that has sent nothing for so long closes its windows by the time of the log instead of its own.
 IDLE_NS = 5 * 10**9
 MAX_SAMPLES = 200_000
 # Of all assets and functions of an app: they wait in the memory of the host, which all apps share.
 MAX_WAITING = 2_000_000
+# So many characters of text take the room of one more sample.
+_CHARACTERS = 16
 
 
 @dataclass(slots=True)
 class Waiting:
-    """How many samples wait in the open windows of all functions of an app."""
+    """How many samples wait in the open windows of all functions of an app; long text counts as several."""
 
     samples: int = 0
 
 
 class Piece(msgspec.Struct):
-    """Samples of a point that came together."""
+    """Samples of a point that came together; text is in ``texts``, all else in ``values``."""
 
     point: str
     unit: str
     times: bytes
     values: bytes
     qualities: bytes
+    kind: Kind = "double"
+    texts: list[str] = msgspec.field(default_factory=list[str])
 
 
 class OpenAsset(msgspec.Struct):
@@ -48,7 +54,7 @@ class OpenAsset(msgspec.Struct):
         arrived: when the last sample was taken into the log, UTC ns.
         given: when the last group was given (``by_arrival``), UTC ns.
         late: samples left out since the last window.
-        samples: how many there are in ``pieces``.
+        samples: how many there are in ``pieces``; long text counts as several.
         pieces: in order of arrival.
     """
 
@@ -95,7 +101,7 @@ class Windowing:
         Args:
             asset: path of the asset.
             point: name of the point.
-            samples: n >= 1 samples of numbers.
+            samples: n >= 1 samples, of one type for each point.
             arrived: when they were taken into the log, UTC ns.
         """
         handler = self.handler
@@ -110,15 +116,15 @@ class Windowing:
                 state.late += dropped
                 self.late += dropped
                 times, values, qualities = times[keep], values[keep], qualities[keep]
-        full = state.samples + len(times) > MAX_SAMPLES or self._waiting.samples + len(times) > MAX_WAITING
-        if len(times) and full:
-            self.shed += len(times)
-        elif len(times):
-            numbers = np.ascontiguousarray(values, np.float64)
-            piece = Piece(point, samples.unit, times.tobytes(), numbers.tobytes(), qualities.tobytes())
-            state.pieces.append(piece)
-            state.samples += len(times)
-            self._waiting.samples += len(times)
+        if len(times):
+            piece = _piece(point, Samples(times, values, qualities, samples.unit))
+            room = _room(piece)
+            if state.samples + room > MAX_SAMPLES or self._waiting.samples + room > MAX_WAITING:
+                self.shed += len(times)
+            else:
+                state.pieces.append(piece)
+                state.samples += room
+                self._waiting.samples += room
         if len(samples.times):
             state.watermark = max(state.watermark, int(samples.times.max()))
         if handler.by_arrival and state.given == 0:
@@ -187,7 +193,7 @@ class Windowing:
         kept = until + handler.slide - handler.window
         state.pieces = [_piece(n, rest) for n, c in columns.items() if len(rest := _between(c, kept, 2**62))]
         self._waiting.samples -= state.samples
-        state.samples = sum(len(piece.qualities) for piece in state.pieces)
+        state.samples = sum(map(_room, state.pieces))
         self._waiting.samples += state.samples
         return found
 
@@ -201,7 +207,7 @@ def _columns(pieces: list[Piece]) -> dict[str, Samples]:
     for point in sorted(by_point):
         own = by_point[point]
         times = np.frombuffer(b"".join([piece.times for piece in own]), np.int64)
-        values = np.frombuffer(b"".join([piece.values for piece in own]), np.float64)
+        values = _values(own)
         qualities = np.frombuffer(b"".join([piece.qualities for piece in own]), np.uint8)
         order = np.argsort(times, kind="stable")
         keep = np.ones(len(order), bool)
@@ -211,11 +217,30 @@ def _columns(pieces: list[Piece]) -> dict[str, Samples]:
     return found
 
 
+def _values(pieces: list[Piece]) -> NDArray[Any]:
+    """Return the values of pieces of one point, all of the kind of the last: earlier ones were perhaps stored by a
+    version that kept every number as a double."""
+    kind = pieces[-1].kind
+    if kind == "text":
+        return array_of([text for piece in pieces for text in piece.texts], "text")
+    if all(piece.kind == kind for piece in pieces):
+        return from_bytes(b"".join([piece.values for piece in pieces]), kind)
+    parts = [np.nan_to_num(from_bytes(piece.values, piece.kind)) for piece in pieces]
+    return np.concatenate([array_of(part, kind) for part in parts])
+
+
+def _room(piece: Piece) -> int:
+    return len(piece.qualities) + sum(map(len, piece.texts)) // _CHARACTERS
+
+
 def _between(samples: Samples, start: int, end: int) -> Samples:
     first, last = np.searchsorted(samples.times, [start, end]).tolist()
     return Samples(samples.times[first:last], samples.values[first:last], samples.qualities[first:last], samples.unit)
 
 
 def _piece(point: str, samples: Samples) -> Piece:
-    values: NDArray[np.float64] = samples.values
-    return Piece(point, samples.unit, samples.times.tobytes(), values.tobytes(), samples.qualities.tobytes())
+    values, times, qualities = samples.values, samples.times.tobytes(), samples.qualities.tobytes()
+    kind = kind_of(values)
+    if kind == "text":
+        return Piece(point, samples.unit, times, b"", qualities, kind, values.tolist())
+    return Piece(point, samples.unit, times, to_bytes(values), qualities, kind)

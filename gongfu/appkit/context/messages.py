@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from gongfu.appkit.samples import Samples
+from gongfu.appkit.value_columns import Kind, array_of, from_bytes, kind_of, to_bytes
 
 MAX_STATE_BYTES = 1 << 20
 MAX_ROUTE_BYTES = 4 << 20
@@ -25,13 +27,14 @@ Column = Annotated[bytes, msgspec.Meta(max_length=8 * 1_000_000)]
 
 
 class SampleColumns(msgspec.Struct, frozen=True):
-    """``Samples`` as bytes: int64, float64, uint8; or texts instead of float64."""
+    """``Samples`` as bytes, ``values`` as ``kind`` says; texts are in ``texts``."""
 
     times: Column
     qualities: Column
     unit: str = ""
+    kind: Kind = "double"
     values: Column = b""
-    texts: tuple[str, ...] | None = None
+    texts: tuple[str, ...] = ()
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -190,15 +193,33 @@ class AskHistory(msgspec.Struct, frozen=True, tag=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_SAMPLES)]
 
 
-class AskWrite(msgspec.Struct, frozen=True, tag=True):
-    """Context.write."""
+class AskWrite(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Context.write. ``absent`` is a uint8 for each sample, 1 where there is no value; ``made_as`` is the type of the
+    point if it must be made, empty for the one that fits the values."""
 
     asset: Path
     point: Name
     times: Column
-    values: Column
-    unit: Annotated[str, msgspec.Meta(max_length=60)]
-    quality: Literal["good", "uncertain", "bad"]
+    kind: Kind
+    values: Column = b""
+    texts: tuple[str, ...] = ()
+    absent: Column = b""
+    made_as: Annotated[str, msgspec.Meta(max_length=10)] = ""
+    unit: Annotated[str, msgspec.Meta(max_length=60)] = ""
+    quality: Literal["good", "uncertain", "bad"] = "good"
+
+    def columns(self) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.bool_]]:
+        """Return times, values, and which of them are absent, all of one length.
+
+        Raises:
+            ValueError: they are not of one length.
+        """
+        times = np.frombuffer(self.times, np.int64)
+        values = array_of(self.texts, "text") if self.kind == "text" else from_bytes(self.values, self.kind)
+        absent = from_bytes(self.absent, "boolean") if self.absent else np.zeros(len(times), np.bool_)
+        if not len(times) == len(values) == len(absent):
+            raise ValueError("times and values are not of one length")
+        return times, values, absent
 
 
 class AskAlarm(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -253,9 +274,11 @@ decode_from_app = msgspec.msgpack.Decoder(FromApp).decode
 def packed(samples: Samples) -> SampleColumns:
     """Return samples as bytes."""
     times, qualities = samples.times.astype(np.int64).tobytes(), samples.qualities.astype(np.uint8).tobytes()
-    if samples.values.dtype == object:
-        return SampleColumns(times, qualities, samples.unit, texts=tuple(samples.values.tolist()))
-    return SampleColumns(times, qualities, samples.unit, samples.values.astype(np.float64).tobytes())
+    values = samples.values
+    kind = kind_of(values)
+    if kind == "text":
+        return SampleColumns(times, qualities, samples.unit, kind, texts=tuple(values.tolist()))
+    return SampleColumns(times, qualities, samples.unit, kind, to_bytes(values))
 
 
 def unpacked(columns: SampleColumns) -> Samples:
@@ -265,9 +288,9 @@ def unpacked(columns: SampleColumns) -> Samples:
         ValueError: the columns are not of one length.
     """
     times, qualities = np.frombuffer(columns.times, np.int64), np.frombuffer(columns.qualities, np.uint8)
-    values: Any = np.frombuffer(columns.values, np.float64)
-    if columns.texts is not None:
-        values = np.array(columns.texts, dtype=object)
+    text = columns.kind == "text"
+    values = array_of(columns.texts, "text") if text else from_bytes(columns.values, columns.kind)
+    values.flags.writeable = False
     if not len(times) == len(qualities) == len(values):
         raise ValueError("columns are not of one length")
     return Samples(times, values, qualities, columns.unit)

@@ -25,7 +25,8 @@ from gongfu.appkit.context.messages import (
     unpacked,
 )
 from gongfu.appkit.context.records import SqliteRecords
-from gongfu.appkit.contract import AppError, PointInfo, Priority, Records, Samples
+from gongfu.appkit.contract import AppError, PointInfo, Priority, Records, Samples, Values
+from gongfu.appkit.value_columns import given, kind_of, to_bytes, type_of
 
 
 class AskingContext:
@@ -88,18 +89,39 @@ class AskingContext:
         asset: str,
         point: str,
         times: Sequence[int],
-        values: Sequence[float],
+        values: Values,
         unit: str = "",
         quality: str = "good",
+        type: str = "",
     ) -> None:
         """Write samples of a point; durable on return."""
-        stamps, numbers = np.asarray(times, np.int64), np.asarray(values, np.float64)
-        if stamps.ndim != 1 or stamps.shape != numbers.shape:
-            raise AppError(400, f"write: {stamps.shape} times and {numbers.shape} values")
+        stamps = np.asarray(times, np.int64)
+        try:
+            column, absent = given(values)
+            type_of(column, type)
+        except ValueError as error:
+            raise AppError(400, f"write: {error}") from None
+        if stamps.ndim != 1 or stamps.shape != column.shape:
+            raise AppError(400, f"write: {stamps.shape} times and {column.shape} values")
         if quality not in ("good", "uncertain", "bad"):
             raise AppError(400, f"write: quality is good, uncertain or bad, not {quality!r}")
-        if len(stamps):
-            self._ask(AskWrite(asset, point, stamps.tobytes(), numbers.tobytes(), unit, quality))
+        if not len(stamps):
+            return
+        kind = kind_of(column)
+        self._ask(
+            AskWrite(
+                asset=asset,
+                point=point,
+                times=stamps.tobytes(),
+                kind=kind,
+                values=b"" if kind == "text" else to_bytes(column),
+                texts=tuple(column.tolist()) if kind == "text" else (),
+                absent=to_bytes(absent) if bool(absent.any()) else b"",
+                made_as=type,
+                unit=unit,
+                quality=quality,
+            )
+        )
 
     def raise_alarm(
         self,

@@ -29,7 +29,10 @@ from gongfu.appkit.contract import AppError, Samples
 from gongfu.appkit.globs import asset_glob, point_glob
 from gongfu.appkit.grants import Grants, PointPlace
 from gongfu.appkit.host.directory import KnownPoint
+from gongfu.appkit.value_columns import fitted, qualities_of, type_of
 from gongfu.kernel.errors import Problem
+from gongfu.kernel.points import ValueType
+from gongfu.kernel.quality import parse_quality
 
 logger = logging.getLogger("gongfu.apps")
 
@@ -66,9 +69,15 @@ class NodeServices(Protocol):
         ...
 
     async def write(
-        self, app: str, asset: str, point: str, unit: str, samples: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+        self,
+        app: str,
+        asset: str,
+        point: str,
+        unit: str,
+        value_type: ValueType,
+        samples: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
     ) -> None:
-        """Write times, values and qualities of a point, made when it is not there; durable on return."""
+        """Write times, values and qualities of a point, made of this type when it is not there; durable on return."""
         ...
 
     async def alarm(self, app: str, asked: AskAlarm) -> None:
@@ -167,7 +176,7 @@ class Answering:
                 continue
             access = next((a for a in ("read", "write") if self.grants.allows(place, a)), None)
             if access is not None:
-                about = {"unit": known.unit, "type": known.type, "access": access}
+                about = {"unit": known.unit, "type": known.type, "access": access, "value_type": known.value_type.label}
                 found.append({"asset": place.asset, "point": place.point, **about})
             if len(found) >= MAX_POINTS:
                 break
@@ -188,20 +197,20 @@ class Answering:
         return packed(await self._services.history(known, question.start, question.end, question.limit))
 
     async def _write(self, question: AskWrite) -> None:
-        place, _ = await self._services.place(question.asset, question.point)
+        place, known = await self._services.place(question.asset, question.point)
         self.grants.check_point(place, "write")
-        if len(question.times) != len(question.values) or len(question.times) % 8:
-            raise AppError(400, "write: times and values are not of one length")
-        times, values = np.frombuffer(question.times, np.int64), np.frombuffer(question.values, np.float64)
+        try:
+            times, values, absent = question.columns()
+            value_type = known.value_type if known is not None else type_of(values, question.made_as)
+            values = fitted(values, absent, value_type)
+        except ValueError as error:
+            raise AppError(400, f"write: {error}") from None
         if not 0 < len(times) <= MAX_WRITE:
             raise AppError(400, f"write: 1 to {MAX_WRITE} samples at once")
         if int(times.min()) < 0 or int(times.max()) > self._services.now() + 300 * 10**9:
             raise AppError(400, "write: times are UTC nanoseconds, at most 5 min ahead of the node's clock")
-        base = {"good": 0x00, "uncertain": 0x40, "bad": 0x80}[question.quality]
-        qualities = np.where(np.isfinite(values), base, 0x81).astype(np.uint8)
-        await self._services.write(
-            self.grants.app, question.asset, question.point, question.unit, (times, values, qualities)
-        )
+        samples = times, values, qualities_of(values, absent, parse_quality(question.quality))
+        await self._services.write(self.grants.app, question.asset, question.point, question.unit, value_type, samples)
 
     async def _alarm(self, question: AskAlarm) -> None:
         self.grants.check_alarm(question.asset)

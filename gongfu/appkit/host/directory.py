@@ -94,11 +94,13 @@ class Directory:
             row = connection.execute(_asset(self._tenant, asset_path)).one_or_none()
             return PointPlace(asset_path, name, () if row is None else self._types(connection, row.type))
 
-    def ensure(self, asset_path: str, name: str, unit: str, description: str, now: int) -> KnownPoint:
-        """Return a point of numbers, made when it is not there.
+    def ensure(
+        self, asset_path: str, name: str, value_type: ValueType, unit: str, description: str, now: int
+    ) -> KnownPoint:
+        """Return a point, made when it is not there.
 
         Raises:
-            AppError: there is no such asset, the name is not fit, or the point is not of numbers.
+            AppError: there is no such asset, or the name is not fit.
         """
         known = self.by_name.get((asset_path, name))
         if known is None:
@@ -111,7 +113,7 @@ class Directory:
                     "tenant_id": self._tenant,
                     "asset_id": row.id,
                     "name": name,
-                    "value_type": int(ValueType.DOUBLE),
+                    "value_type": int(value_type),
                     "unit": unit,
                     "description": description,
                     "created_at": now,
@@ -125,8 +127,6 @@ class Directory:
             known = self.by_name.get((asset_path, name))
         if known is None:
             raise AppError(503, f"point {name!r} of {asset_path!r} cannot be made now")
-        if known.value_type is not ValueType.DOUBLE:
-            raise AppError(409, f"point {name!r} of {asset_path!r} is {known.value_type.label}; apps write double only")
         return known
 
     def _read(self, after: int) -> list[KnownPoint]:

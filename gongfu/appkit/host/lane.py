@@ -23,6 +23,7 @@ from gongfu.appkit.grants import Grants, asks_for
 from gongfu.appkit.host.checkpoint import Progress, write_progress
 from gongfu.appkit.host.directory import KnownPoint
 from gongfu.appkit.samples import Samples
+from gongfu.appkit.value_columns import TEXT, of_stored
 from gongfu.appkit.windowing import Ready, Waiting, Windowing
 from gongfu.kernel.block import Block, Columns
 from gongfu.kernel.points import ValueType
@@ -33,7 +34,6 @@ STORE_S = 1.0
 MAX_STATES_BYTES = 64 << 20
 # How often a window is given to a process that ends over it; then it is left out, counted and shown.
 ATTEMPTS = 3
-_NUMBERS = (ValueType.DOUBLE, ValueType.INT64, ValueType.BOOLEAN)
 
 # Calls a function with a window; returns None when the process ended instead of answering.
 Give = Callable[[CallWindow], Awaitable[Done | None]]
@@ -160,20 +160,19 @@ class Lane:
         self._dirty = True
 
     async def _take(self, block: Block) -> None:
-        columns = [block.columns[kind] for kind in _NUMBERS if kind in block.columns]
-        newest = max((int(one.series.max()) for one in columns if len(one)), default=0)
+        newest = max((int(one.series.max()) for one in block.columns.values() if len(one)), default=0)
         if newest > self._directory.newest:
             await asyncio.to_thread(self._directory.read_new)
         if self._directory.epoch != self._epoch or self._directory.newest > self._looked_at:
             self._find_wanted()
         if not len(self._wanted):
             return
-        for one in columns:
+        for value_type, one in block.columns.items():
             mine = np.flatnonzero(np.isin(one.series, self._wanted))
             if len(mine):
-                self._add(one, mine, block.ingested)
+                self._add(value_type, one, mine, block.ingested)
 
-    def _add(self, columns: Columns, rows: NDArray[np.intp], ingested: int) -> None:
+    def _add(self, value_type: ValueType, columns: Columns, rows: NDArray[np.intp], ingested: int) -> None:
         series = columns.series[rows]
         order = np.argsort(series, kind="stable")
         rows, series = rows[order], series[order]
@@ -182,8 +181,9 @@ class Lane:
         for start, end in itertools.pairwise(starts):
             known, takers = self._takers[int(series[start])]
             part = rows[start:end]
-            numbers = np.asarray(values[part], np.float64)
-            samples = Samples(columns.times[part], numbers, columns.qualities[part], known.unit)
+            own = [values[row] for row in part.tolist()] if value_type in TEXT else values[part]
+            column = of_stored(own, value_type)
+            samples = Samples(columns.times[part], column, columns.qualities[part], known.unit)
             for taker in takers:
                 self._windowings[taker].add(known.place.asset, known.place.point, samples, ingested)
 
@@ -207,7 +207,7 @@ class Lane:
                         f"{self._names[index]} asks for {known.place.point!r} of {known.place.asset!r}, "
                         "which the app may not read"
                     )
-            if takers and known.value_type in _NUMBERS:
+            if takers:
                 self._takers[known.series] = (known, takers)
         self._wanted = np.array(sorted(self._takers), np.uint32)
 

@@ -19,6 +19,7 @@ from gongfu.appkit.context.messages import MAX_OBJECT_BYTES, AskAlarm, AskPublis
 from gongfu.appkit.contract import AppError, Samples
 from gongfu.appkit.grants import PointPlace
 from gongfu.appkit.host.directory import Directory, KnownPoint
+from gongfu.appkit.value_columns import TEXT, of_stored
 from gongfu.bus.blocklog import LogUnavailableError
 from gongfu.bus.gather import gather
 from gongfu.bus.requests import request
@@ -26,6 +27,7 @@ from gongfu.kernel.block import Block, Columns, encode_block
 from gongfu.kernel.errors import unavailable
 from gongfu.kernel.partitions import partition_of
 from gongfu.kernel.points import ValueType
+from gongfu.kernel.quality import Quality
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
 from gongfu.reason.alarms.sources.asking import report_alarms
@@ -41,7 +43,6 @@ from gongfu.store.records.engine import writing
 
 _LATEST_S = 2.0
 _EVENTS = UUID("6d3c1c57-7a0f-4f35-9d6c-3f3a1f0d9b11")
-_TEXT = frozenset({ValueType.STRING, ValueType.JSON})
 
 
 class Log(Protocol):
@@ -135,7 +136,9 @@ class TenantServices:
         if not items:
             return _samples([], [], [], known)
         item = max(items, key=lambda item: (item.time, item.ingested))
-        return _samples([item.time], [np.nan if item.value is None else item.value], [item.quality], known)
+        # A text that was too much to keep in memory has no value here, whatever its quality was.
+        lost = item.value is None and known.value_type in TEXT
+        return _samples([item.time], [item.value], [Quality.BAD_NO_DATA if lost else item.quality], known)
 
     async def history(self, known: KnownPoint, start: int, end: int, limit: int) -> Samples:
         """Return samples with source times in ``[start, end)``."""
@@ -147,19 +150,28 @@ class TenantServices:
         return _samples(columns.times, columns.values, columns.qualities, known)
 
     async def write(
-        self, app: str, asset: str, point: str, unit: str, samples: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+        self,
+        app: str,
+        asset: str,
+        point: str,
+        unit: str,
+        value_type: ValueType,
+        samples: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
     ) -> None:
         """Write a point, made when it is not there; durable on return."""
         known = self._directory.by_name.get((asset, point))
         if known is None:
-            known = await asyncio.to_thread(self._ensure, asset, point, unit, app)
-        if known.value_type is not ValueType.DOUBLE:
-            raise AppError(409, f"point {point!r} of {asset!r} is {known.value_type.label}; apps write double only")
+            known = await asyncio.to_thread(self._ensure, asset, point, value_type, unit, app)
+        if known.value_type is not value_type:
+            raise AppError(409, f"point {point!r} of {asset!r} is {known.value_type.label}, not {value_type.label}")
         times, values, qualities = samples
-        columns = Columns(np.full(len(times), known.series, np.uint32), times, qualities, values)
-        content = zlib.crc32(times.tobytes() + values.tobytes() + qualities.tobytes())
+        text = value_type in TEXT
+        stored: Any = values.tolist() if text else values
+        columns = Columns(np.full(len(times), known.series, np.uint32), times, qualities, stored)
+        bits = "\0".join(stored).encode() if text else values.tobytes()
+        content = zlib.crc32(times.tobytes() + bits + qualities.tobytes())
         name = f"app.{app}.{known.series}.{int(times[0])}.{len(times)}.{content}"
-        block = encode_block(Block(self._tenant, self.now(), {ValueType.DOUBLE: columns}))
+        block = encode_block(Block(self._tenant, self.now(), {value_type: columns}))
         try:
             await self._log.append(partition_of(known.asset, self._partitions), block, message_id=name)
         except LogUnavailableError as error:
@@ -214,7 +226,7 @@ class TenantServices:
         except ObjectError as error:
             raise AppError(404, str(error)) from None
 
-    def _ensure(self, asset: str, point: str, unit: str, app: str) -> KnownPoint:
+    def _ensure(self, asset: str, point: str, value_type: ValueType, unit: str, app: str) -> KnownPoint:
         if unit:
             # Imported here: the UCUM tables take memory that a role which makes no points does not need.
             from gongfu.kernel.units import check_unit
@@ -223,7 +235,7 @@ class TenantServices:
                 check_unit(unit)
             except ValueError as error:
                 raise AppError(400, f"write: {error}") from None
-        return self._directory.ensure(asset, point, unit, f"written by app {app}", self.now())
+        return self._directory.ensure(asset, point, value_type, unit, f"written by app {app}", self.now())
 
     def _note_event(self, app: str, asked: AskPublish) -> None:
         source = f"app:{app}"
@@ -259,5 +271,5 @@ def alarm_key(key: str, asset: str) -> str:
 
 
 def _samples(times: Any, values: Any, qualities: Any, known: KnownPoint) -> Samples:
-    kind = object if known.value_type in _TEXT else np.float64
-    return Samples(np.asarray(times, np.int64), np.asarray(values, kind), np.asarray(qualities, np.uint8), known.unit)
+    column = of_stored(values, known.value_type)
+    return Samples(np.asarray(times, np.int64), column, np.asarray(qualities, np.uint8), known.unit)

@@ -16,7 +16,7 @@ from gongfu.appkit.host.log_lines import LogLines
 from gongfu.appkit.host.process import AppCode
 from gongfu.appkit.host.running import RunningApp
 from gongfu.appkit.manifest import parse_manifest
-from gongfu.kernel.block import Block, Columns
+from gongfu.kernel.block import Block, Columns, decode_block, encode_block
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.points import ValueType
 
@@ -42,8 +42,8 @@ cpu = 1.0
 """
 
 
-def known(series: int, asset: str, point: str) -> KnownPoint:
-    return KnownPoint(series, series, PointPlace(asset, point), "mm/s", ValueType.DOUBLE, "")
+def known(series: int, asset: str, point: str, value_type: ValueType = ValueType.DOUBLE) -> KnownPoint:
+    return KnownPoint(series, series, PointPlace(asset, point), "mm/s", value_type, "")
 
 
 class Points:
@@ -64,7 +64,10 @@ class Services:
 
     def __init__(self, points: Points) -> None:
         self.points = points
-        self.written: dict[tuple[str, str, int], float] = {}
+        self.written: dict[tuple[str, str, int], Any] = {}
+        # Types that points were written as, and qualities, by asset and point.
+        self.types: dict[tuple[str, str], ValueType] = {}
+        self.qualities: dict[tuple[str, str], list[int]] = {}
         self.alarms: list[tuple[str, bool, int]] = []
         # How many more writes find the block log shut.
         self.outage = 0
@@ -85,14 +88,23 @@ class Services:
         return await self.latest(known)
 
     async def write(
-        self, app: str, asset: str, point: str, unit: str, samples: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+        self,
+        app: str,
+        asset: str,
+        point: str,
+        unit: str,
+        value_type: ValueType,
+        samples: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
     ) -> None:
         if self.outage > 0:
             self.outage -= 1
             raise Problem(503, "unavailable", "Not available now", "the block log does not take it")
-        times, values, _ = samples
+        times, values, qualities = samples
+        self.types[asset, point] = value_type
+        self.qualities.setdefault((asset, point), []).extend(qualities.tolist())
         for time, value in zip(times.tolist(), values.tolist(), strict=True):
-            assert self.written.setdefault((asset, point, time), value) == value, "a window changed"
+            before = self.written.setdefault((asset, point, time), value)
+            assert before == value or (before != before and value != value), "a window changed"  # NaN is not itself
 
     async def alarm(self, app: str, asked: AskAlarm) -> None:
         if (one := (asked.key, asked.active, asked.time)) not in self.alarms:
@@ -119,13 +131,19 @@ class Log:
         self.more = asyncio.Event()
 
     def append(self, series: int, times: list[int], values: list[float]) -> None:
-        columns = Columns(
-            np.full(len(times), series, np.uint32),
-            np.array(times, np.int64),
-            np.zeros(len(times), np.uint8),
-            np.array(values),
-        )
-        self.blocks.append(Block(TENANT, times[-1] + S // 10, {ValueType.DOUBLE: columns}))
+        self.append_columns({ValueType.DOUBLE: (series, times, np.array(values), [0] * len(times))})
+
+    def append_columns(self, given: dict[ValueType, tuple[int, list[int], Any, list[int]]]) -> None:
+        """Append a block as it comes from the log: by type the series, times, values as blocks hold them, qualities."""
+        columns = {
+            value_type: Columns(
+                np.full(len(times), series, np.uint32), np.array(times, np.int64), np.array(qualities, np.uint8), values
+            )
+            for value_type, (series, times, values, qualities) in given.items()
+        }
+        newest = max(times[-1] for _, times, _, _ in given.values())
+        block = Block(TENANT, newest + S // 10, columns)
+        self.blocks.append(decode_block(encode_block(block)))
         self.more.set()
 
     async def feed(self, lane: Lane) -> None:
