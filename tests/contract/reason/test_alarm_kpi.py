@@ -1,5 +1,6 @@
 """Key figures equal a slow recount of the journal."""
 
+import tracemalloc
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from gongfu.kernel.errors import Problem
 from gongfu.kernel.times import SECOND
 from gongfu.reason.alarms import records
 from gongfu.reason.alarms.kpi.figures import Window
+from gongfu.reason.alarms.kpi.records import annunciations
 from gongfu.reason.alarms.kpi.service import KpiService
 from gongfu.reason.alarms.kpi.types import Kpi
 from gongfu.reason.alarms.load.positions import replace_mapping
@@ -192,6 +194,28 @@ def test_a_burst_is_a_flood_that_ends_below_five(plant: Plant) -> None:
     assert (kpi.total.percent_periods_over_10, kpi.total.percent_in_flood) == (10.0, 20.0)
     assert kpi.chattering_alarms == 2
     assert kpi.top_percent == 100.0
+
+
+def test_a_long_window_is_never_held_as_rows(plant: Plant) -> None:
+    """The rows of 6,000 alarms as the driver gives them take 4 MB and more."""
+    write(plant.engine, [(number % 4, number * 10, "low", None, []) for number in range(6_000)])
+    window = Window(START, START + 60_000 * SECOND)
+    with reading(plant.engine) as connection:
+        tracemalloc.start()
+        found = annunciations(connection, 1, window)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert (len(found.annunciations.times), len(found.alarms), found.assets) == (6_000, 4, sorted(ASSETS))
+    assert peak < 2_000_000, peak
+
+
+def test_too_many_annunciations_are_refused(plant: Plant) -> None:
+    write(plant.engine, [(0, 1, "low", None, []), (1, 2, "low", State.SHELVED, [(Change.UNSHELVED, 5)])])
+    window = Window(START, START + 3600 * SECOND)
+    with reading(plant.engine) as connection:
+        assert len(annunciations(connection, 1, window, 2).annunciations.times) == 2
+        with pytest.raises(Problem, match="more than 1 annunciations"):
+            annunciations(connection, 1, window, 1)
 
 
 @pytest.mark.parametrize(("begin", "end"), [("x", None), (None, "y"), ("2024-01-01T00:00:00Z", "2023-01-01T00:00:00Z")])

@@ -10,6 +10,7 @@ from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action, Subject
 from gongfu.kernel.times import Clock
 from gongfu.reason.alarms.kpi.service import KpiService
+from gongfu.reason.alarms.kpi.turns import Turns
 from gongfu.reason.alarms.kpi.types import Kpi
 from gongfu.reason.alarms.load.positions import mapping_of, replace_mapping
 from gongfu.reason.alarms.suppression.records import note
@@ -33,10 +34,12 @@ class Positions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def routes(service: KpiService, engine: Engine, clock: Clock) -> list[Route]:
     """Return the operations."""
+    turns = Turns()
 
     async def kpi(call: Call) -> Kpi:
         window = service.window(call.query.get("from") or None, call.query.get("to") or None)
-        return await asyncio.to_thread(service.kpi, call.subject, window, call.query.get("position"))
+        subject, position = call.subject, call.query.get("position")
+        return await turns.run(subject.tenant, lambda: service.kpi(subject, window, position))
 
     def read(subject: Subject) -> Positions:
         with reading(engine) as connection:

@@ -8,6 +8,7 @@ from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import SECOND, Clock, format_rfc3339, parse_rfc3339
 from gongfu.reason.alarms.kpi import figures, records
 from gongfu.reason.alarms.kpi.figures import Window
+from gongfu.reason.alarms.kpi.gathering import AlarmName
 from gongfu.reason.alarms.kpi.types import NAMED, PERIOD, TOP, Flood, Kpi, Offender, Stale
 from gongfu.reason.alarms.load import floods
 from gongfu.reason.alarms.load.positions import finder, mapping_of
@@ -119,7 +120,7 @@ def _percent(part: int, whole: int) -> float:
     return 100.0 * part / whole if whole else 0.0
 
 
-def _offender(connection: Connection, tenant: int, name: records.AlarmName, count: int, total: int) -> Offender:
+def _offender(connection: Connection, tenant: int, name: AlarmName, count: int, total: int) -> Offender:
     row = records.name_of(connection, tenant, name)
     return Offender(
         rule_id=name.rule_id,
