@@ -78,7 +78,15 @@ class AppsHost:
         directory = DataDirectory(Path(runtime.data_dir))
         objects = ObjectFolder(directory.objects, total_bytes=OBJECTS_BYTES)
         self._models = ModelsRole(bus, self._subjects, directory.want_models)
-        provisions = NodeProvisions(engine, self._clock, self._folders, self._publisher.publish, objects, self._models)
+        provisions = NodeProvisions(
+            engine,
+            self._clock,
+            self._folders,
+            self._publisher.publish,
+            objects,
+            self._models,
+            runtime.quotas.tenant_artifact_bytes,
+        )
         self._life = LifeCycle(self._records, self._folders, self._fleet, provisions)
         self._subscriptions: list[Subscription] = []
         self._changed: set[int] = set()

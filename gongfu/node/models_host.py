@@ -28,7 +28,7 @@ from gongfu.node.data_directory import OBJECTS_BYTES, DataDirectory
 from gongfu.node.history_store import open_history
 from gongfu.node.runtime import Runtime
 from gongfu.reason.alarms.sql_source import AlarmSource
-from gongfu.reason.models import versions
+from gongfu.reason.models.artifacts import Artifacts
 from gongfu.reason.models.backfill.runner import Backfills
 from gongfu.reason.models.calling.invoker import Invoker
 from gongfu.reason.models.calling.types import InvokeRequest
@@ -44,7 +44,6 @@ from gongfu.registry.sql_sources import AssetSource, DeviceSource
 from gongfu.store.history.query import HistoryQueries
 from gongfu.store.history.sql_tables import PointSource, SqlTables
 from gongfu.store.objects.folder import ObjectFolder
-from gongfu.store.records.engine import reading
 
 logger = logging.getLogger("gongfu.models")
 
@@ -77,8 +76,9 @@ class ModelsHost:
         self._ownership = ownership or Sole()
         directory = DataDirectory(Path(runtime.data_dir))
         directory.want_models()
-        self._objects = ObjectFolder(directory.objects, total_bytes=OBJECTS_BYTES)
-        self.catalogue = Catalogue(find_models(), self._objects)
+        objects = ObjectFolder(directory.objects, total_bytes=OBJECTS_BYTES)
+        self._artifacts = Artifacts(engine, self._clock, objects, runtime.quotas.tenant_artifact_bytes)
+        self.catalogue = Catalogue(find_models(), objects)
         partitions = runtime.telemetry.partitions
         spares = open_spares(bus, self._subjects, partitions, runtime.block_log.replicas, counters)
         self._log = BlockLog(bus, self._subjects, counters, spares=spares)
@@ -116,7 +116,7 @@ class ModelsHost:
             counters,
             self._clock,
         )
-        self._inspector = Inspector(self._objects, scratch)
+        self._inspector = Inspector(objects, scratch)
         self._subscriptions: list[Subscription] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -177,12 +177,7 @@ class ModelsHost:
         await self.periodic.run(self.fleet.periodic)
 
     async def _sweep(self) -> None:
-        def referenced() -> set[str]:
-            with reading(self._engine) as connection:
-                return versions.digests(connection)
-
-        keep = await asyncio.to_thread(referenced)
-        gone = await asyncio.to_thread(self._objects.sweep, keep)
+        gone = await asyncio.to_thread(self._artifacts.sweep)
         if gone:
             logger.info("%d objects that nothing refers to were removed", len(gone))
 

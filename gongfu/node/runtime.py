@@ -50,7 +50,11 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuotaSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device and a tenant may send when the records say nothing else of them; a rate of 0 is no limit."""
+    """What a device and a tenant may send when the records say nothing else of them; a rate of 0 is no limit.
+
+    ``tenant_artifact_bytes`` and ``tenant_backfills`` bound each tenant's artifacts of models and its back-fills that
+    are not over, ``backfills`` those of all tenants together.
+    """
 
     device_points_per_second: float = 0.0
     device_messages_per_second: float = 0.0
@@ -61,6 +65,9 @@ class QuotaSettings(msgspec.Struct, frozen=True, kw_only=True):
     burst_seconds: float = 5.0
     policy: str = "delay"
     max_delay_seconds: float = 5.0
+    tenant_artifact_bytes: int = 2 * 1024**3
+    tenant_backfills: int = 100
+    backfills: int = 1000
 
 
 class BlockLogSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,6 +87,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "sparkplug_edge.publish_seconds": (0.05, 3600),
     "identifier.cache_bytes": (1 << 20, 1 << 40),
     **{f"identifier.{face}_answers": (100, 100_000_000) for face in ("handle", "http", "dns")},
+    "quotas.tenant_artifact_bytes": (0, 1 << 50),
+    "quotas.tenant_backfills": (0, 10_000),
+    "quotas.backfills": (0, 100_000),
     "quotas.burst_seconds": (0.1, 3600),
     "quotas.max_delay_seconds": (0, 3600),
 }

@@ -39,6 +39,7 @@ from gongfu.reason.alarms.sql_source import AlarmSource
 from gongfu.reason.backtest import api as backtest_api
 from gongfu.reason.backtest.jobs import Address, Backtests
 from gongfu.reason.models import api as models_api
+from gongfu.reason.models import quota as model_quota
 from gongfu.reason.models.asking import ModelsRole
 from gongfu.reason.models.backfill import api as backfill_api
 from gongfu.reason.models.backfill.service import BackfillService
@@ -188,11 +189,19 @@ def open_web_host(
     backtests = Backtests(engine, Address(urls, runtime.history_user, runtime.history_password), clock)
     directory = DataDirectory(Path(runtime.data_dir))
     objects = ObjectFolder(directory.objects, total_bytes=OBJECTS_BYTES)
-    models = ModelService(engine, clock, lambda change: publisher.publish("rule", change), find_models(), objects)
+    quotas = runtime.quotas
+    models = ModelService(
+        engine,
+        clock,
+        lambda change: publisher.publish("rule", change),
+        find_models(),
+        objects,
+        quotas.tenant_artifact_bytes,
+    )
     if models.any_bound():
         directory.want_models()  # bindings of an earlier version
     role = ModelsRole(bus, subjects, directory.want_models)
-    backfills = BackfillService(engine, clock, models)
+    backfills = BackfillService(engine, clock, models, quotas.tenant_backfills, quotas.backfills)
     source = overview.OverviewSource(
         runtime.node,
         gongfu.__version__,
@@ -222,7 +231,8 @@ def open_web_host(
         *alarm_routes(runtime, engine, clock, publisher, alarms),
         *rules_api.routes(rules, worker),
         *backtest_api.routes(backtests),
-        *models_api.routes(models, role, objects),
+        *models_api.routes(models, role),
+        *model_quota.routes(models, backfills),
         *backfill_api.routes(backfills, role),
         *tree_routes(runtime, bus, subjects, engine, clock),
         *identifier_routes(runtime, bus, subjects, engine, clock),

@@ -137,6 +137,14 @@ export interface UsageRow {
   refused: number
 }
 
+export interface Quota {
+  artifacts: number
+  artifact_bytes: number
+  artifact_bytes_most: number
+  backfills: number
+  backfills_most: number
+}
+
 export interface BindingDraft {
   asset?: string
   assets?: string
@@ -167,5 +175,6 @@ export const mechanisms = {
   backfill: (id: string, body: { from: string; to: string; assets: string }) => http.post<Job>(`${one(id)}:backfill`, body),
   jobs: (model: string) => http.get<Page<Job>>(`/model-jobs${search({ model, limit: 10 })}`),
   cancel: (job: number) => http.post<Job>(`/model-jobs/${job}:cancel`),
+  quota: () => http.get<Quota>('/model-quota'),
   usage: (hours: number, model = '') => http.get<{ items: UsageRow[] }>(`/model-usage${search({ hours, model })}`),
 }

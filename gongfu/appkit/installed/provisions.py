@@ -19,6 +19,7 @@ from gongfu.appkit.manifest import ProvidedModel
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock
+from gongfu.reason.models.artifacts import TENANT_BYTES
 from gongfu.reason.models.asking import ModelsRole
 from gongfu.reason.models.documents import BindingBody, RegisterBody
 from gongfu.reason.models.registering import register
@@ -49,18 +50,27 @@ class NodeProvisions:
         publish: announces changes to the other roles.
         objects: where artifacts of models are kept.
         role: reads artifacts behind walls: code of an app never runs in this process.
+        tenant_bytes: artifacts that a tenant may have, with those of its apps.
     """
 
     def __init__(
-        self, engine: Engine, clock: Clock, folders: Folders, publish: Publish, objects: ObjectFolder, role: ModelsRole
+        self,
+        engine: Engine,
+        clock: Clock,
+        folders: Folders,
+        publish: Publish,
+        objects: ObjectFolder,
+        role: ModelsRole,
+        tenant_bytes: int = TENANT_BYTES,
     ) -> None:
         self._engine = engine
         self._folders = folders
         self._things = ThingModels(engine, clock)
         self._rules = RuleService(engine, clock, lambda change: publish("rule", change))
-        self._models = ModelService(engine, clock, lambda change: publish("rule", change), find_models(), objects)
+        self._models = ModelService(
+            engine, clock, lambda change: publish("rule", change), find_models(), objects, tenant_bytes
+        )
         self._publish = publish
-        self._objects = objects
         self._role = role
 
     async def apply(self, subject: Subject, app: InstalledApp, version: InstalledVersion) -> InstalledVersion:
@@ -85,7 +95,7 @@ class NodeProvisions:
     async def _put_model(self, subject: Subject, app: InstalledApp, folder: Path, provided: ProvidedModel) -> ModelSpec:
         artifact, given = await asyncio.to_thread(_artifact, folder, provided.file)
         body = RegisterBody(spec=given, artifact=base64.b64encode(artifact).decode())
-        spec = await register(self._models, self._objects, self._role.inspect, subject, body, owner_of(app))
+        spec = await register(self._models, self._role.inspect, subject, body, owner_of(app))
         await asyncio.to_thread(self._bind, subject, app, spec, provided)
         await self._role.want()
         return spec

@@ -17,6 +17,10 @@ installed_app = Table(
     # The version that runs, and the one before it (null: none): InstalledVersion as JSON.
     Column("current", JSON, nullable=False),
     Column("previous", JSON, nullable=True),
+    # The version that is being put in place (null: none): if that is broken off, what it has brought goes with it.
+    Column("pending", JSON, nullable=True),
+    # That an administrator lets it run although its publisher's key was revoked (null: nobody does).
+    Column("key_override", JSON, nullable=True),
     # Counts up; names the folders of a version.
     Column("generation", Integer, nullable=False),
     Column("installed_by", String(120), nullable=False),

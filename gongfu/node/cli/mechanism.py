@@ -316,6 +316,20 @@ def usage(model: str | None, hours: int, as_json: bool, **node: Any) -> None:
     print_table(("model", "caller", "calls", "rows", "CPU s", "failures", "over quota"), rows, "no calls")
 
 
+@command.command("quota")
+@node_options
+def quota(as_json: bool, **node: Any) -> None:
+    """Show what the tenant uses of its room for artifacts and of its back-fills."""
+    found = connect(**node).get("/model-quota")
+    if as_json:
+        print_json(found)
+        return
+    used, most = (f"{found[name] / 2**20:.1f} MiB" for name in ("artifact_bytes", "artifact_bytes_most"))
+    rows = [(f"artifacts ({found['artifacts']})", used, most),
+            ("back-fills", found["backfills"], found["backfills_most"])]  # fmt: skip
+    print_table(("what", "used", "quota"), rows, "")
+
+
 @command.command("use")
 @click.argument("model")
 @click.argument("version")

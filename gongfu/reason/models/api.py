@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from gongfu.kernel.errors import Problem, invalid
+from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Action
 from gongfu.reason.models.asking import ModelsRole
 from gongfu.reason.models.calling.types import InvokeAnswer, InvokeBody, InvokeRequest
@@ -15,13 +15,12 @@ from gongfu.reason.models.spec import Kind
 from gongfu.reason.models.streaming.types import AssetsAsk
 from gongfu.rest.paging import Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Incoming, Route
-from gongfu.store.objects.folder import ObjectFolder, ObjectTooLargeError
 
 _MAX_HOURS = 24 * 366
 
 
-def routes(service: ModelService, role: ModelsRole, objects: ObjectFolder | None = None) -> list[Route]:
-    """Return the operations; without ``objects`` nothing can be registered."""
+def routes(service: ModelService, role: ModelsRole) -> list[Route]:
+    """Return the operations."""
 
     async def list_models(call: Call) -> list[ModelDocument]:
         state = await role.state()
@@ -61,20 +60,16 @@ def routes(service: ModelService, role: ModelsRole, objects: ObjectFolder | None
         return Page(list(found.items), None if found.next is None else encode_cursor(found.next))
 
     async def inspect(call: Call) -> Inspection:
-        store = _store(objects)
         try:
             kind = Kind(call.query.get("kind", ""))
         except ValueError:
             raise invalid(f"?kind= must be one of {', '.join(Kind)}") from None
         incoming: Incoming = call.body
-        try:
-            stored = await store.take(incoming.chunks)
-        except ObjectTooLargeError as error:
-            raise Problem(413, "too-large", "The artifact is too large", str(error)) from None
+        stored = await service.artifacts.take(call.subject, incoming.chunks)
         return await role.inspect(InspectRequest(sha256=stored.sha256, kind=kind))
 
     async def put(call: Call) -> ModelDocument:
-        spec = await register(service, _store(objects), role.inspect, call.subject, call.body)
+        spec = await register(service, role.inspect, call.subject, call.body)
         return await asyncio.to_thread(service.get, call.subject, spec.id, await role.state())
 
     async def current(call: Call) -> ModelDocument:
@@ -117,9 +112,3 @@ def routes(service: ModelService, role: ModelsRole, objects: ObjectFolder | None
         Route("DELETE", path, write, unbind, "Remove a binding (?asset=path or ?binding=id)", None, None, 204),
         listed,
     ]
-
-
-def _store(objects: ObjectFolder | None) -> ObjectFolder:
-    if objects is None:
-        raise invalid("this node keeps no artifacts")
-    return objects

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gongfu.kernel.errors import Problem, invalid
+from gongfu.kernel.errors import invalid
 from gongfu.kernel.permissions import Subject
 from gongfu.reason.models.documents import RegisterBody
 from gongfu.reason.models.inspecting import Inspection, InspectRequest, check_against, proposed
@@ -16,14 +16,12 @@ from gongfu.reason.models.sandbox.types import Limits
 from gongfu.reason.models.service import ModelService, check_limits, refused
 from gongfu.reason.models.spec import Kind, ModelSpec
 from gongfu.reason.models.types import ModelDefinitionError
-from gongfu.store.objects.folder import ObjectFolder, ObjectTooLargeError
 
 Inspect = Callable[[InspectRequest], Awaitable[Inspection]]
 
 
 async def register(
     service: ModelService,
-    objects: ObjectFolder,
     inspect: Inspect,
     subject: Subject,
     body: RegisterBody,
@@ -32,23 +30,22 @@ async def register(
     """Register a version and return its definition.
 
     Args:
-        service: keeps it.
-        objects: keeps the artifact.
+        service: keeps it, and the artifact.
         inspect: asks the sandbox.
         subject: who registers.
         body: see there.
         owner: empty, or ``app:<id>``.
 
     Raises:
-        Problem: 400 for the request, 422 when the artifact is no model or the definition does not fit it; see
-            ``ModelService.register``.
+        Problem: 400 for the request, 404 for an artifact that the tenant has not sent, 422 when it is no model or the
+            definition does not fit it; see ``ModelService.register``.
     """
     given = {name: value for name, value in body.spec.items() if name not in ("sha256", "owner")}
     try:
         kind = Kind(given.get("kind", ""))
     except ValueError:
         raise invalid(f"spec.kind must be one of {', '.join(Kind)}") from None
-    sha256 = await _artifact(objects, body)
+    sha256 = await _artifact(service, subject, body)
     limits = _converted(given.get("limits", {}), Limits)
     try:
         # The process that reads the artifact has them already.
@@ -78,18 +75,18 @@ def complete(given: dict[str, Any], inspection: Inspection) -> ModelSpec:
     return spec
 
 
-async def _artifact(objects: ObjectFolder, body: RegisterBody) -> str:
+async def _artifact(service: ModelService, subject: Subject, body: RegisterBody) -> str:
     if bool(body.artifact) == bool(body.sha256):
         raise invalid("give sha256 of an artifact that was sent before, or artifact in base64")
     if body.sha256:
+        # Before anything reads it: what the sandbox says of an artifact is for who has it.
+        await asyncio.to_thread(service.artifacts.check, subject, body.sha256)
         return body.sha256
     try:
         content = base64.b64decode(body.artifact, validate=True)
-        return (await asyncio.to_thread(objects.put, content)).sha256
     except binascii.Error:
         raise invalid("artifact is not base64") from None
-    except ObjectTooLargeError as error:
-        raise Problem(413, "too-large", "The artifact is too large", str(error)) from None
+    return (await asyncio.to_thread(service.artifacts.put, subject, content)).sha256
 
 
 def _converted(document: Any, wanted: Any) -> Any:

@@ -10,6 +10,7 @@ from gongfu.kernel.errors import Problem, conflict, invalid, not_found
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock, format_rfc3339
 from gongfu.reason.models import records, versions
+from gongfu.reason.models.artifacts import TENANT_BYTES, Artifacts, claim_again, not_sent
 from gongfu.reason.models.binding import check_inputs, check_output, port_paths
 from gongfu.reason.models.calling.usage import HOUR_NS, usage_of
 from gongfu.reason.models.catalogue import Catalogue
@@ -30,7 +31,7 @@ from gongfu.reason.models.types import ModelDefinition, ModelDefinitionError
 from gongfu.reason.models.versions import Stored
 from gongfu.reason.rules.service import Announce, RuleChange
 from gongfu.registry import audit
-from gongfu.store.objects.folder import ObjectFolder, ObjectTooLargeError
+from gongfu.store.objects.folder import ObjectFolder
 from gongfu.store.records.engine import reading, writing
 
 __all__ = ["BindingBody", "ModelDocument", "ModelService"]
@@ -52,12 +53,14 @@ class ModelService:
         announce: Announce,
         models: Mapping[str, ModelDefinition],
         objects: ObjectFolder | None = None,
+        tenant_bytes: int = TENANT_BYTES,
     ) -> None:
-        """Serve ``models`` that come with Gongfu, and those whose artifacts are in ``objects``."""
+        """Serve ``models`` that come with Gongfu, and those whose artifacts are in ``objects``: of each tenant at most
+        ``tenant_bytes``."""
         self._engine = engine
         self._clock = clock
         self._announce = announce
-        self._objects = objects
+        self.artifacts = Artifacts(engine, clock, objects, tenant_bytes)
         self._catalogue = Catalogue(models, objects)
 
     def list_all(self, subject: Subject, state: StreamState | None, only: str | None = None) -> list[ModelDocument]:
@@ -110,13 +113,9 @@ class ModelService:
 
         Raises:
             Problem: 422 ``model-refused`` for the definition, 409 when the version is there with another content, when
-                the model is another owner's, or when it comes with Gongfu; 413 for the size.
+                the model is another owner's, or when it comes with Gongfu; 413 for the size, 507 for the quota.
         """
-        assert self._objects is not None
-        try:
-            stored = self._objects.put(artifact)
-        except ObjectTooLargeError as error:
-            raise Problem(413, "too-large", "The artifact is too large", str(error)) from None
+        stored = self.artifacts.put(subject, artifact)
         return self.register_stored(subject, spec, stored.sha256, stored.size, owner, warnings)
 
     def register_stored(
@@ -128,7 +127,11 @@ class ModelService:
         owner: str = "",
         warnings: tuple[str, ...] = (),
     ) -> str:
-        """As ``register``, for an artifact that is in the object store."""
+        """As ``register``, for an artifact that the tenant has sent before.
+
+        Raises:
+            Problem: as there; 404 when the tenant has not sent it, whoever else has.
+        """
         spec = msgspec.structs.replace(spec, sha256=sha256, owner=owner)
         try:
             check_spec(spec)
@@ -146,6 +149,8 @@ class ModelService:
                     return spec.version
                 raise conflict(f"{spec.id} {spec.version} is there already and differs; a version never changes")
             self._check_owner(connection, tenant, spec.id, owner)
+            if not claim_again(connection, tenant, sha256, now):
+                raise not_sent(sha256)
             if len(there) >= MAX_VERSIONS:
                 raise conflict(f"{spec.id} has {MAX_VERSIONS} versions; remove old ones")
             if not there and len({one.spec.id for one in versions.versions(connection, tenant)}) >= MAX_MODELS:

@@ -38,6 +38,18 @@ model_version = Table(
     sqlite_autoincrement=True,
 )
 
+# Artifacts that a tenant has sent, and so may refer to; the bytes in the object store are shared.
+model_artifact = Table(
+    "model_artifact",
+    metadata,
+    Column("tenant_id", ForeignKey("tenant.id"), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("sent_by", String(200), nullable=False),
+    # Or used for a version.
+    Column("sent_at", BigInteger, nullable=False),
+)
+
 # A binding: to one asset (``asset_id``), or to all assets of a type below a pattern (``asset_id`` 0).
 model_scope = Table(
     "model_scope",

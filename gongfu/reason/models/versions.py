@@ -117,11 +117,6 @@ def remove(connection: Connection, tenant: int, name: str, version: str = "") ->
     return number
 
 
-def digests(connection: Connection) -> set[str]:
-    """Return the artifacts that versions refer to, of all tenants."""
-    return set(connection.execute(select(model_version.c.sha256)).scalars())
-
-
 def newest_change(connection: Connection) -> tuple[int, int, int]:
     """Return what is another when a model or a version has come, gone or become the current one."""
     models, changed = connection.execute(

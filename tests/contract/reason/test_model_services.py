@@ -72,7 +72,7 @@ class Office:
         self.models = ModelService(
             engine, self.plant.clock, self.changes.append, {"test.energy": energy()}, self.objects
         )
-        routes: list[Any] = api.routes(self.models, self.role, self.objects)  # type: ignore[arg-type]
+        routes: list[Any] = api.routes(self.models, self.role)  # type: ignore[arg-type]
         self.routes = {(route.method, route.path): route for route in routes}
 
     async def call(
@@ -239,7 +239,7 @@ async def test_limits_are_checked_before_a_process_has_them(office: Office) -> N
         raise AssertionError(request)
 
     office.role.inspect = never
-    stored = office.objects.put(SOURCE)
+    stored = office.models.artifacts.put(office.plant.subject(), SOURCE)
     document = {"spec": {"kind": "python", "limits": {"start_wall_s": 1e9}}, "sha256": stored.sha256}
     with pytest.raises(Problem, match="start_wall_s must be") as caught:
         await office.call("POST", "/models", document=document)

@@ -16,6 +16,7 @@ export default {
     backfill: '历史补算', backfill_text: '在历史数据上计算绑定的资产，结果与当时在数据流上计算的相同；重复补算不会重复写入。', backfill_assets: '已绑定资产中的（通配）', backfill_start: '开始补算', span: '时间范围', from: '从', to: '到', rows: '行',
     job_waiting: '排队', job_running: '进行中', job_cancelling: '正在取消', job_cancelled: '已取消', job_failed: '失败', job_done: '完成',
     usage: '调用统计', usage_over: '统计范围', usage_day: '24 小时', usage_week: '7 天', usage_month: '31 天', usage_none: '这段时间没有调用。', caller: '调用者', calls: '次数', cpu: 'CPU 秒', failures: '失败', over_quota: '超配额',
+    quota_used: '本租户的制品已用 {used}，共 {most}；历史补算 {jobs} 个，至多 {jobs_most} 个。',
     yes: '是', no: '否', remove: '删除模型', remove_text: '删除模型的全部版本和绑定。已写入的数据保留。', removed: '已删除',
   },
   en: {
@@ -34,6 +35,7 @@ export default {
     backfill: 'Over history', backfill_text: 'Computes the bound assets over history, as the stream would have done; doing it again writes nothing twice.', backfill_assets: 'Of the bound assets (pattern)', backfill_start: 'Compute', span: 'Time', from: 'From', to: 'To', rows: 'Rows',
     job_waiting: 'Waiting', job_running: 'Running', job_cancelling: 'Being cancelled', job_cancelled: 'Cancelled', job_failed: 'Failed', job_done: 'Done',
     usage: 'Calls', usage_over: 'Over', usage_day: '24 hours', usage_week: '7 days', usage_month: '31 days', usage_none: 'No calls in this time.', caller: 'Caller', calls: 'Calls', cpu: 'CPU s', failures: 'Failed', over_quota: 'Over quota',
+    quota_used: 'Artifacts of this tenant: {used} of {most}. Back-fills: {jobs} of {jobs_most}.',
     yes: 'Yes', no: 'No', remove: 'Remove model', remove_text: 'Removes the model with all versions and bindings. What it wrote stays.', removed: 'Removed',
   },
 }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from gongfu.reason.models.backfill.types import OPEN, BackfillBody, Job, JobState, Progress
 from gongfu.reason.models.tables import model_job
@@ -69,6 +69,14 @@ def open_jobs(connection: Connection, tenant: int | None = None) -> Sequence[Job
     if tenant is not None:
         query = query.where(model_job.c.tenant_id == tenant)
     return [_job(row) for row in connection.execute(query)]
+
+
+def count_open(connection: Connection, tenant: int | None = None) -> int:
+    """Return how many jobs are not over, of a tenant or of all."""
+    query = select(func.count()).where(model_job.c.state.in_([str(state) for state in OPEN]))
+    if tenant is not None:
+        query = query.where(model_job.c.tenant_id == tenant)
+    return connection.execute(query).scalar_one()
 
 
 def note(

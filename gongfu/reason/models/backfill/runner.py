@@ -1,8 +1,10 @@
-"""Runs back-fill jobs, one at a time; a job goes on where it was after a restart of the role."""
+"""Runs back-fill jobs, one at a time, tenants in turn; a job goes on where it was after its next turn or a restart."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -36,6 +38,8 @@ from gongfu.store.twins.checkpoint import CheckpointError, CheckpointFile
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
+# How long a tenant's job works while jobs of other tenants wait; a turn costs the start of a model's process.
+_TURN_S = 20.0
 _AGAIN_S = (0.5, 2.0, 10.0, 30.0, 60.0)
 # Series of the assets that are computed together.
 _SERIES = 64
@@ -50,6 +54,10 @@ class _Cancelled(Exception):
 
 class _Failed(Exception):
     """The job cannot go on; the text says why."""
+
+
+class _TurnOver(Exception):
+    """Another tenant's job is next; this one goes on later from what is stored."""
 
 
 class Backfills:
@@ -67,19 +75,25 @@ class Backfills:
         partitions: int,
         counters: Counters,
         clock: Clock,
+        turn_s: float = _TURN_S,
     ) -> None:
+        self._turn_s, self._turn_ends, self._served = turn_s, 0.0, 0
         self._engine, self._catalogue, self._open = engine, catalogue, open_executor
         self._history, self._sql, self._outputs = history, sql, outputs
         self._folder, self._partitions = folder, partitions
         self._counters, self._clock = counters, clock
-        self.wake = asyncio.Event()
 
     async def run(self) -> None:
         """Do what is to be done, for ever."""
         while True:
             try:
                 jobs = await asyncio.to_thread(self._open_jobs)
-                for job in jobs[:1]:
+                for job in jobs:
+                    if job.state is JobState.CANCELLING:
+                        await self._one(job)
+                job = next_job([job for job in jobs if job.state is not JobState.CANCELLING], self._served)
+                if job is not None:
+                    self._served, self._turn_ends = job.tenant, time.monotonic() + self._turn_s
                     await self._one(job)
             except SQLAlchemyError as error:
                 logger.warning("the records do not answer; back-fills wait: %s", type(error).__name__)
@@ -98,6 +112,10 @@ class Backfills:
                 raise _Cancelled
             await self._note(job, state=JobState.RUNNING)
             await self._work(job)
+        except _TurnOver:
+            with suppress(_Cancelled):
+                await self._note(job, state=JobState.WAITING)
+            return
         except _Cancelled:
             state = JobState.CANCELLED
         except SQLAlchemyError:
@@ -121,20 +139,28 @@ class Backfills:
         """Write what is known of a job, as long as it takes.
 
         Raises:
-            _Cancelled: somebody asked it to end, and it runs.
+            _Cancelled: somebody asked it to end, and it runs or would wait.
         """
+        goes_on = state in (None, JobState.RUNNING, JobState.WAITING)
 
         def write() -> JobState:
             with writing(self._engine) as connection:
                 found = records.find(connection, job.id)
                 current = JobState.CANCELLED if found is None else found.state
-                if state is None or state is not JobState.RUNNING or current is not JobState.CANCELLING:
+                if state is None or not goes_on or current is not JobState.CANCELLING:
                     records.note(connection, job.id, self._clock.now_ns(), progress=progress, state=state, error=error)
                 return current
 
         before = await self._insist(write)
-        if before is JobState.CANCELLING and (state is None or state is JobState.RUNNING):
+        if before is JobState.CANCELLING and goes_on:
             raise _Cancelled
+
+    async def _turn_over(self, job: Job) -> bool:
+        """Return whether the job has had its time and another tenant waits."""
+        if time.monotonic() < self._turn_ends:
+            return False
+        self._turn_ends = time.monotonic() + self._turn_s
+        return any(other.tenant != job.tenant for other in await asyncio.to_thread(self._open_jobs))
 
     @staticmethod
     async def _insist(write: Callable[[], JobState]) -> JobState:
@@ -210,6 +236,8 @@ class Backfills:
             )
             progress = _shared(progress, 0.0)
             await self._note(job, progress)
+            if await self._turn_over(job):
+                raise _TurnOver
         return msgspec.structs.replace(progress, binding=placement.scope.id + 1, after=0)
 
     async def _group(self, job: Job, group: AssetGroup, time_from: int, time_to: int, progress: Progress) -> Progress:
@@ -246,6 +274,8 @@ class Backfills:
             document = {"assets": group.assets, "time": at, "progress": msgspec.to_builtins(progress)}
             await file.save(group.snapshot(), document)
             await self._note(job, progress)
+            if await self._turn_over(job):
+                raise _TurnOver
         return progress
 
     @staticmethod
@@ -283,10 +313,12 @@ class Backfills:
         parameters = parameter_values(spec, placement.scope.parameters)
         after = progress.after if progress.binding == placement.scope.id else 0
         begin, last = time_from // step * step, -(-time_to // step) * step
+        reached = progress.time if progress.binding == placement.scope.id else 0
         for row, asset in enumerate(placement.assets.tolist()):
             if asset <= after:
                 continue
-            for at in range(begin, last, step):
+            first, reached = max(begin, reached), 0
+            for at in range(first, last, step):
                 times, columns = await self._sql.ask(job.tenant, spec, parameters, placement.paths[row], at, at + step)
                 points = 0
                 if len(times):
@@ -298,13 +330,34 @@ class Backfills:
                 progress = msgspec.structs.replace(
                     progress, rows=progress.rows + len(times), points=progress.points + points
                 )
-                await self._note(job, _shared(progress, (at - begin) / (last - begin)))
+                progress = _shared(progress, (at + step - begin) / (last - begin))
+                await self._note(job, progress)
+                if await self._turn_over(job):
+                    await self._outputs.settle()
+                    progress = msgspec.structs.replace(progress, binding=placement.scope.id, after=after)
+                    await self._note(job, msgspec.structs.replace(progress, time=at + step))
+                    raise _TurnOver
             await self._outputs.settle()
+            after = asset
             progress = msgspec.structs.replace(
-                progress, assets_done=progress.assets_done + 1, binding=placement.scope.id, after=asset
+                progress, assets_done=progress.assets_done + 1, binding=placement.scope.id, after=asset, time=0
             )
             await self._note(job, _shared(progress, 0.0))
         return msgspec.structs.replace(progress, binding=placement.scope.id + 1, after=0)
+
+
+def next_job(jobs: Sequence[Job], served: int) -> Job | None:
+    """Return the job whose turn it is: the oldest of the tenant that follows the one that was served, round and round.
+
+    Args:
+        jobs: open jobs, oldest first.
+        served: tenant whose job had the last turn; 0 for none.
+    """
+    if not jobs:
+        return None
+    tenants = sorted({job.tenant for job in jobs})
+    turn = next((one for one in tenants if one > served), tenants[0])
+    return next(job for job in jobs if job.tenant == turn)
 
 
 def _shared(progress: Progress, more: float) -> Progress:

@@ -1,23 +1,35 @@
 """What people do with back-fills: ask for one, look at them, cancel one."""
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
-from gongfu.kernel.errors import conflict, invalid, not_found
+from gongfu.kernel.errors import Problem, conflict, invalid, not_found
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock, format_rfc3339, parse_rfc3339
 from gongfu.reason.models.backfill import records
 from gongfu.reason.models.backfill.types import BackfillBody, Job, JobDocument
 from gongfu.reason.models.service import ModelService
 from gongfu.registry import audit
+from gongfu.registry.tables import tenant
 from gongfu.store.records.engine import reading, writing
 
-MAX_OPEN = 100
+# Jobs that are not over, of one tenant and of all, where the settings do not say others.
+TENANT_OPEN = 100
+MAX_OPEN = 1000
 
 
 class BackfillService:
     """Jobs of the caller's tenant. Methods block on the records."""
 
-    def __init__(self, engine: Engine, clock: Clock, models: ModelService) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        models: ModelService,
+        tenant_open: int = TENANT_OPEN,
+        max_open: int = MAX_OPEN,
+    ) -> None:
+        """Take jobs for ``models``: at most ``tenant_open`` of a tenant and ``max_open`` in all that are not over."""
+        self.tenant_open, self.max_open = tenant_open, max_open
         self._engine = engine
         self._clock = clock
         self._models = models
@@ -26,7 +38,8 @@ class BackfillService:
         """Add a job.
 
         Raises:
-            Problem: 404 for model and version, 400 for the times, 409 when too many jobs wait.
+            Problem: 404 for model and version, 400 for the times, 429 ``backfill-quota-exceeded`` when too many of the
+                tenant's jobs wait, 503 ``backfills-full`` when too many wait in all.
         """
         self._models.spec(subject, model, body.version)
         try:
@@ -37,12 +50,29 @@ class BackfillService:
         if not 0 <= time_from < time_to <= now:
             raise invalid("from must be before to, and to not in the future")
         with writing(self._engine) as connection:
-            if len(records.open_jobs(connection, subject.tenant)) >= MAX_OPEN:
-                raise conflict(f"{MAX_OPEN} back-fills wait already")
+            # Two requests at once must not both take the last place.
+            connection.execute(select(tenant.c.id).where(tenant.c.id == subject.tenant).with_for_update())
+            mine, everybody = records.count_open(connection, subject.tenant), records.count_open(connection)
+            if mine >= self.tenant_open:
+                raise Problem(
+                    429,
+                    "backfill-quota-exceeded",
+                    "The tenant has too many back-fills",
+                    f"{mine} back-fills of this tenant wait or run, at most {self.tenant_open}; cancel some, or wait",
+                    {"open": mine, "quota": self.tenant_open},
+                )
+            if everybody >= self.max_open:
+                detail = f"{everybody} back-fills of this node wait or run; ask again later"
+                raise Problem(503, "backfills-full", "The queue of back-fills is full", detail)
             key = records.add(connection, subject.tenant, model, body, subject.name, now)
             detail = f"{body.assets} {body.time_from} {body.time_to}"
             audit.record(connection, subject, "model.backfill", f"model/{model}", now, detail)
         return self.get(subject, key)
+
+    def open_of(self, subject: Subject) -> int:
+        """Return how many jobs of the tenant are not over."""
+        with reading(self._engine) as connection:
+            return records.count_open(connection, subject.tenant)
 
     def get(self, subject: Subject, key: int) -> JobDocument:
         """Return a job.
