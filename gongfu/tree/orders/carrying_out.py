@@ -144,6 +144,8 @@ class CarryingOut:
             attempt=effect.attempt,
             rollback=effect.rollback,
             deadline=document.deadline,
+            issued_at=document.issued_at,
+            issuer=document.issuer,
         )
         turn.then(lambda: self._driving.call(effect.driver, call))
 

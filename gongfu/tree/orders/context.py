@@ -16,7 +16,7 @@ from gongfu.tree.nodes.directory import Directory
 from gongfu.tree.orders import order_records
 from gongfu.tree.orders.admission import Standing
 from gongfu.tree.orders.effects import Audit
-from gongfu.tree.orders.kinds import OrderKind, allow_list, checked
+from gongfu.tree.orders.kinds import KindError, OrderKind, allow_list, checked
 from gongfu.tree.orders.order_records import OrderRow
 from gongfu.tree.orders.plugins import Driver, Probe
 from gongfu.tree.orders.selection import Member, with_section
@@ -78,14 +78,31 @@ class Context:
     ) -> None:
         self.counters = counters
         self.directory = directory
-        self.kinds: dict[str, OrderKind] = {kind.name: checked(kind) for kind in kinds}
+        self._fixed: dict[str, OrderKind] = {kind.name: checked(kind) for kind in kinds}
+        self.kinds = dict(self._fixed)
         self.drivers = drivers
         self.probes = probes
         self.limits = limits
         self._host: Host | None = None
         self._documents: dict[str, OrderDocument] = {}
-        # What a probe that is not here could see: nothing, at once.
+        # What a probe that is not here could see: nothing, at once. Kinds that were withdrawn stay among them, so that
+        # their orders come to an end.
         self._without_probe = {name: msgspec.structs.replace(kind, probe=None) for name, kind in self.kinds.items()}
+
+    def offer(self, kinds: Iterable[OrderKind]) -> None:
+        """Let these be the kinds known besides those given at first; others that were offered are withdrawn.
+
+        Any thread may look at ``kinds`` meanwhile: it is replaced as a whole.
+
+        Raises:
+            KindError: one contradicts itself, or has the name of one that was given at first; nothing has changed then.
+        """
+        offered = {kind.name: checked(kind) for kind in kinds}
+        if twice := sorted(offered.keys() & self._fixed.keys()):
+            raise KindError(f"kind {twice[0]} is there already")
+        without = {name: msgspec.structs.replace(kind, probe=None) for name, kind in offered.items()}
+        self._without_probe = {**self._without_probe, **without}
+        self.kinds = {**self._fixed, **offered}
 
     @property
     def host(self) -> Host:
@@ -147,9 +164,9 @@ class Context:
     def probed_kind(self, name: str) -> OrderKind | None:
         """Return a kind as far as this node can look at its effects; one whose probe is not here has none."""
         kind = self.kinds.get(name)
-        if kind is None or kind.probe is None or kind.probe.name in self.probes:
+        if kind is not None and (kind.probe is None or kind.probe.name in self.probes):
             return kind
-        return self._without_probe[name]
+        return self._without_probe.get(name)
 
     def child_of(self, node: str) -> str:
         """Return the child through which a node is reached, the node itself for this one, "" when it is not below."""

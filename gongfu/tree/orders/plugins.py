@@ -24,6 +24,8 @@ class DriverCall(msgspec.Struct, frozen=True, kw_only=True):
             called again with the same key after a crash.
         rollback: whether the effect is to be taken back.
         deadline: by when the order had to be accepted, UTC ns in the parent's time; for information.
+        issued_at: when the order was issued, UTC ns in the parent's time; the same at every call.
+        issuer: id of the node that issued it.
     """
 
     key: str
@@ -34,6 +36,8 @@ class DriverCall(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     rollback: bool = False
     deadline: int = 0
+    issued_at: int = 0
+    issuer: str = ""
 
 
 class DriverResult(msgspec.Struct, frozen=True):

@@ -12,10 +12,12 @@ from gongfu.tree.orders.combined import Registers
 from gongfu.tree.orders.context import Alarm, Context, log
 from gongfu.tree.orders.effects import Audit
 from gongfu.tree.orders.kinds import OrderKind
+from gongfu.tree.orders.order_records import OrderRow
 from gongfu.tree.orders.plugins import Probe, ProbeCall, Seen
 from gongfu.tree.orders.register_book import RegisterBook
 from gongfu.tree.orders.target_records import registers_of
-from gongfu.tree.orders.verification import Sight, Watch, seen
+from gongfu.tree.orders.types import Reason
+from gongfu.tree.orders.verification import Sight, Watch, given_up, seen
 
 _AT_ONCE = 200
 _AGAIN = 1_000_000_000
@@ -94,8 +96,11 @@ class Probing:
             order = orders.get(watch.order)
             document = self._context.document(order)
             kind = None if document is None else self._context.kinds.get(document.kind)
-            if order is None or document is None or kind is None or kind.probe is None:
+            if order is None or document is None:
                 target_records.forget_watches(connection, [(watch.order, watch.target)])
+                continue
+            if kind is None or kind.probe is None:
+                self._give_up(turn, order, watch)
                 continue
             row = target_records.load(connection, order.key, [watch.target]).get(watch.target)
             execution = None if row is None else registers_of(row.registers).execution
@@ -113,6 +118,17 @@ class Probing:
             )
             looks.append(Look(watch, kind.probe.name, call))
         return looks, target_records.next_look(connection, turn.now)
+
+    def _give_up(self, turn: Turn, order: OrderRow, watch: Watch) -> None:
+        """Conclude a watch whose kind was withdrawn meanwhile: its order ends visibly."""
+        evidence = f"kind {order.kind} is not known here any more"
+        looked = given_up(watch, Reason.KIND_UNKNOWN, evidence, self._context.node, turn.now)
+        target_records.keep_watches(turn.connection, [looked.watch])
+        if looked.verdict is None or self._book is None:
+            return
+        said = Audit(order.id, looked.verdict.finding, turn.now, Reason.KIND_UNKNOWN, "", f"{watch.target}: {evidence}")
+        self._context.note(turn, said)
+        self._book.merge(turn, order, {watch.target: Registers(verdict=looked.verdict)})
 
     async def _look(self, look: Look) -> Seen:
         probe: Probe | None = self._context.probes.get(look.probe)

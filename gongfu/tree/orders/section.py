@@ -141,6 +141,17 @@ class OrdersSection:
         await self._probing.stop()
         await self._carrying_out.stop()
 
+    def offer(self, kinds: Iterable[OrderKind]) -> None:
+        """Let these be the kinds known besides those given at first; others that were offered are withdrawn.
+
+        Orders of a withdrawn kind are refused from now on; those that are being verified end as unverifiable. May be
+        called before ``start``; on the event loop.
+
+        Raises:
+            KindError: one contradicts itself, or has the name of one that was given at first; nothing has changed then.
+        """
+        self._context.offer(kinds)
+
     # Commands.
 
     def commands(self) -> Sequence[Command]:

@@ -120,6 +120,11 @@ def seen(watch: Watch, claim: int, sight: Sight, evidence: str, kind: OrderKind,
     return _concluded(watch, Finding.UNVERIFIABLE, "probe-saw-nothing", evidence, prober, now)
 
 
+def given_up(watch: Watch, reason: str, evidence: str, prober: str, now: int) -> Looked:
+    """Nobody can look any more: a claim that is watched is unverifiable."""
+    return _concluded(watch, Finding.UNVERIFIABLE, reason, evidence, prober, now) if watch.open else Looked(watch)
+
+
 def _concluded(watch: Watch, finding: Finding, reason: str, evidence: str, prober: str, now: int) -> Looked:
     revision = watch.revision + 1
     verdict = Verdict(watch.order, watch.target, finding, revision, now, prober, watch.claim, reason, evidence[:4000])
