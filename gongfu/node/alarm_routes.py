@@ -17,6 +17,7 @@ from gongfu.reason.alarms.rationalisation import api as rationalisation
 from gongfu.reason.alarms.rationalisation.service import RationalisationService
 from gongfu.reason.alarms.service import AlarmService
 from gongfu.reason.notify import api as notify
+from gongfu.reason.notify.channels.destinations import Destinations
 from gongfu.reason.notify.service import NotificationService
 from gongfu.rest.routing import Route
 
@@ -35,7 +36,8 @@ def alarm_routes(
     """
     directory = DataDirectory(Path(runtime.data_dir))
     secrets = ConnectionSecrets(directory.notify_secrets)
-    notifications = NotificationService(engine, clock, secrets, alarms, directory.want_notify)
+    destinations = Destinations.of(runtime.notify.allow)
+    notifications = NotificationService(engine, clock, secrets, alarms, directory.want_notify, destinations)
     link_key = bytes.fromhex(secret_of(directory.notify_key))
     suppressions = SuppressionService(engine, clock, lambda event: publisher.publish("alarm", event))
     return [

@@ -20,6 +20,7 @@ from gongfu.node.runtime import (
     ConnectSettings,
     IdentifierSettings,
     MqttSettings,
+    NotifySettings,
     OpcUaSettings,
     QuotaSettings,
     TelemetrySettings,
@@ -40,6 +41,7 @@ from gongfu.node.settings_file import (
 from gongfu.node.sparkplug_settings import SparkplugEdgeSettings, SparkplugSettings
 from gongfu.node.sparkplug_settings import trouble as sparkplug_trouble
 from gongfu.node.toml_lines import line_of
+from gongfu.reason.notify.channels.destinations import Destinations
 
 CONFIG_VARIABLE = "GONGFU_CONFIG"
 DATA_DIR_VARIABLE = "GONGFU_DATA_DIR"
@@ -113,6 +115,7 @@ class Configuration:
     sparkplug_edge: SparkplugEdgeSettings = field(default_factory=SparkplugEdgeSettings)
     connect: ConnectSettings = field(default_factory=ConnectSettings)
     opcua: OpcUaSettings = field(default_factory=OpcUaSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     source: Path | None = None
 
@@ -245,6 +248,15 @@ def _connect(given: dict[str, Any], where: Where) -> ConnectSettings:
     if settings.enabled not in ("auto", "off"):
         raise ConfigurationError(f'{where("connect", "enabled")}: must be "auto" or "off", not {settings.enabled!r}')
     return settings
+
+
+def _notify(given: dict[str, Any], where: Where) -> NotifySettings:
+    allow = tuple(given.get("allow", ()))
+    try:
+        Destinations.of(allow)
+    except ValueError as error:
+        raise ConfigurationError(f"{where('notify', 'allow')}: {error}") from None
+    return NotifySettings(allow=allow)
 
 
 _SIGNING = ("RS256", "EdDSA", "SM2")
@@ -407,6 +419,7 @@ def _build(values: Values, where: Where, base: Path, file: Path | None, env: Map
         sparkplug=_sparkplug(values, "sparkplug", SparkplugSettings, ("host_ids",), where),
         sparkplug_edge=_sparkplug(values, "sparkplug_edge", SparkplugEdgeSettings, ("assets",), where),
         connect=_connect(read_section(values, "connect", where), where),
+        notify=_notify(read_section(values, "notify", where), where),
         opcua=OpcUaSettings(**read_section(values, "opcua", where)),
         cluster=_cluster(read_section(values, "cluster", where), base, where),
         source=file.absolute() if file else None,

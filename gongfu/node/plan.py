@@ -127,6 +127,7 @@ def make_plan(configuration: Configuration, directory: DataDirectory) -> Plan:
         sparkplug_edge=configuration.sparkplug_edge,
         connect=configuration.connect,
         opcua=configuration.opcua,
+        notify=configuration.notify,
         tree_nats_port=ports["tree"],
         instance=configuration.cluster.instance,
         embedded=tuple(

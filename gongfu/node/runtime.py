@@ -138,6 +138,12 @@ class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True):
     enabled: str = "auto"
 
 
+class NotifySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where notifications may go besides public addresses: names, addresses or networks, with ``:port`` or without."""
+
+    allow: tuple[str, ...] = ()
+
+
 class OpcUaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The node's assets over OPC UA. ``anonymous``: read without a name; ``unencrypted``: also without security."""
 
@@ -177,6 +183,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     sparkplug_edge: SparkplugEdgeSettings = SparkplugEdgeSettings()
     connect: ConnectSettings = ConnectSettings()
     opcua: OpcUaSettings = OpcUaSettings()
+    notify: NotifySettings = NotifySettings()
     # Loopback port of the server of the tree's links.
     tree_nats_port: int = 0
     # Name of this machine in a cluster; empty on a node of one machine.

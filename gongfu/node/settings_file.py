@@ -54,6 +54,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
         "dns_addresses": list,
     },
     "connect": {f.name: type(f.default) for f in msgspec.structs.fields(ConnectSettings)},
+    "notify": {"allow": list},
     "opcua": {f.name: type(f.default) for f in msgspec.structs.fields(OpcUaSettings)},
     "sparkplug": {**{f.name: type(f.default) for f in msgspec.structs.fields(SparkplugSettings)}, "host_ids": list},
     "sparkplug_edge": {

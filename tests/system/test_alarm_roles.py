@@ -19,6 +19,7 @@ from gongfu.reason.alarms.sources.asking import report_alarms
 from gongfu.reason.alarms.sources.types import SourceAlarm
 from gongfu.reason.alarms.suppression.records import set_until
 from gongfu.reason.alarms.suppression.types import ShelveBody
+from gongfu.reason.notify.channels.destinations import Destinations
 from gongfu.reason.notify.service import NotificationService
 from gongfu.reason.notify.types import ChannelBody, RouteBody, Stage, Webhook
 from gongfu.reason.rules.types import Priority
@@ -65,8 +66,9 @@ async def test_a_shelved_alarm_comes_back_by_itself_and_is_told_though_everythin
     alarms = AlarmService(worker.engine, clock, lambda event: None)
     shelves = SuppressionService(worker.engine, clock, lambda event: None)
     secrets = ConnectionSecrets(worker.directory / "secrets" / "notify")
-    service = NotificationService(worker.engine, clock, secrets, alarms, lambda: None)
-    body = ChannelBody(name="hook", settings=Webhook(url=url, allow_private=True), secret="key")
+    here = Destinations.of(["127.0.0.1"])
+    service = NotificationService(worker.engine, clock, secrets, alarms, lambda: None, here)
+    body = ChannelBody(name="hook", settings=Webhook(url=url), secret="key")
     channel = service.put_channel(subject, 0, body).id
     service.put_route(subject, 0, RouteBody(name="all", stages=[Stage(channel_id=channel, recipients=["anna"])]))
 

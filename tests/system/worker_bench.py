@@ -76,6 +76,7 @@ class Worker:
             "mqtt": {},
             "web": {},
             "telemetry": {},
+            "notify": {"allow": ["127.0.0.1"]},
         }
         (self.directory / "runtime.json").write_text(json.dumps(runtime))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from gongfu.kernel.errors import conflict, not_found
 from gongfu.kernel.permissions import Subject
@@ -109,21 +109,56 @@ class AlarmService:
             "returned": sum(found.get(state, 0) for state in (State.UNACKNOWLEDGED_RETURNED, *LATCHED)),
         }
 
+    def acknowledge_in(
+        self, connection: Connection, subject: Subject, key: str, comment: str, annunciated_at: int
+    ) -> AlarmEvent:
+        """Acknowledge an alarm in a transaction of the caller, who announces the event after its commit.
+
+        Args:
+            connection: a transaction that writes.
+            subject: who acknowledges.
+            key: the alarm.
+            comment: for the journal.
+            annunciated_at: of the annunciation that is meant, UTC ns.
+
+        Raises:
+            Problem: 404 when it is not there; 409 when it is acknowledged or closed, or was annunciated again.
+        """
+        return self._change_in(connection, subject, key, Change.ACKNOWLEDGED, comment, annunciated_at)
+
+    def announce(self, event: AlarmEvent) -> None:
+        """Announce what ``acknowledge_in`` returned."""
+        self._announce(event)
+
     def _change(self, subject: Subject, key: str, change: Change, comment: str) -> Alarm:
-        now = self._clock.now_ns()
         with writing(self._engine) as connection:
-            row = records.by_ids(connection, [key], lock=True).get(key)
-            if row is None or row.tenant_id != subject.tenant:
-                raise not_found(f"alarm {key[:40]}")
-            alarms = Alarms(connection, now)
-            alarms.load([row])
-            if not alarms.change(key, change, now, comment, by=subject.name):
-                raise conflict(_why_not(row))
-            (event,) = alarms.store()
-            audit.record(connection, subject, f"alarm.{change}", f"alarm/{key}", now, comment)
-            changed = msgspec.structs.replace(event.alarm, journal=entries(records.journal_of(connection, key)))
-        self._announce(AlarmEvent(subject.tenant, changed))
-        return changed
+            event = self._change_in(connection, subject, key, change, comment, None)
+        self._announce(event)
+        return event.alarm
+
+    def _change_in(
+        self,
+        connection: Connection,
+        subject: Subject,
+        key: str,
+        change: Change,
+        comment: str,
+        annunciated_at: int | None,
+    ) -> AlarmEvent:
+        now = self._clock.now_ns()
+        row = records.by_ids(connection, [key], lock=True).get(key)
+        if row is None or row.tenant_id != subject.tenant:
+            raise not_found(f"alarm {key[:40]}")
+        if annunciated_at is not None and row.annunciated_at != annunciated_at:
+            raise conflict("the alarm was annunciated again since")
+        alarms = Alarms(connection, now)
+        alarms.load([row])
+        if not alarms.change(key, change, now, comment, by=subject.name):
+            raise conflict(_why_not(row))
+        (event,) = alarms.store()
+        audit.record(connection, subject, f"alarm.{change}", f"alarm/{key}", now, comment)
+        changed = msgspec.structs.replace(event.alarm, journal=entries(records.journal_of(connection, key)))
+        return AlarmEvent(subject.tenant, changed)
 
 
 def _why_not(row: records.AlarmRow) -> str:

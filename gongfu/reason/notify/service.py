@@ -13,6 +13,7 @@ from gongfu.kernel.permissions import Role, Subject
 from gongfu.kernel.times import Clock, format_rfc3339
 from gongfu.reason.alarms.service import AlarmService
 from gongfu.reason.notify import definitions, outbox
+from gongfu.reason.notify.channels.destinations import PUBLIC_ONLY, Destinations
 from gongfu.reason.notify.feed import begin_reading, overflowed
 from gongfu.reason.notify.links import message_of
 from gongfu.reason.notify.routing import notification_id
@@ -75,7 +76,13 @@ class NotificationService:
     """Channels, routes and receipts of the caller's tenant. Methods block on the records: call them in a thread."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, secrets: ConnectionSecrets, alarms: AlarmService, want: Callable[[], None]
+        self,
+        engine: Engine,
+        clock: Clock,
+        secrets: ConnectionSecrets,
+        alarms: AlarmService,
+        want: Callable[[], None],
+        destinations: Destinations = PUBLIC_ONLY,
     ) -> None:
         """Set up.
 
@@ -85,12 +92,14 @@ class NotificationService:
             secrets: of channels, by number.
             alarms: acknowledges.
             want: lets the role run from now on.
+            destinations: where notifications may go.
         """
         self._engine = engine
         self._clock = clock
         self._secrets = secrets
         self._alarms = alarms
         self._want = want
+        self._destinations = destinations
 
     def channels(self, subject: Subject) -> list[ChannelItem]:
         """Return the channels in order of name."""
@@ -106,9 +115,10 @@ class NotificationService:
 
         Raises:
             Problem: 400 when it makes no sense, or when other settings come without the secret, which might then go
-                to another server; 404 when it is not there; 409 when the name is taken.
+                to another server; 403 when nothing may go to its server; 404 when it is not there; 409 when the name
+                is taken.
         """
-        check_channel(body)
+        check_channel(body, self._destinations.why_not)
         if key and body.secret is None and self._secrets.read(key):
             with reading(self._engine) as connection:
                 known = definitions.channels(connection, subject.tenant).get(key)
@@ -228,14 +238,16 @@ class NotificationService:
             )
 
     def confirm(self, key: bytes, token: str) -> str:
-        """Acknowledge by the link of a notification, once; return the alarm's message.
+        """Acknowledge by the link of a notification, once; return the alarm's message. That the link is used and that
+        the alarm is acknowledged is one transaction.
 
         Args:
             key: signs the links.
             token: of the link.
 
         Raises:
-            Problem: 404 when the link is forged or has ended; 409 when it was used, or the alarm is acknowledged.
+            Problem: 404 when the link is forged or has ended; 409 when it was used, the alarm is acknowledged, or it
+                was annunciated again since, of which a later notification tells.
         """
         now = self._clock.now_ns()
         message = message_of(key, token, now)
@@ -249,8 +261,11 @@ class NotificationService:
             if state is None:
                 raise conflict("this link was used already")
             outbox.change(connection, message, row.state, state=str(state), acknowledged_at=now)
-        subject = Subject(0, f"link to {row.recipient}"[:120], row.tenant_id, Role.OPERATOR)
-        return self._alarms.acknowledge(subject, row.alarm_id, "by the link of a notification").message
+            subject = Subject(0, f"link to {row.recipient}"[:120], row.tenant_id, Role.OPERATOR)
+            words = "by the link of a notification"
+            event = self._alarms.acknowledge_in(connection, subject, row.alarm_id, words, row.annunciated_at)
+        self._alarms.announce(event)
+        return event.alarm.message
 
 
 def receipt(row: Any) -> Receipt:

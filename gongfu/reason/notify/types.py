@@ -1,13 +1,14 @@
 """Channels (how people are reached) and routes (who is told what, when)."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from gongfu.kernel.errors import invalid
+from gongfu.kernel.errors import forbidden, invalid
 from gongfu.reason.rules.types import Priority
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -31,11 +32,11 @@ class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
 
 class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="webhook", kw_only=True):
-    """A POST of JSON with ``Gongfu-Signature``. Secret: ``secret``, the key of HMAC-SHA-256. Addresses that are not
-    public are refused unless ``allow_private``."""
+    """A POST of JSON with ``Gongfu-Signature``. Secret: ``secret``, the key of HMAC-SHA-256."""
 
     url: _Url
     allow_private: bool = False
+    """Without effect: the node's configuration says which addresses are allowed that are not public."""
     ca: Annotated[str, msgspec.Meta(max_length=100_000)] = ""
     timeout_s: _Timeout = 10.0
 
@@ -52,6 +53,7 @@ class Sms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ki
     receipt_member: Annotated[str, msgspec.Meta(max_length=200)] = "id"
     extra: dict[str, str] = {}
     allow_private: bool = False
+    """Without effect: the node's configuration says which addresses are allowed that are not public."""
     ca: Annotated[str, msgspec.Meta(max_length=100_000)] = ""
     timeout_s: _Timeout = 10.0
 
@@ -114,17 +116,27 @@ class RouteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     enabled: bool = True
 
 
-def check_channel(body: ChannelBody) -> None:
+def check_channel(body: ChannelBody, why_not: Callable[[str, int], str] = lambda host, port: "") -> None:
     """Check what the types cannot.
 
+    Args:
+        body: the channel.
+        why_not: why nothing may go to a server and port; empty where it may.
+
     Raises:
-        Problem: 400 with what is wrong.
+        Problem: 400 with what is wrong; 403 when nothing may go to its server.
     """
     settings = body.settings
     if isinstance(settings, Webhook | Sms):
         check_url(settings.url, "url")
-    elif settings.user and settings.security == "none":
-        raise invalid("a password is sent over an encrypted connection only: security must be tls or starttls")
+        parts = urlsplit(settings.url)
+        refused = why_not(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    else:
+        refused = why_not(settings.host, settings.port)
+        if settings.user and settings.security == "none":
+            raise invalid("a password is sent over an encrypted connection only: security must be tls or starttls")
+    if refused:
+        raise forbidden(refused)
     if body.link_base:
         check_url(body.link_base, "link_base")
 

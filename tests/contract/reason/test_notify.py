@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, event, func, select, update
 
 from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.kernel.counters import Counters
@@ -134,6 +136,63 @@ def test_a_link_acknowledges_once(exchange: Exchange) -> None:
     exchange.desk.plant.clock.now += 8 * 86_400 * SECOND
     with pytest.raises(Problem, match="not valid any more"):
         exchange.service.confirm(KEY, token)
+
+
+def link_of(exchange: Exchange, at: int = 0) -> str:
+    return str(exchange.got[at].document["link"]).rpartition("/")[2]
+
+
+def test_a_link_is_used_and_the_alarm_acknowledged_or_neither(exchange: Exchange) -> None:
+    exchange.route()
+    exchange.desk.apply(exchange.desk.told(True, 1))
+    exchange.turn()
+
+    def dies(*arguments: object) -> None:
+        if "INSERT INTO alarm_journal" in str(arguments[2]):
+            raise KilledError
+
+    event.listen(exchange.engine, "before_cursor_execute", dies)
+    with pytest.raises(KilledError):
+        exchange.service.confirm(KEY, link_of(exchange))
+    event.remove(exchange.engine, "before_cursor_execute", dies)
+    assert (exchange.states(), exchange.desk.state(1)) == (["sent"], "unacknowledged_active")
+    exchange.service.confirm(KEY, link_of(exchange))
+    assert (exchange.states(), exchange.desk.state(1)) == (["acknowledged"], "acknowledged_active")
+
+
+def test_of_two_that_use_a_link_at_the_same_time_one_does(exchange: Exchange) -> None:
+    exchange.route()
+    exchange.desk.apply(exchange.desk.told(True, 1))
+    exchange.turn()
+    token, together = link_of(exchange), threading.Barrier(4)
+
+    def use() -> str:
+        together.wait()
+        try:
+            return exchange.service.confirm(KEY, token)
+        except Problem as problem:
+            return str(problem.status)
+
+    with ThreadPoolExecutor(4) as threads:
+        told = sorted(future.result() for future in [threads.submit(use) for _ in range(4)])
+    assert told[:3] == ["409"] * 3
+    alarm = exchange.desk.service.get(exchange.desk.plant.subject(), exchange.desk.key(1))
+    assert [entry.change for entry in alarm.journal or ()] == ["raised", "acknowledged"]
+
+
+def test_a_link_does_not_acknowledge_what_was_told_again_since(exchange: Exchange) -> None:
+    exchange.route()
+    exchange.desk.rationalise(realarm_s=60)
+    exchange.desk.apply(exchange.desk.told(True, 1))
+    exchange.turn()
+    exchange.desk.service.acknowledge(exchange.desk.plant.subject(), exchange.desk.key(1), "")
+    exchange.desk.tick(61)
+    assert exchange.desk.state(1) == "unacknowledged_active"
+    with pytest.raises(Problem, match="again since"):
+        exchange.service.confirm(KEY, link_of(exchange))
+    exchange.turn()
+    exchange.service.confirm(KEY, link_of(exchange, 1))
+    assert exchange.desk.state(1) == "acknowledged_active"
 
 
 def test_a_channel_that_is_away_is_tried_again_and_one_that_refuses_is_not(exchange: Exchange) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, select
 from gongfu.reason.alarms.records import alarm_journal, journal
 from gongfu.reason.alarms.states import Change, State
 from gongfu.reason.notify import outbox
-from gongfu.reason.notify.channels.posting import is_public, post
+from gongfu.reason.notify.channels.destinations import Destinations, is_public
+from gongfu.reason.notify.channels.posting import post
 from gongfu.reason.notify.channels.sending import MissedError
 from gongfu.reason.notify.tables import outbox as table
 from gongfu.reason.notify.types import ChannelBody, Webhook
@@ -90,7 +91,7 @@ def test_a_receiver_that_drips_is_cut_off() -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         try:
             with pytest.raises(MissedError):
-                post(url, b"{}", {}, timeout_s=0.5, allow_private=True)
+                post(url, b"{}", {}, timeout_s=0.5, destinations=Destinations.of(["127.0.0.1"]))
         finally:
             over.set()
             thread.join()

@@ -35,6 +35,8 @@ max_payload_bytes = 2000000
 max_future_seconds = 60
 [nats]
 servers = "nats://a:4222"
+[notify]
+allow = ["10.0.0.0/8:25", "mail.plant.local"]
 [records]
 url = "postgresql://u:p@db/gongfu"
 [block_log]
@@ -49,6 +51,7 @@ max_bytes = "2GiB"
     assert configuration.mqtt.max_payload_bytes == 2_000_000
     assert configuration.telemetry.max_future_seconds == 60.0
     assert configuration.nats.servers == ("nats://a:4222",)
+    assert configuration.notify.allow == ("10.0.0.0/8:25", "mail.plant.local")
     assert configuration.records_url == "postgresql+psycopg://u:p@db/gongfu"
     assert configuration.block_log.max_age_seconds == 7 * 86_400
     assert configuration.block_log.max_bytes == 2 * 1024**3
@@ -57,6 +60,7 @@ max_bytes = "2GiB"
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
+        ('[notify]\nallow = ["10.0.0.0/8:25", "a b"]\n', 2, "'a b' is no name, address or network"),
         ("[mqtt]\n\nprot = 1883\n", 3, "unknown key; did you mean 'port'"),
         ("[mqt]\nport = 1883\n", 1, "unknown section; did you mean 'mqtt'"),
         ("[node]\nname='x'\n[mqtt]\nport = '1883'\n", 4, "must be a whole number, not '1883'"),

@@ -1,5 +1,6 @@
 """Which function sends by which channel."""
 
+from gongfu.reason.notify.channels.destinations import PUBLIC_ONLY, Destinations
 from gongfu.reason.notify.channels.email import send_email
 from gongfu.reason.notify.channels.sending import Message, Receipt
 from gongfu.reason.notify.channels.sms import send_sms
@@ -7,7 +8,9 @@ from gongfu.reason.notify.channels.webhook import send_webhook
 from gongfu.reason.notify.types import Email, Settings, Webhook
 
 
-def send_message(settings: Settings, secret: str, message: Message, now: int) -> Receipt:
+def send_message(
+    settings: Settings, secret: str, message: Message, now: int, destinations: Destinations = PUBLIC_ONLY
+) -> Receipt:
     """Send a message by a channel. Blocks.
 
     Args:
@@ -15,13 +18,14 @@ def send_message(settings: Settings, secret: str, message: Message, now: int) ->
         secret: its secret, empty for none.
         message: what to send.
         now: UTC ns.
+        destinations: where it may go.
 
     Raises:
         MissedError: try again.
         RefusedError: do not.
     """
     if isinstance(settings, Email):
-        return send_email(settings, secret, message, now)
+        return send_email(settings, secret, message, now, destinations)
     if isinstance(settings, Webhook):
-        return send_webhook(settings, secret, message, now)
-    return send_sms(settings, secret, message, now)
+        return send_webhook(settings, secret, message, now, destinations)
+    return send_sms(settings, secret, message, now, destinations)

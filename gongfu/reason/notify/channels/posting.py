@@ -1,12 +1,11 @@
 """A POST to an address that a user wrote: to the network address that was looked at, with bounds.
 
 Policy: a name that resolves to any address that is not public (private, loopback, link-local, and the like) is refused
-unless the channel allows it, so that a channel is no way into the node's own network. The connection goes to the
-address that was checked; redirects are not followed.
+unless the node's administrator allows it, so that a channel is no way into the node's own network. The connection goes
+to the address that was checked; redirects are not followed.
 """
 
 import http.client
-import ipaddress
 import os
 import socket
 import ssl
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from gongfu.reason.notify.channels.destinations import Destinations
 from gongfu.reason.notify.channels.sending import MissedError, RefusedError
 
 MAX_ANSWER = 64 * 1024
@@ -23,7 +23,7 @@ _STEPS = 4
 
 
 def post(
-    url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, allow_private: bool, ca: str = ""
+    url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, destinations: Destinations, ca: str = ""
 ) -> bytes:
     """POST and return the answer of a 2xx, cut at 64 KiB. Blocks.
 
@@ -32,7 +32,7 @@ def post(
         body: the content.
         headers: with the content type.
         timeout_s: of each step; all together end after four times as long.
-        allow_private: whether addresses may be other than public.
+        destinations: where it may go.
         ca: PEM of the authority of the server's certificate, empty for those of the system.
 
     Raises:
@@ -42,10 +42,9 @@ def post(
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
-    address = _address(host, port, allow_private)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        plain = socket.create_connection((address, port), timeout_s)
+        plain = destinations.connect(host, port, timeout_s)
         with lasting_at_most(plain, _STEPS * timeout_s):
             try:
                 wire = (
@@ -108,32 +107,3 @@ def lasting_at_most(wire: socket.socket, seconds: float) -> Iterator[None]:
 def _host(host: str, port: int | None) -> str:
     name = f"[{host}]" if ":" in host else host
     return f"{name}:{port}" if port else name
-
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-
-def is_public(text: str) -> bool:
-    """Return whether an address is public, and the one of IPv4 that it leads to, too (RFC 3056, RFC 4380, RFC 6052)."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if not address.is_global or address.is_multicast:
-        return False
-    if isinstance(address, ipaddress.IPv4Address):
-        return True
-    inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-    if address in _NAT64:
-        inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return not address.is_site_local and (inner is None or inner.is_global)
-
-
-def _address(host: str, port: int, allow_private: bool) -> str:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        raise MissedError(f"{host} is not known") from None
-    addresses = [str(item[4][0]) for item in found]
-    if not allow_private:
-        for address in addresses:
-            if not is_public(address):
-                raise RefusedError(f"{host} is {address}, which is not public; the channel does not allow that")
-    return addresses[0]

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gongfu.reason.notify.channels.destinations import Destinations
 from gongfu.reason.notify.channels.posting import post
 from gongfu.reason.notify.channels.sending import Message, Receipt, RefusedError
 from gongfu.reason.notify.types import Sms
@@ -10,7 +11,7 @@ from gongfu.reason.notify.types import Sms
 MAX_CHARACTERS = 670
 
 
-def send_sms(settings: Sms, token: str, message: Message, now: int) -> Receipt:
+def send_sms(settings: Sms, token: str, message: Message, now: int, destinations: Destinations) -> Receipt:
     """Hand a message to the gateway; that it took it does not mean that it arrived. Blocks.
 
     Raises:
@@ -25,9 +26,7 @@ def send_sms(settings: Sms, token: str, message: Message, now: int) -> Receipt:
     headers = {"Content-Type": "application/json", "User-Agent": "gongfu", "Idempotency-Key": message.id}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    answer = post(
-        settings.url, body, headers, timeout_s=settings.timeout_s, allow_private=settings.allow_private, ca=settings.ca
-    )
+    answer = post(settings.url, body, headers, timeout_s=settings.timeout_s, destinations=destinations, ca=settings.ca)
     try:
         document = msgspec.json.decode(answer or b"{}")
     except msgspec.DecodeError:

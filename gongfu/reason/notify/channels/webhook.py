@@ -10,6 +10,7 @@ import hmac
 import msgspec
 
 from gongfu.kernel.times import SECOND
+from gongfu.reason.notify.channels.destinations import Destinations
 from gongfu.reason.notify.channels.posting import post
 from gongfu.reason.notify.channels.sending import Message, Receipt
 from gongfu.reason.notify.types import Webhook
@@ -22,7 +23,7 @@ def signature(secret: str, now: int, body: bytes) -> str:
     return f"t={seconds},v1={mac}"
 
 
-def send_webhook(settings: Webhook, secret: str, message: Message, now: int) -> Receipt:
+def send_webhook(settings: Webhook, secret: str, message: Message, now: int, destinations: Destinations) -> Receipt:
     """Post a message; a 2xx means that the receiver has it. Blocks.
 
     Raises:
@@ -39,7 +40,5 @@ def send_webhook(settings: Webhook, secret: str, message: Message, now: int) -> 
     headers = {"Content-Type": "application/json", "User-Agent": "gongfu", "Gongfu-Message-Id": message.id}
     if secret:
         headers["Gongfu-Signature"] = signature(secret, now, body)
-    post(
-        settings.url, body, headers, timeout_s=settings.timeout_s, allow_private=settings.allow_private, ca=settings.ca
-    )
+    post(settings.url, body, headers, timeout_s=settings.timeout_s, destinations=destinations, ca=settings.ca)
     return Receipt(reached=True)
