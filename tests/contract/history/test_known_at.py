@@ -114,7 +114,9 @@ async def test_values_of_every_type_can_be_corrected(api: Api) -> None:
 VALUES = st.one_of(st.integers(-3, 3).map(float), st.just(float("nan")))
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(
     st.lists(
         st.tuples(st.integers(0, 60), VALUES, st.sampled_from([0, 0, 65, 128])),

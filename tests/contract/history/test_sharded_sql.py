@@ -259,7 +259,9 @@ SUMS = ["count()", "sum(value)", "avg(value)", "min(time)", "max(value)", "uniqE
 WHERES = ["1", "value > 3", "quality < 64", "asset = 'plant/a'", "series IN (1, 2, 5)", "time > '2023-11-14 22:20:00'"]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     keys=st.lists(st.sampled_from(KEYS), max_size=3, unique=True),
     sums=st.lists(st.sampled_from(SUMS), min_size=1, max_size=3, unique=True),

@@ -162,7 +162,9 @@ def plant(records: Engine) -> Plant:
     return found
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     occurrences=st.lists(occurrence, max_size=40),
     begin=st.integers(0, 2 * 86_400),
