@@ -94,7 +94,7 @@ class Worker:
     async def start_models(self) -> None:
         """Start the role models; bindings that are in the records run then."""
         self.models = self._start("models")
-        await asyncio.to_thread(self.models.wait_for, "models serve", 60.0)
+        await asyncio.to_thread(self.models.wait_for, "models serve")
 
     def kill_models(self) -> None:
         assert self.models is not None
@@ -103,7 +103,7 @@ class Worker:
 
     async def start_history(self) -> None:
         self.history = self._start("history")
-        await asyncio.to_thread(self.history.wait_for, "history serves", 60.0)
+        await asyncio.to_thread(self.history.wait_for, "history serves")
 
     async def has_checkpoint(self) -> bool:
         return await asyncio.to_thread((self.directory / "twins" / "checkpoint").exists)
@@ -116,7 +116,7 @@ class Worker:
     async def stop(self) -> int:
         assert self.process is not None
         self.process.process.terminate()
-        return await asyncio.to_thread(self.process.wait, 30)
+        return await asyncio.to_thread(self.process.wait, 120)
 
     def close(self) -> None:
         for process in (self.models, self.process, self.history):
@@ -135,17 +135,17 @@ class Worker:
 
 async def state_of(bus: Client) -> ReasonState | None:
     try:
-        return await request(bus, SUBJECTS.service("reason"), None, 2.0, response_type=ReasonState)
+        return await request(bus, SUBJECTS.service("reason"), None, 10.0, response_type=ReasonState)
     except Problem:
         return None
 
 
 async def latest_of(bus: Client, *series: int) -> LatestAnswer:
     body = {"series": list(series)}
-    return await request(bus, SUBJECTS.service("latest"), body, 2.0, response_type=LatestAnswer)
+    return await request(bus, SUBJECTS.service("latest"), body, 60.0, response_type=LatestAnswer)
 
 
-async def until(probe: Any, what: str, timeout_s: float = 30.0) -> Any:
+async def until(probe: Any, what: str, timeout_s: float = 60.0) -> Any:
     """Return the first true answer of a coroutine function."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while asyncio.get_running_loop().time() < deadline:

@@ -10,7 +10,7 @@ from gongfu.store.history.client import ClickHouseHistory
 
 USER = "gongfu"
 PASSWORD = "a password of a test"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 _PROGRAM = """
 import os, signal, sys, threading

@@ -15,7 +15,7 @@ import pytest
 from tests.contract.mqtt.raw_client import RawClient
 from tests.fixtures.nats import free_port
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 DEVICES: dict[str, dict[str, Any]] = {
     "dev": {

@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 
 from tests.contract.mqtt.conftest import DEVICES, Door
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 END_S = 5.0
 NODE_DIRECTORY = Path(__file__).parent / "node"
 REFUSED = 255

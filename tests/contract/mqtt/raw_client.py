@@ -24,7 +24,7 @@ from gongfu.ingest.mqtt.codec.reasons import PacketType
 from gongfu.ingest.mqtt.codec.splitter import Splitter
 
 P = TypeVar("P")
-PATIENCE_S = 8.0
+PATIENCE_S = 60.0
 
 
 class RawClient:

@@ -114,7 +114,7 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Client]:
 
 
 async def soon(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

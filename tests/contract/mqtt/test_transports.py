@@ -49,7 +49,7 @@ class WebSocket:
         self.writer.write(self.protocol.send(event))
 
     async def event(self) -> Event:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while True:
                 for event in self.protocol.events():
                     return event
@@ -104,7 +104,7 @@ async def test_bytes_that_are_not_http_are_refused(door: Door) -> None:
     before = door.count("packets_refused.websocket")
     reader, writer = await asyncio.open_connection("127.0.0.1", door.settings["websocket"])
     writer.write(CONNECT + b"\r\n\r\n")
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         await reader.read()
     assert door.count("packets_refused.websocket") == before + 1
     writer.close()
@@ -139,7 +139,7 @@ async def test_a_client_certificate_stands_for_a_device(own_door: Callable[..., 
         try:
             reader, writer = await asyncio.open_connection("localhost", door.settings["tls"], ssl=context)
             writer.write(encode(Connect(MQTT_5, "tls", **credentials), MQTT_5))
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(60):
                 data = await reader.read(1000)
         except (ssl.SSLError, ConnectionError):
             return None

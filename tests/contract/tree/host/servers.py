@@ -25,7 +25,7 @@ from tests.unit.tree.membership.tls import Identity, make_authority_of, write_id
 from tests.unit.tree.membership.trees import DAY, make_key
 
 TOKEN = "token of a test tree"
-START_S = 30
+START_S = 90
 
 
 @dataclass
