@@ -35,8 +35,13 @@ MAX_STATES_BYTES = 64 << 20
 # How often a window is given to a process that ends over it; then it is left out, counted and shown.
 ATTEMPTS = 3
 
+# Nothing came for so long: it is asked whether all of the log is read, at most so often.
+_QUIET_S = 1.0
+
 # Calls a function with a window; returns None when the process ended instead of answering.
 Give = Callable[[CallWindow], Awaitable[Done | None]]
+# Tells whether the log holds nothing that the lane has not taken.
+AllRead = Callable[[], Awaitable[bool]]
 
 
 class PointsKnown(Protocol):
@@ -103,6 +108,9 @@ class Lane:
         # Series up to this one have been looked at.
         self._looked_at = 0
         self._took_at = time.monotonic()
+        # When all of the log was last found to be read.
+        self._read_at = 0.0
+        self._waiting = waiting
         self._stored_at = 0.0
         self._store_after = STORE_S
         self._dirty = False
@@ -130,23 +138,37 @@ class Lane:
                 await self._take(block)
             if block is not None:
                 self.progress.log_time = max(self.progress.log_time, block.ingested)
-            self._took_at = time.monotonic()
             await self._close_windows(self.progress.log_time)
+            # From here on: the time that the windows took is not time in which nothing came.
+            self._took_at = time.monotonic()
             self.progress.positions[partition] = sequence
             self._midway = False
             self._dirty = True
             await self._store_soon()
 
-    async def tick(self) -> None:
-        """Close the windows whose time has passed although nothing came; call it a few times a second."""
+    async def tick(self, all_read: AllRead) -> None:
+        """Close the windows whose time has passed although nothing came; call it a few times a second.
+
+        While the log holds blocks that the feed has not brought yet, the time of the log stands still: what belongs to
+        open windows may be among them.
+        """
         async with self._lock:
             if not self.progress.log_time:
                 return
-            elapsed = round((time.monotonic() - self._took_at) * 1e9)
+            elapsed = time.monotonic() - self._took_at
+            if elapsed > _QUIET_S and self._waiting.samples and not await self._is_all_read(all_read):
+                return
             self._midway = True
-            await self._close_windows(self.progress.log_time + elapsed)
+            await self._close_windows(self.progress.log_time + round(elapsed * 1e9))
             self._midway = False
             await self._store_soon()
+
+    async def _is_all_read(self, all_read: AllRead) -> bool:
+        if time.monotonic() - self._read_at > _QUIET_S:
+            if not await all_read():
+                return False
+            self._read_at = time.monotonic()
+        return True
 
     async def store(self) -> None:
         """Store what was done, now. What was broken off midway is not: it is done again from what is stored."""

@@ -136,7 +136,13 @@ class AppProcess:
         task = asyncio.ensure_future(self._call(call, wall_s))
         self._calls.add(task)
         task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # ``close`` broke it off, while the node had no answer for it. Whoever waits for it is to go on.
+            if task.cancelled() and not _is_to_end():
+                raise AppFailure("its process ended before the node had an answer for it") from None
+            raise
 
     def _forget(self, task: "asyncio.Task[Done]") -> None:
         self._calls.discard(task)
@@ -207,6 +213,11 @@ class AppProcess:
     def output(self) -> tuple[str, ...]:
         """Last lines of what it printed."""
         return self._confined.log() if self._confined.process_id else ()
+
+
+def _is_to_end() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
 
 
 def _told(ended: Ended) -> str:

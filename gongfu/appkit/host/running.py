@@ -295,7 +295,15 @@ class RunningApp:
         while True:
             await asyncio.sleep(TICK_S)
             self._measure()
-            await lane.tick()
+            await lane.tick(lambda: self._is_all_read(lane))
+
+    async def _is_all_read(self, lane: Lane) -> bool:
+        try:
+            return await self._lag(lane) == 0
+        except Exception as error:
+            # Nobody knows: the log does not answer, so it may hold more.
+            logger.debug("%s: the end of the log is not known: %r", lane.name, error)
+            return False
 
     async def _give(self, call: CallWindow) -> Done | None:
         while True:

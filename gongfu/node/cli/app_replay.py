@@ -112,7 +112,7 @@ class Replay:
 
 def _samples(file: Path) -> Iterator[Sample]:
     for piece in read_recording(file, 0, rows=100_000):
-        for asset, point, samples in piece:
+        for asset, point, _, samples in piece:
             columns = (samples.times, samples.values, samples.qualities)
             for at, value, quality in zip(*(column.tolist() for column in columns), strict=True):
                 yield at, asset, point, value, _SEVERITIES[quality >> 6]
