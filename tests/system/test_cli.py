@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import paho.mqtt.client as paho
 import pyarrow.parquet as pq
 import pytest
@@ -253,3 +254,62 @@ def test_rules(pump: tuple[Node, str], tmp_path: Path) -> None:
     assert "1 alarms" in node.cli("rule", "backtest", key, "--alarms")
     node.cli("rule", "delete", key)
     assert node.cli("rule", "list") == "no rules\n"
+
+
+def test_alarms_are_shelved_suppressed_and_counted(pump: tuple[Node, str], tmp_path: Path) -> None:
+    node, _ = pump
+    shelf = json.loads(node.cli("alarm", "shelve", "plant/*", "--for", "30m", "--reason", "repair", "--json"))
+    assert (shelf["kind"], shelf["asset"], shelf["reason"]) == ("shelved", "plant/*", "repair")
+    assert "plant/*" in node.cli("alarm", "suppress")
+    assert node.cli("alarm", "unshelve", str(shelf["id"]), "--comment", "done") == "shelved plant/* *: ended\n"
+    assert node.run_cli("alarm", "unshelve", str(shelf["id"])).returncode != 0
+    out = node.cli("alarm", "service", "plant/kiln", "--work-order", "W-1", "--reason", "r")
+    assert out.startswith("out of service by W-1")
+    design = tmp_path / "design.json"
+    cause = {"kind": "point", "asset": "plant/*", "point": "running", "operator": "==", "value": 0}
+    design.write_text(json.dumps({"name": "off", "cause": cause, "suppresses": [{"asset": "plant/*"}]}), "utf-8")
+    made = json.loads(node.cli("alarm", "suppress", "-f", str(design), "--json"))
+    assert json.loads(node.cli("alarm", "suppress", "-f", str(design), "--json")) == made
+    node.cli("alarm", "suppress", "--delete", str(made["id"]))
+    found = json.loads(node.cli("alarm", "suppress", "--json"))
+    assert (found["designs"], [item["work_order"] for item in found["suppressions"]]) == ([], ["W-1"])
+    assert "priorities:" in node.cli("alarm", "kpi")
+    assert json.loads(node.cli("alarm", "kpi", "--json"))["total"]["annunciations"] == 0
+    exported = tmp_path / "alarms.csv"
+    node.cli("alarm", "export", str(exported))
+    assert exported.read_text("utf-8").startswith("rule,source,asset,point,")
+    assert node.run_cli("alarm", "reset", "absent").returncode in (1, 5)
+    assert node.run_cli("alarm", "shelve", "x", "--for", "8d", "--reason", "r").returncode != 0
+
+
+def test_who_is_told_of_alarms_and_when(pump: tuple[Node, str], tmp_path: Path) -> None:
+    node, _ = pump
+    assert "nobody is told" in node.cli("alarm", "route")
+    file = tmp_path / "route.json"
+    stages = [{"channel_id": 1, "recipients": ["anna@example.org"]}]
+    file.write_text(json.dumps({"name": "night", "priorities": ["high"], "stages": stages}), "utf-8")
+    refused = node.run_cli("alarm", "route", "-f", str(file))
+    assert (refused.returncode, "no channel 1" in refused.stderr) == (1, True)
+    headers = {"Authorization": f"Bearer {node.token}"}
+    settings = {"kind": "email", "host": "127.0.0.1", "port": 25, "sender": "node@example.org"}
+    channels = f"{node.url}/v1/notification-channels"
+    private = httpx.post(channels, json={"name": "mail", "settings": settings}, headers=headers, timeout=30)
+    assert (private.status_code, "[notify] allow" in private.text) == (403, True)
+    settings["host"] = "mail.example.org"
+    made = httpx.post(channels, json={"name": "mail", "settings": settings}, headers=headers, timeout=30)
+    assert made.json()["id"] == 1
+    node.cli("alarm", "route", "-f", str(file))
+    shift = ("--days", "sat-mon,wed", "--hours", "22:00-06:00", "--timezone", "Asia/Shanghai")
+    route = json.loads(node.cli("alarm", "route", "night", *shift, "--digest-critical", "--json"))["route"]
+    assert route["calendar"] == {"days": [0, 2, 5, 6], "begin": "22:00", "end": "06:00", "timezone": "Asia/Shanghai"}
+    assert (route["digest_critical"], route["priorities"], route["stages"][0]["after_s"]) == (True, ["high"], 0)
+    listed = node.cli("alarm", "route")
+    assert "mon,wed,sat,sun 22:00-06:00 Asia/Shanghai" in listed
+    assert "yes, critical too" in listed
+    route = json.loads(node.cli("alarm", "route", "night", "--always", "--priority", "all", "--json"))["route"]
+    assert (route["calendar"], route["priorities"], route["digest_critical"]) == (None, [], True)
+    assert node.run_cli("alarm", "route", "night", "--days", "someday").returncode == 2
+    assert node.run_cli("alarm", "route", "night", "--hours", "25:00-06:00").returncode == 1
+    assert node.run_cli("alarm", "route", "day", "--always").returncode == 5
+    node.cli("alarm", "route", "night", "--delete")
+    assert "nobody is told" in node.cli("alarm", "route")

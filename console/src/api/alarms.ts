@@ -123,8 +123,8 @@ export interface Kpi {
 
 export type ChannelSettings =
   | { kind: 'email'; host: string; port: number; sender: string; security: string; user: string }
-  | { kind: 'webhook'; url: string; allow_private: boolean }
-  | { kind: 'sms'; url: string; allow_private: boolean; number_member: string; text_member: string }
+  | { kind: 'webhook'; url: string }
+  | { kind: 'sms'; url: string; number_member: string; text_member: string }
 
 export interface Channel {
   id: number
@@ -138,13 +138,23 @@ export interface Stage {
   after_s: number
 }
 
+/** Days from 0, Monday; hours as hh:mm by the time zone, over midnight where `end` is before `begin`, all day where they are the same. */
+export interface Calendar {
+  days: number[]
+  begin: string
+  end: string
+  timezone: string
+}
+
 export interface NotifyRoute {
   name: string
   stages: Stage[]
   priorities: Priority[]
   assets: string[]
   positions: string[]
+  calendar: Calendar | null
   digest: boolean
+  digest_critical: boolean
   enabled: boolean
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from gongfu.node.cli import alarm_route
 from gongfu.node.cli.failures import Failure
 from gongfu.node.cli.node_api import connect, segment
 from gongfu.node.cli.options import node_options
@@ -16,7 +17,10 @@ from gongfu.node.cli.output import ago, print_json, print_table
 
 @click.group("alarm")
 def command() -> None:
-    """List and acknowledge alarms, shelve and suppress them, see key figures."""
+    """List and acknowledge alarms, shelve and suppress them, see key figures, say who is told when."""
+
+
+command.add_command(alarm_route.command)
 
 
 @command.command("list")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import sys
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -20,6 +21,7 @@ from gongfu.node.data_directory import DataDirectory, secret_of
 from gongfu.node.role_start import run_role, stop_by_signal
 from gongfu.node.runtime import Runtime, report_ready
 from gongfu.reason.notify.channels.catalogue import send_message
+from gongfu.reason.notify.channels.destinations import Destinations
 from gongfu.reason.notify.dispatch import BATCH, Dispatcher
 from gongfu.reason.notify.service import MEMBER
 
@@ -42,7 +44,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
         engine,
         SystemClock(),
         counters,
-        send_message,
+        partial(send_message, destinations=Destinations.of(runtime.notify.allow)),
         secret,
         bytes.fromhex(secret_of(directory.notify_key)),
         random.random,
