@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { readCall, routeAddress } from '@/pages/apps/frame'
+import { isGranted, proposedRefusals, reasonOf, withBox } from '@/pages/apps/consent'
 import { markOf, stateOf } from '@/pages/apps/state'
 import { amount, monthOf, planText } from '@/pages/store/words'
 
@@ -36,5 +37,20 @@ describe('words of the store', () => {
     const t = (key: string, words?: Record<string, unknown>) => `${key} ${String(words?.price)}`
     expect(planText({ kind: 'per-device-month', amount: 100, currency: 'CNY', included: 0 }, 'zh-CN', t)).toBe('store.plan_per_device_month ¥1.00')
     expect(monthOf(new Date('2026-10-31T23:59:59Z'))).toBe('2026-10')
+  })
+})
+
+describe('consent to what an app asks for', () => {
+  const ask = (name: string, optional: boolean, granted: boolean) => ({ kind: 'read', what: "'x'", line: name, name, optional, reason: { en: 'Because', zh: '因为' }, granted, new: true })
+  const asked = [ask('', false, true), ask('speed', true, false), ask('alarms', true, true), ask('speed', true, false)]
+  it('proposes to refuse again what was refused, and nothing that must be', () => {
+    expect(proposedRefusals(asked)).toEqual(['speed'])
+    expect(withBox(['speed'], 'speed', true)).toEqual([])
+    expect(withBox(['speed'], 'alarms', false)).toEqual(['alarms', 'speed'])
+    expect(asked.map((one) => isGranted(one, ['', 'speed']))).toEqual([true, false, true, false])
+  })
+  it('has its reason in the language of the user', () => {
+    expect(reasonOf(asked[0]!, 'zh')).toBe('因为')
+    expect(reasonOf({ ...asked[0]!, reason: {} }, 'zh')).toBe('')
   })
 })

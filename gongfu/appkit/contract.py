@@ -174,6 +174,14 @@ class Context(Protocol):
         """Return the time, UTC nanoseconds: the virtual one in tests."""
         ...
 
+    def granted(self, name: str) -> bool:
+        """Return whether what is asked for under a name in ``app.toml`` was granted: optional things may be refused.
+
+        Raises:
+            AppError: 404, nothing there has this name.
+        """
+        ...
+
     def log(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
         """Write a line to the log of the app."""
         ...

@@ -11,7 +11,8 @@ from typing import Literal
 
 from gongfu.appkit.declarations import OnPoints
 from gongfu.appkit.globs import asset_glob, point_glob
-from gongfu.appkit.manifest import Needs, PointNeed
+from gongfu.appkit.manifest import Asked, ModelNeed, Needs, PointNeed
+from gongfu.appkit.permissions import permissions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,13 @@ class Grants:
         app: identifier of the app.
         needs: what was granted.
         own_models: ids of the models it brought, which it may invoke.
+        refused: what it asked for and an administrator refused.
     """
 
     app: str
     needs: Needs
     own_models: frozenset[str] = field(default_factory=frozenset[str])
+    refused: Needs = field(default_factory=Needs)
 
     @cached_property
     def _by_access(self) -> dict[str, list[PointNeed]]:
@@ -63,11 +66,13 @@ class Grants:
             PermissionError: with what to ask for.
         """
         if not self.allows(place, access):
-            verb = "read" if access == "read" else "write"
-            raise PermissionError(
-                f"{self.app} may not {verb} {place.point!r} of {place.asset!r}: ask for it in app.toml with "
-                f'[[needs.points]] asset = "{place.asset}", point = "{place.point}", access = "{access}"'
-            )
+            raise PermissionError(self.why_not(place, access))
+
+    def why_not(self, place: PointPlace, access: Literal["read", "write"] = "read") -> str:
+        """Return why a point may not be read or written, and who can change that."""
+        need = next((n for n in self.refused.points if n.access == access and covers(n, place)), None)
+        ask = f'[[needs.points]] asset = "{place.asset}", point = "{place.point}", access = "{access}"'
+        return f"{self.app} may not {access} {place.point!r} of {place.asset!r}: {_why(need, ask)}"
 
     def check_history(self, place: PointPlace, start: int, now: int) -> None:
         """Raise unless a point may be read from a time on (both UTC ns); a minute more is left for clocks.
@@ -93,9 +98,10 @@ class Grants:
         """
         need = self.needs.alarms
         if need is None or not asset_glob(need.assets).fullmatch(asset):
+            refused = self.refused.alarms
+            refused = refused if refused is not None and asset_glob(refused.assets).fullmatch(asset) else None
             raise PermissionError(
-                f"{self.app} may not raise alarms at {asset!r}: "
-                f'ask for it in app.toml with [needs.alarms] assets = "{asset}"'
+                f"{self.app} may not raise alarms at {asset!r}: " + _why(refused, f'[needs.alarms] assets = "{asset}"')
             )
 
     def check_publish(self, kind: str) -> None:
@@ -105,8 +111,10 @@ class Grants:
             PermissionError: with what to ask for.
         """
         if not any(fnmatch.fnmatchcase(kind, wanted) for wanted in self.needs.events.publish):
+            refused = any(fnmatch.fnmatchcase(kind, wanted) for wanted in self.refused.events.publish)
             raise PermissionError(
-                f'{self.app} may not publish {kind!r}: ask for it in app.toml with [needs.events] publish = ["{kind}"]'
+                f"{self.app} may not publish {kind!r}: "
+                + _why(self.refused.events if refused else None, f'[needs.events] publish = ["{kind}"]')
             )
 
     def check_invoke(self, model: str) -> None:
@@ -115,9 +123,10 @@ class Grants:
         Raises:
             PermissionError: with what to ask for.
         """
-        if model not in self.own_models and not any(fnmatch.fnmatchcase(model, m) for m in self.needs.models):
+        if model not in self.own_models and _invoked(self.needs, model) is None:
             raise PermissionError(
-                f'{self.app} may not invoke {model!r}: ask for it in app.toml with needs.models = ["{model}"]'
+                f"{self.app} may not invoke {model!r}: "
+                + _why(_invoked(self.refused, model), f'needs.models = ["{model}"]')
             )
 
     def check_flag(self, name: Literal["records", "objects", "routes"]) -> None:
@@ -128,6 +137,19 @@ class Grants:
         """
         if not getattr(self.needs, name):
             raise PermissionError(f"{self.app} has no {name}: ask for them in app.toml with [needs] {name} = true")
+
+
+def _why(refused: Asked | None, ask: str) -> str:
+    """Return why something is not granted: an administrator refused it, or nobody asked for it."""
+    if refused is not None:
+        return (
+            f"the optional permission {refused.name!r} was refused; an administrator gives it with `gongfu app grant`"
+        )
+    return f"ask for it in app.toml with {ask}"
+
+
+def _invoked(needs: Needs, model: str) -> ModelNeed | None:
+    return next((need for need in needs.invoked if fnmatch.fnmatchcase(model, need.id)), None)
 
 
 def asks_for(handler: OnPoints, place: PointPlace) -> bool:
@@ -156,16 +178,4 @@ def missing(granted: Needs, asked: Needs) -> list[str]:
 
 def asked_lines(needs: Needs) -> list[str]:
     """Return what is asked for, a line each, for people who decide about it."""
-    lines: list[str] = []
-    for need in needs.points:
-        where = f"points {need.point!r} of assets {need.asset!r}" + (f" of type {need.type!r}" if need.type else "")
-        back = f", and {need.history} of their history" if need.history else ""
-        lines.append(f"{need.access} {where}{back}")
-    if needs.alarms is not None:
-        lines.append(f"raise alarms at assets {needs.alarms.assets!r}")
-    lines += [f"note events {kind!r}" for kind in needs.events.publish]
-    lines += [f"invoke models {model!r}" for model in needs.models]
-    lines += ["keep tables of its own"] * needs.records
-    lines += ["keep files of its own"] * needs.objects
-    lines += ["answer calls of users below its own address"] * needs.routes
-    return lines
+    return [permission.line for permission in permissions_of(needs)]

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from gongfu.appkit.manifest_lines import line_of
 from gongfu.appkit.quantities import parse_duration, parse_size
 from gongfu.appkit.versions import in_range, parse_version
 
 FILE = "app.toml"
-CONTRACT_VERSION = "1.0.0"
+CONTRACT_VERSION = "1.1.0"
 MAX_BYTES = 256 * 1024
 _MEMORY = (64 * 2**20, 16 * 2**30)
 _STORAGE = (0, 64 * 2**30)
@@ -24,6 +25,7 @@ _KIND = r"^[a-z0-9*][a-z0-9.*-]{0,118}$"
 Identifier = Annotated[str, msgspec.Meta(pattern=_IDENTIFIER, max_length=120)]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 EventKind = Annotated[str, msgspec.Meta(pattern=_KIND)]
+PermissionName = Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9-]{0,39})?$")]
 PackagePath = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _MODULE = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*", re.ASCII)
 
@@ -88,7 +90,21 @@ class About(_Part, frozen=True):
     licence: str = ""
 
 
-class PointNeed(_Part, frozen=True):
+class Asked(_Part, frozen=True):
+    """Something that is asked for, with what an administrator is told of it.
+
+    Attributes:
+        name: by which it is granted or refused, and ``Context.granted`` knows it; unique, needed when it is optional.
+        optional: whether it may be refused while the rest is granted; needs a reason.
+        reason: why the app asks for it, for people.
+    """
+
+    name: PermissionName = ""
+    optional: bool = False
+    reason: Title | None = None
+
+
+class PointNeed(Asked, frozen=True, kw_only=True):
     """Points the app may read or write.
 
     Attributes:
@@ -111,16 +127,22 @@ class PointNeed(_Part, frozen=True):
         return parse_duration(self.history) if self.history else 0
 
 
-class EventNeed(_Part, frozen=True):
+class EventNeed(Asked, frozen=True, kw_only=True):
     """Kinds of events (globs) the app may note; their source is ``app:<id>``."""
 
     publish: tuple[EventKind, ...] = ()
 
 
-class AlarmNeed(_Part, frozen=True):
+class AlarmNeed(Asked, frozen=True, kw_only=True):
     """Where the app may raise alarms: glob over asset paths."""
 
     assets: Pattern = "**"
+
+
+class ModelNeed(Asked, frozen=True, kw_only=True):
+    """Mechanism models the app may invoke: glob over their ids."""
+
+    id: Pattern
 
 
 class Needs(_Part, frozen=True):
@@ -130,7 +152,7 @@ class Needs(_Part, frozen=True):
         points: points to read and write.
         events: events to note.
         alarms: raise and return alarms of its own.
-        models: ids (globs) of mechanism models it may invoke; its own need not be named.
+        models: ids (globs) of mechanism models it may invoke; its own need not be named. A plain id, or a table.
         records: keep tables of its own (an SQLite file).
         objects: keep files of its own (content-addressed).
         routes: answer calls below ``/v1/apps/<id>/api/``.
@@ -139,11 +161,27 @@ class Needs(_Part, frozen=True):
     points: tuple[PointNeed, ...] = ()
     events: EventNeed = EventNeed()
     alarms: AlarmNeed | None = None
-    models: tuple[Pattern, ...] = ()
+    models: tuple[Pattern | ModelNeed, ...] = ()
     records: bool = False
     objects: bool = False
     routes: bool = False
     network: Literal["none"] = "none"
+
+    @property
+    def invoked(self) -> tuple[ModelNeed, ...]:
+        """``models``, plain ids as tables."""
+        return tuple(ModelNeed(id=one) if isinstance(one, str) else one for one in self.models)
+
+    @property
+    def named(self) -> tuple[tuple[str, Asked], ...]:
+        """Everything that may have a name and be optional, with its member."""
+        alarms = [("needs.alarms", self.alarms)] if self.alarms is not None else []
+        return (
+            *((f"needs.points[{index}]", need) for index, need in enumerate(self.points)),
+            *alarms,
+            ("needs.events", self.events),
+            *((f"needs.models[{index}]", need) for index, need in enumerate(self.invoked)),
+        )
 
 
 class Resources(_Part, frozen=True):
@@ -253,7 +291,7 @@ def parse_manifest(data: bytes, file: str = FILE) -> Manifest:
         raise ManifestError(file, line, "", f"is not TOML: {str(error).partition(' (at')[0]}") from None
 
     def fail(member: str, detail: str) -> ManifestError:
-        return ManifestError(file, _line_of(text, member), member, detail)
+        return ManifestError(file, line_of(text, member), member, detail)
 
     for table in ("needs", "provides"):
         given: Any = document.get(table)
@@ -301,6 +339,7 @@ def _troubles(manifest: Manifest) -> list[tuple[str, str]]:
     check("app.contract", fits)
     if manifest.provides.rules and manifest.needs.alarms is None:
         found.append(("provides.rules", "rules raise alarms: ask for them with [needs.alarms]"))
+    found += _permission_troubles(manifest)
     if not _MODULE.fullmatch(manifest.app.module):
         found.append(("app.module", "write the name of a Python module in the package, such as 'app'"))
     for index, need in enumerate(manifest.needs.points):
@@ -319,6 +358,24 @@ def _troubles(manifest: Manifest) -> list[tuple[str, str]]:
     return found
 
 
+def _permission_troubles(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return what is wrong with names and options of what is asked for."""
+    found: list[tuple[str, str]] = []
+    names: set[str] = set()
+    for member, need in manifest.needs.named:
+        if need.optional and not need.name:
+            found.append((f"{member}.optional", "give it a name by which it is refused, such as name = 'speed'"))
+        elif need.optional and need.reason is None:
+            found.append((f"{member}.optional", "say why it is good to have: reason = { zh = '…', en = '…' }"))
+        if need.name and need.name in names:
+            found.append((f"{member}.name", f"{need.name!r} is the name of something else, too"))
+        names.add(need.name)
+    alarms = manifest.needs.alarms
+    if manifest.provides.rules and alarms is not None and alarms.optional:
+        found.append(("needs.alarms.optional", "rules of the package raise alarms: they cannot be refused"))
+    return found
+
+
 def _within(resources: Resources, name: str, low: int, high: int) -> None:
     size = parse_size(getattr(resources, name))
     if not low <= size <= high:
@@ -332,26 +389,3 @@ def _paths(provides: Provides) -> list[tuple[str, str]]:
         *((f"provides.thing_models[{i}]", file) for i, file in enumerate(provides.thing_models)),
         *((f"provides.pages[{i}].file", page.file) for i, page in enumerate(provides.pages)),
     ]
-
-
-def _line_of(text: str, member: str) -> int:
-    """Return the line a member stands in, or that of the innermost table around it that is found."""
-    parts = [(name, int(index) if index else 0) for name, index in re.findall(r"([\w-]+)(?:\[(\d+)\])?", member)]
-    lines = text.splitlines()
-    best, start, end = 0, 0, len(lines)
-    path = ""
-    for name, index in parts:
-        path = f"{path}.{name}" if path else name
-        header = re.compile(rf"\s*\[\[?\s*{re.escape(path)}\s*\]\]?")
-        tables = [number for number, line in enumerate(lines) if header.match(line)]
-        if tables:
-            best = start = tables[min(index, len(tables) - 1)]
-            later = [n for n, line in enumerate(lines) if n > start and re.match(r"\s*\[[\w\[]", line)]
-            end = later[0] if later else len(lines)
-            continue
-        key = re.compile(rf"(?:^|[{{,]|\s)\s*\"?{re.escape(name)}\"?\s*=")
-        found = next((number for number in range(start, end) if key.search(lines[number])), None)
-        if found is None:
-            break
-        best = start = found
-    return best + 1 if parts else 0

@@ -18,8 +18,7 @@ What an app may do is checked against its ``app.toml`` as the node does; what a 
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -29,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gongfu.appkit.bench_points import BenchPoints
+from gongfu.appkit.bench_results import BenchAlarm, BenchEvent, Reply, note_alarm
 from gongfu.appkit.context.loading import load_app
 from gongfu.appkit.context.messages import (
     Answer,
@@ -63,6 +63,8 @@ from gongfu.appkit.globs import asset_glob, point_glob
 from gongfu.appkit.grants import Grants, PointPlace
 from gongfu.appkit.manifest import FILE, Manifest, read_manifest
 from gongfu.appkit.models import ModelFiles
+from gongfu.appkit.permissions import by_name, refused_needs
+from gongfu.appkit.permissions import without as without_needs
 from gongfu.appkit.quantities import parse_duration
 from gongfu.appkit.recordings import read_recording
 from gongfu.appkit.value_columns import TypeName
@@ -80,43 +82,6 @@ class Failed(AssertionError):
     """A function of the app raised, or the test gave it what no point has; the text says where."""
 
 
-@dataclass(slots=True)
-class BenchAlarm:
-    """An alarm the app raised: times UTC ns, ``returned`` None while it stands."""
-
-    key: str
-    asset: str
-    point: str
-    priority: str
-    message: str
-    value: float | None
-    raised: int
-    returned: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BenchEvent:
-    """An event the app published."""
-
-    kind: str
-    asset: str
-    time: int
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Answer of a route."""
-
-    status: int
-    media_type: str
-    body: bytes
-
-    def json(self) -> Any:
-        """Return the body as JSON."""
-        return json.loads(self.body)
-
-
 class Bench:
     """An app under test.
 
@@ -128,7 +93,13 @@ class Bench:
         now: the virtual time, UTC ns.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, types: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        types: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
         self.alarms: list[BenchAlarm] = []
@@ -139,7 +110,9 @@ class Bench:
         package = f"gongfu_bench_{abs(hash(folder))}"
         self.app = load_app(folder, manifest.app.module, package)
         self._models = ModelFiles(folder, manifest.provides.models, package)
-        self._grants = Grants(manifest.app.id, manifest.needs, frozenset(self._models.ids))
+        asked, granted = manifest.needs, without_needs(manifest.needs, without)
+        own = frozenset(self._models.ids)
+        self._grants = Grants(manifest.app.id, granted, own, refused_needs(asked, granted))
         self._types = dict(types or {})
         self._points = BenchPoints()
         self._objects: dict[str, bytes] = {}
@@ -147,31 +120,34 @@ class Bench:
         self._states: dict[tuple[int, str], bytes] = {}
         self._job_times = [job.next_after(self.now) for job, _ in self.app.declared.jobs]
         self._scratch = tempfile.TemporaryDirectory(prefix="gongfu-bench-")
-        own = Path(self._scratch.name) / RECORDS
-        self._records = SqliteRecords(own, manifest.resources.storage_bytes) if manifest.needs.records else None
+        file = Path(self._scratch.name) / RECORDS
+        self._records = SqliteRecords(file, manifest.resources.storage_bytes) if manifest.needs.records else None
 
         def log(level: str, text: str) -> None:
             self.log.append(f"{level}: {text}")
 
         about = manifest.app
-        self.context = AskingContext(about.id, about.version, self._answer, log, self._records, lambda: self.now)
+        named = by_name(asked, granted)
+        self.context = AskingContext(about.id, about.version, self._answer, log, self._records, lambda: self.now, named)
         for call in (CallMigrate(), CallStarted(), CallHealth()):
             self._call(call, type(call).__name__.removeprefix("Call").lower())
 
     @classmethod
-    def load(cls, folder: Path | str, types: Mapping[str, str] | None = None) -> "Bench":
+    def load(cls, folder: Path | str, types: Mapping[str, str] | None = None, without: Collection[str] = ()) -> "Bench":
         """Return the app of a folder on a bench, with new records, migrated and healthy.
 
         Args:
             folder: where ``app.toml`` is.
             types: thing model by asset path, for needs and functions that name one.
+            without: names of optional permissions that are refused.
 
         Raises:
+            ValueError: one of them cannot be refused.
             ManifestError, LoadError: it is no app.
             Failed: a migration, a start function or a health check failed.
         """
         root = Path(folder).resolve()
-        return cls(root, read_manifest(root / FILE), types)
+        return cls(root, read_manifest(root / FILE), types, without)
 
     def replay(self, recording: str | Path) -> None:
         """Give the samples of a recording, in its order, and then close all windows.
@@ -334,7 +310,7 @@ class Bench:
                     raise AppError(400, f"write: {error}") from None
             case AskAlarm():
                 grants.check_alarm(question.asset)
-                return self._alarm(question)
+                return note_alarm(self.alarms, question)
             case AskPublish():
                 grants.check_publish(question.kind)
                 self.events.append(BenchEvent(question.kind, question.asset, question.time, json.loads(question.data)))
@@ -353,26 +329,6 @@ class Bench:
                 if question.name not in self._objects:
                     raise AppError(404, f"there is no object {question.name}")
                 return self._objects[question.name]
-
-    def _alarm(self, question: AskAlarm) -> None:
-        standing = next(
-            (a for a in self.alarms if (a.key, a.asset) == (question.key, question.asset) and a.returned is None), None
-        )
-        if not question.active:
-            if standing is not None:
-                standing.returned = question.time
-        elif standing is None:
-            self.alarms.append(
-                BenchAlarm(
-                    question.key,
-                    question.asset,
-                    question.point,
-                    question.priority,
-                    question.message,
-                    question.value,
-                    question.time,
-                )
-            )
 
     def _infos(self, question: AskPoints) -> Iterable[PointInfo]:
         for asset, point, unit, value_type in self._points.listed():

@@ -17,13 +17,14 @@ from gongfu.appkit.host.directory import Directory
 from gongfu.appkit.host.lane import Lane
 from gongfu.appkit.host.services import TenantServices
 from gongfu.appkit.host.status import AppStatus
+from gongfu.appkit.installed.consenting import granted_of
 from gongfu.appkit.installed.fleet import Fleet
 from gongfu.appkit.installed.folders import Folders
 from gongfu.appkit.installed.lifecycle import LifeCycle
 from gongfu.appkit.installed.provisions import NodeProvisions
 from gongfu.appkit.installed.records import InstalledRecords
 from gongfu.appkit.installed.types import AppAsk, InstalledApp, Operation, RouteCall
-from gongfu.appkit.manifest import ManifestError, parse_manifest
+from gongfu.appkit.manifest import parse_manifest
 from gongfu.appkit.package.opening import Package, open_package
 from gongfu.appkit.package.publishers import Publishers
 from gongfu.appkit.package.refusal import PackageError
@@ -181,10 +182,14 @@ class AppsHost:
             case "install":
                 package = await asyncio.to_thread(self._open, operation)
                 try:
-                    granted = parse_manifest(package.manifest).needs
-                except ManifestError as error:
+                    manifest = parse_manifest(package.manifest)
+                    app = await asyncio.to_thread(self._records.get, manifest.app.id)
+                    granted = granted_of(manifest.needs, operation.without, app.current if app is not None else None)
+                except ValueError as error:
                     raise invalid(str(error)) from None
-                return (await self._life.install(subject, package, granted)).app
+                return (await self._life.install(subject, package, granted, consent=operation.consent)).app
+            case "grant":
+                await self._life.grant(subject, operation.app, operation.without or [])
             case "rollback":
                 await self._life.roll_back(subject, operation.app)
             case "remove":

@@ -32,6 +32,19 @@ export interface AppManifest {
   [member: string]: unknown
 }
 
+/** One thing that an app asks for; see docs/apps.md. */
+export interface Permission {
+  kind: string
+  what: string
+  line: string
+  /** Empty when it has none: then it is not optional. */
+  name: string
+  optional: boolean
+  reason: Record<string, string>
+  granted: boolean
+  new: boolean
+}
+
 export interface InstalledApp {
   id: string
   version: string
@@ -42,6 +55,7 @@ export interface InstalledApp {
   publisher: string
   sha256: string
   asks: string[]
+  permissions: Permission[]
   pages: { file: string; title: Record<string, string> }[]
   models: string[]
   trouble: string
@@ -63,6 +77,7 @@ export interface Inspected {
   trusted: boolean
   asks: string[]
   new: string[]
+  permissions: Permission[]
   installed: string | null
 }
 
@@ -75,8 +90,10 @@ export const apps = {
   list: () => http.get<Page<InstalledApp>>('/apps'),
   get: (id: string) => http.get<InstalledApp>(path(id)),
   inspect: async (file: Blob) => (await (await send('POST', '/apps:inspect', undefined, { raw: file, type: TYPE, timeout: PATIENT })).json()) as Inspected,
-  install: async (file: Blob, sha256: string, unsigned: boolean) =>
-    (await (await send('POST', `/apps:install${search({ grant: 'all', sha256, unsigned: unsigned || null })}`, undefined, { raw: file, type: TYPE, timeout: PATIENT })).json()) as InstalledApp,
+  /** Install or upgrade; what is not in `refused` is granted. A comma alone names nothing. */
+  install: async (file: Blob, sha256: string, unsigned: boolean, refused: string[]) =>
+    (await (await send('POST', `/apps:install${search({ grant: 'all', without: refused.join(',') || ',', sha256, unsigned: unsigned || null })}`, undefined, { raw: file, type: TYPE, timeout: PATIENT })).json()) as InstalledApp,
+  grant: (id: string, refused: string[]) => http.post<InstalledApp>(`${path(id)}:grant${search({ without: refused.join(',') || ',' })}`, undefined, { timeout: PATIENT }),
   become: (id: string, step: 'rollback' | 'enable' | 'disable') => http.post<InstalledApp>(`${path(id)}:${step}`, undefined, { timeout: PATIENT }),
   remove: async (id: string) => void (await send('DELETE', path(id), undefined, { timeout: PATIENT })),
   log: (id: string, lines: number) => http.get<{ lines: string[] }>(`${path(id)}/log${search({ lines })}`),

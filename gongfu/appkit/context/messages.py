@@ -38,7 +38,8 @@ class SampleColumns(msgspec.Struct, frozen=True):
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """First frame: which app this is. ``folder`` holds its code, ``data`` is its own."""
+    """First frame: which app this is. ``folder`` holds its code, ``data`` is its own; ``permissions`` says of what
+    has a name whether it was granted."""
 
     app: str
     version: str
@@ -47,6 +48,7 @@ class Begin(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     data: str
     records: bool
     storage_bytes: int
+    permissions: dict[str, bool] = {}
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag=True):

@@ -73,7 +73,7 @@ def run(line: Line) -> None:
     def log(level: str, text: str) -> None:
         line.send(encode(msgspec.convert({"type": "Log", "level": level, "text": text}, Log)))
 
-    context = AskingContext(begin.app, begin.version, ask, log, records)
+    context = AskingContext(begin.app, begin.version, ask, log, records, permissions=begin.permissions)
     line.send(encode(declared_of(app.declared)))
     while (frame := line.receive()) is not None:
         call = decode_to_app(frame)

@@ -39,6 +39,7 @@ class AskingContext:
         log: takes level and text.
         records: its records, None when it has none.
         now: the time, UTC ns.
+        permissions: of what has a name in the manifest, whether it was granted.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class AskingContext:
         log: Callable[[str, str], None],
         records: SqliteRecords | None,
         now: Callable[[], int] = time.time_ns,
+        permissions: Mapping[str, bool] | None = None,
     ) -> None:
         self.app = app
         self.version = version
@@ -56,6 +58,7 @@ class AskingContext:
         self._log = log
         self._records = records
         self._now = now
+        self._permissions = dict(permissions or {})
 
     @property
     def records(self) -> Records:
@@ -67,6 +70,12 @@ class AskingContext:
     def now(self) -> int:
         """Return the time, UTC nanoseconds."""
         return self._now()
+
+    def granted(self, name: str) -> bool:
+        """Return whether what is asked for under a name in ``app.toml`` was granted."""
+        if name not in self._permissions:
+            raise AppError(404, f"nothing in app.toml has the name {name!r}")
+        return self._permissions[name]
 
     def log(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
         """Write a line to the log of the app."""

@@ -226,8 +226,7 @@ class Lane:
                     takers.append(index)
                 elif not self._grants.allows(known.place, "write"):
                     self._refused(
-                        f"{self._names[index]} asks for {known.place.point!r} of {known.place.asset!r}, "
-                        "which the app may not read"
+                        f"{self._names[index]} asks for more than is given: {self._grants.why_not(known.place)}"
                     )
             if takers:
                 self._takers[known.series] = (known, takers)

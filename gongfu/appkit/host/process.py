@@ -21,7 +21,8 @@ from gongfu.appkit.context.messages import (
     decode_from_app,
     encode,
 )
-from gongfu.appkit.manifest import Manifest
+from gongfu.appkit.manifest import Manifest, Needs
+from gongfu.appkit.permissions import by_name
 from gongfu.confine.frames import FrameError
 from gongfu.confine.process import Confined
 from gongfu.confine.types import MIB, ConfinedEnded, Ended, EndReason, ProcessLimits, Start, Walls
@@ -43,11 +44,13 @@ class NotCalled(AppFailure):
 
 @dataclass(frozen=True, slots=True)
 class AppCode:
-    """An installed version: its manifest, the folder with its files, and the folder that is its own."""
+    """An installed version: its manifest, the folder with its files, the folder that is its own, and what was granted
+    (None: all it asks for)."""
 
     manifest: Manifest
     folder: Path
     data: Path
+    granted: Needs | None = None
 
 
 class AppProcess:
@@ -102,6 +105,7 @@ class AppProcess:
             data=str(self._code.data),
             records=needs.records,
             storage_bytes=self._code.manifest.resources.storage_bytes,
+            permissions=by_name(needs, needs if self._code.granted is None else self._code.granted),
         )
         try:
             await self._confined.start()

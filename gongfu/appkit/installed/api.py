@@ -97,11 +97,16 @@ def routes(apps: InstalledApps, status_of: StatusOf, lines_of: LinesOf, call_rou
         return await apps.inspect(call.subject, call.body.chunks)
 
     async def install(call: Call) -> AppDocument:
-        if call.query.get("grant") != "all":
-            raise invalid("say ?grant=all after looking at what the app asks for (POST /v1/apps:inspect)")
-        unsigned = call.query.get("unsigned") == "true"
-        looked_at = call.query.get("sha256", "")
-        app = await apps.install(call.subject, call.body.chunks, None, allow_unsigned=unsigned, sha256=looked_at)
+        if call.query.get("grant", "all") != "all":
+            raise invalid("grant is 'all' (but what ?without names), or left out: then what asks for more waits")
+        app = await apps.install(
+            call.subject,
+            call.body.chunks,
+            consent="grant" in call.query,
+            without=_names(call.query["without"]) if "without" in call.query else None,
+            allow_unsigned=call.query.get("unsigned") == "true",
+            sha256=call.query.get("sha256", ""),
+        )
         running = await status_of(AppAsk(call.subject.tenant, app.app))
         return document(app, running.get(app.app))
 
@@ -111,6 +116,10 @@ def routes(apps: InstalledApps, status_of: StatusOf, lines_of: LinesOf, call_rou
             return await one(call)
 
         return answer
+
+    async def grant(call: Call) -> AppDocument:
+        await apps.grant(call.subject, call.path["app"], _names(call.query.get("without", "")))
+        return await one(call)
 
     async def remove(call: Call) -> None:
         await apps.change(call.subject, call.path["app"], "remove")
@@ -163,14 +172,17 @@ def routes(apps: InstalledApps, status_of: StatusOf, lines_of: LinesOf, call_rou
         Route("GET", "/apps", Action.READ, page, "Installed apps", response=AppPage),
         Route("POST", "/apps:inspect", Action.APP_INSTALL, inspect, "Look at a package (the body): what it asks for",
               Incoming, Inspected),
-        Route("POST", "/apps:install", Action.APP_INSTALL, install, "Install a package (the body) or upgrade to it "
-              "(?grant=all, ?sha256 of what was looked at, ?unsigned=true)", Incoming, AppDocument, 201),
+        Route("POST", "/apps:install", Action.APP_INSTALL, install, "Install a package (the body) or upgrade to it: "
+              "?grant=all after looking at what it asks for, ?without=names that are refused, ?sha256 of what was "
+              "looked at, ?unsigned=true", Incoming, AppDocument, 201),
         Route("GET", app, Action.READ, one, "An installed app", response=AppDocument),
         Route("DELETE", app, Action.APP_INSTALL, remove, "Remove an app and everything that is its own", status=204),
         Route("POST", f"{app}:rollback", Action.APP_INSTALL, change("rollback"), "Go back to the version before",
               response=AppDocument),
         Route("POST", f"{app}:enable", Action.APP_INSTALL, change("enable"), "Let an app run", response=AppDocument),
         Route("POST", f"{app}:disable", Action.APP_INSTALL, change("disable"), "Stop an app", response=AppDocument),
+        Route("POST", f"{app}:grant", Action.APP_INSTALL, grant, "Grant all an app asks for but the optional "
+              "things named by ?without", response=AppDocument),
         Route("GET", f"{app}/log", Action.READ, log, "Last lines of the log of an app (?lines)", response=LogDocument),
         Route("GET", f"{app}/records", Action.APP_INSTALL, export, "The records of an app, an SQLite file"),
         Route("GET", api, Action.READ, routed("GET"), "A route of an app"),
@@ -179,6 +191,10 @@ def routes(apps: InstalledApps, status_of: StatusOf, lines_of: LinesOf, call_rou
         Route("DELETE", api, Action.READ, routed("DELETE"), "A route of an app"),
         Route("GET", "/apps/{app}/pages/{rest+}", None, file, "A file of the pages of an app: code, no data"),
     ]  # fmt: skip
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text[:10_000].split(",") if name.strip()]
 
 
 # What an app answers is data of the app: a browser must not take it for a page of the node.

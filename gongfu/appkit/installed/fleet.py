@@ -19,6 +19,7 @@ from gongfu.appkit.host.status import AppStatus, State
 from gongfu.appkit.installed.folders import Folders
 from gongfu.appkit.installed.lifecycle import READY_S
 from gongfu.appkit.installed.types import InstalledApp, InstalledVersion, RouteAnswer, RouteCall
+from gongfu.appkit.permissions import refused_needs
 from gongfu.kernel.errors import not_found
 
 logger = logging.getLogger("gongfu.apps")
@@ -146,11 +147,12 @@ class Fleet:
             await asyncio.to_thread(directory.reload)
             self._directories[app.tenant] = directory
         state = self._folders.state(app.app, version.generation)
-        code = AppCode(version.manifest, self._folders.code(app.app, version.generation), state / "data")
+        granted, asked = version.granted, version.manifest.needs
+        code = AppCode(version.manifest, self._folders.code(app.app, version.generation), state / "data", granted)
         return RunningApp(
             code,
             app.tenant,
-            Grants(app.app, version.granted, frozenset(version.models)),
+            Grants(app.app, granted, frozenset(version.models), refused_needs(asked, granted)),
             services,
             directory,
             Path(state),

@@ -8,7 +8,7 @@ what belongs to neither, and lets what the app brought (models, rules) follow th
 import asyncio
 import logging
 import time
-from typing import Protocol
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,63 +16,21 @@ from gongfu.appkit.context.records import MIGRATIONS, MigrationFailed, migration
 from gongfu.appkit.contract import AppError
 from gongfu.appkit.grants import missing
 from gongfu.appkit.host.process import AppFailure
+from gongfu.appkit.installed.executing import Provisions, Runner, SubjectOf
 from gongfu.appkit.installed.folders import Folders
 from gongfu.appkit.installed.records import InstalledRecords
 from gongfu.appkit.installed.types import InstalledApp, InstalledVersion
 from gongfu.appkit.manifest import ManifestError, Needs, parse_manifest
 from gongfu.appkit.package.opening import Package
+from gongfu.appkit.permissions import refused_names, required, without
 from gongfu.appkit.versions import parse_version
-from gongfu.kernel.errors import Problem, conflict, not_found
+from gongfu.kernel.errors import Problem, conflict, invalid, not_found
 from gongfu.kernel.permissions import Subject
 
 logger = logging.getLogger("gongfu.apps")
 
 READY_S = 20.0
 _EXPECTED = (AppFailure, AppError, Problem, OSError, MigrationFailed)
-
-
-class Runner(Protocol):
-    """Runs apps."""
-
-    async def prepare(self, app: InstalledApp, version: InstalledVersion) -> None:
-        """Note where the data begins that a new app gets: now."""
-        ...
-
-    async def try_out(self, app: InstalledApp, version: InstalledVersion) -> None:
-        """Migrate the records of a version, start it, check it, end it.
-
-        Raises:
-            AppFailure: why that was not possible.
-        """
-        ...
-
-    async def start(self, app: InstalledApp) -> None:
-        """Run the version in force.
-
-        Raises:
-            AppFailure: it does not run within 20 s.
-        """
-        ...
-
-    async def stop(self, app: str) -> None:
-        """End it if it runs; what it has done is stored."""
-        ...
-
-
-class Provisions(Protocol):
-    """What an app brings to the node: models, rules, thing models."""
-
-    async def apply(self, subject: Subject, app: InstalledApp, version: InstalledVersion) -> InstalledVersion:
-        """Let exactly what a version brings be there; return the version with what was made. May be repeated.
-
-        Raises:
-            Problem, AppError: something cannot be; what the message says of it.
-        """
-        ...
-
-    async def remove(self, subject: Subject, app: InstalledApp) -> None:
-        """Take away everything the app brought. May be repeated."""
-        ...
 
 
 class LifeCycle:
@@ -85,35 +43,44 @@ class LifeCycle:
         self._provisions = provisions
         self._lock = asyncio.Lock()
 
-    async def install(self, subject: Subject, package: Package, granted: Needs) -> InstalledApp:
+    async def install(
+        self, subject: Subject, package: Package, granted: Needs, *, consent: bool = True
+    ) -> InstalledApp:
         """Install an app, or upgrade it when an older version is installed.
 
         Args:
             subject: who installs; the app is of their tenant.
             package: opened, so its sums, signature and trust were checked.
-            granted: what was granted of what the manifest asks for: all of it, or it is refused.
+            granted: what was granted of what the manifest asks for: all of it that is not optional, or it is refused.
+            consent: whether somebody looked at what it asks for and agreed; else it may have what the version in force
+                has, and waits if it asks for more.
 
         Raises:
-            Problem: 400 for the manifest, 403 for missing grants, 409 when it is there, is not a newer version or is by
-                another publisher, 422 ``app-failed`` when it does not start; nothing has changed then.
+            Problem: 400 for the manifest, 403 ``not-granted`` for missing grants or consent, 409 when it is there, is
+                not a newer version or is by another publisher, 422 ``app-failed`` when it does not start; nothing has
+                changed then.
         """
         try:
             manifest = parse_manifest(package.manifest)
         except ManifestError as error:
             raise Problem(400, "bad-manifest", "The manifest is wrong", str(error)) from None
-        absent = missing(granted, manifest.needs)
+        absent = missing(granted, required(manifest.needs))
         if absent:
-            raise Problem(403, "not-granted", "Not everything was granted", "; ".join(absent), {"missing": absent})
+            raise _not_granted(absent)
         version = InstalledVersion(
             version=manifest.app.version,
             generation=1,
             sha256=package.sha256,
             publisher=package.publisher,
             manifest=manifest,
-            granted=manifest.needs,
+            granted=granted,
         )
         async with self._lock:
             app = await asyncio.to_thread(self._records.get, manifest.app.id)
+            mine = app is not None and app.tenant == subject.tenant
+            more = missing(app.current.granted if app is not None and mine else Needs(), granted)
+            if more and not consent:
+                raise _not_granted(more)
             if app is None:
                 return await self._install(subject, manifest.app.id, package, version)
             if app.tenant != subject.tenant:
@@ -150,6 +117,26 @@ class LifeCycle:
             await asyncio.to_thread(self._folders.keep_only, app_id, {previous.generation})
             return await self._started(await self._mine(subject, app_id))
 
+    async def grant(self, subject: Subject, app_id: str, refused: Sequence[str]) -> InstalledApp:
+        """Grant an installed app all it asks for but the optional things of some names; it is started again.
+
+        Raises:
+            Problem: 404; 400 when something cannot be refused; 409 while it is being changed.
+        """
+        async with self._lock:
+            app = await self._mine(subject, app_id)
+            if app.status != "installed":
+                raise conflict(f"{app_id} is {app.status}")
+            try:
+                granted = without(app.current.manifest.needs, refused)
+            except ValueError as error:
+                raise invalid(str(error)) from None
+            current = msgspec.structs.replace(app.current, granted=granted)
+            detail = f"without {', '.join(sorted(refused))}" if refused else "all"
+            await self._change(subject, app_id, action="app.grant", detail=detail, current=current)
+            await self._runner.stop(app_id)
+            return await self._started(await self._mine(subject, app_id))
+
     async def enable(self, subject: Subject, app_id: str, *, enabled: bool) -> InstalledApp:
         """Let an app run, or not.
 
@@ -175,7 +162,7 @@ class LifeCycle:
             await self._change(subject, app_id, action="app.remove", detail=app.current.version, status="removing")
             await self._remove(subject, app)
 
-    async def recover(self, subject_of: "SubjectOf") -> list[str]:
+    async def recover(self, subject_of: SubjectOf) -> list[str]:
         """Finish or undo what a crash broke off; return what was done, for the log.
 
         Args:
@@ -350,16 +337,14 @@ class LifeCycle:
         await asyncio.to_thread(lambda: self._records.change(subject, app_id, action, detail, **values))
 
 
-class SubjectOf(Protocol):
-    """Says who acts for an app when nobody asks."""
-
-    def __call__(self, app: InstalledApp) -> Subject:
-        """Return the subject."""
-        ...
-
-
 def _origin(version: InstalledVersion) -> str:
-    return f"{version.version} by {version.publisher or 'nobody (unsigned)'} {version.sha256[:12]}"
+    refused = refused_names(version.manifest.needs, version.granted)
+    less = f" without {', '.join(refused)}" if refused else ""
+    return f"{version.version} by {version.publisher or 'nobody (unsigned)'} {version.sha256[:12]}{less}"
+
+
+def _not_granted(absent: list[str]) -> Problem:
+    return Problem(403, "not-granted", "Not everything was granted", "; ".join(absent), {"missing": absent})
 
 
 def _note(app_id: str, error: Exception) -> None:

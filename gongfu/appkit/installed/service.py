@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from gongfu.appkit.grants import asked_lines, missing
 from gongfu.appkit.host.status import AppStatus
+from gongfu.appkit.installed.consenting import granted_permissions, proposed_permissions
 from gongfu.appkit.installed.folders import Folders
 from gongfu.appkit.installed.records import InstalledRecords
 from gongfu.appkit.installed.types import AppDocument, Inspected, InstalledApp, Operation
@@ -68,8 +69,9 @@ class InstalledApps:
         self,
         subject: Subject,
         package: AsyncIterator[bytes] | Path,
-        granted: Needs | None,
         *,
+        consent: bool,
+        without: list[str] | None = None,
         allow_unsigned: bool,
         sha256: str = "",
     ) -> InstalledApp:
@@ -78,7 +80,9 @@ class InstalledApps:
         Args:
             subject: who installs.
             package: its bytes as they come, or a file, which is left alone.
-            granted: what is granted; None grants all it asks for.
+            consent: whether the caller looked at what it asks for and grants it; else it waits if it asks for more than
+                the installed version has.
+            without: names of optional permissions that are refused; None: those that are refused already.
             allow_unsigned: take one that nobody signed: for development.
             sha256: of the package that was looked at; empty: not asked.
 
@@ -88,17 +92,12 @@ class InstalledApps:
         chunks = _pieces(package) if isinstance(package, Path) else package
         path = await self._take(chunks)
         try:
-            if granted is not None or sha256:
+            if sha256:
                 opened = await asyncio.to_thread(self._open, path, None, True)
-                if sha256 and opened.sha256 != sha256:
+                if opened.sha256 != sha256:
                     raise conflict(f"this package is {opened.sha256[:12]}…, not the one that was looked at")
-                asked = _manifest(opened).needs
-                absent = missing(granted, asked) if granted is not None else []
-                if absent:
-                    raise Problem(
-                        403, "not-granted", "Not everything was granted", "; ".join(absent), {"missing": absent}
-                    )
-            app = await self._do(_operation("install", subject, file=path.name, allow_unsigned=allow_unsigned))
+            operation = _operation("install", subject, file=path.name, allow_unsigned=allow_unsigned)
+            app = await self._do(msgspec.structs.replace(operation, consent=consent, without=without))
         finally:
             path.unlink(missing_ok=True)
         return await asyncio.to_thread(self.get, subject, app)
@@ -111,6 +110,15 @@ class InstalledApps:
         """
         await asyncio.to_thread(self.get, subject, app)
         await self._do(_operation(verb, subject, app=app))
+
+    async def grant(self, subject: Subject, app: str, refused: list[str]) -> None:
+        """Grant an installed app all it asks for but the optional things of some names.
+
+        Raises:
+            Problem: 404 and what the role says.
+        """
+        await asyncio.to_thread(self.get, subject, app)
+        await self._do(msgspec.structs.replace(_operation("grant", subject, app=app), without=refused))
 
     def page_file(self, app: str, name: str) -> bytes:
         """Return a file of the pages of an app that is installed, whosever it is: pages hold no data.
@@ -164,6 +172,7 @@ class InstalledApps:
             trusted=trusted,
             asks=asked_lines(manifest.needs),
             new=missing(mine.current.granted if mine is not None else Needs(), manifest.needs),
+            permissions=proposed_permissions(manifest.needs, mine.current if mine is not None else None),
             installed=mine.current.version if mine is not None else None,
             manifest=msgspec.to_builtins(manifest),
         )
@@ -216,6 +225,7 @@ def document(app: InstalledApp, running: AppStatus | None) -> AppDocument:
         publisher=app.current.publisher,
         sha256=app.current.sha256,
         asks=asked_lines(app.current.granted),
+        permissions=granted_permissions(manifest.needs, app.current.granted),
         pages=pages,
         models=list(app.current.models),
         trouble=app.trouble,

@@ -49,6 +49,26 @@ class InstalledApp(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
 
 
+class PermissionDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that an app asks for, for people who decide about it.
+
+    Attributes:
+        kind, what, line, name, optional, reason: see ``permissions.Permission``.
+        granted: whether it was granted; of a package, whether it is proposed to grant it: what was refused before is
+            not.
+        new: of a package, whether the installed version does not have it.
+    """
+
+    kind: str
+    what: str
+    line: str
+    name: str
+    optional: bool
+    reason: dict[str, str]
+    granted: bool
+    new: bool = False
+
+
 class AppDocument(msgspec.Struct, frozen=True, kw_only=True):
     """An installed app as the API shows it.
 
@@ -62,6 +82,7 @@ class AppDocument(msgspec.Struct, frozen=True, kw_only=True):
         publisher: who signed its package; empty for an unsigned one.
         sha256: of its package.
         asks: what it may do, a line each, for people.
+        permissions: what it asks for, one by one, and whether it was granted.
         pages: its pages: address below ``/v1/apps/<id>/pages/`` and titles.
         models: ids of the models it brought.
         trouble: what the last upgrade that failed said.
@@ -78,6 +99,7 @@ class AppDocument(msgspec.Struct, frozen=True, kw_only=True):
     publisher: str
     sha256: str
     asks: list[str]
+    permissions: list[PermissionDocument]
     pages: list[dict[str, Any]]
     models: list[str]
     trouble: str
@@ -100,6 +122,7 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
         trusted: whether this node takes what they sign.
         asks: what it asks for, a line each.
         new: those of ``asks`` that the installed version does not have.
+        permissions: what it asks for, one by one; ``granted`` as it is proposed.
         installed: the version that is installed, null for none.
         manifest: the whole manifest.
         sha256: of the package; give it at the installation, so that what was looked at is what is installed.
@@ -114,6 +137,7 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     trusted: bool
     asks: list[str]
     new: list[str]
+    permissions: list[PermissionDocument]
     installed: str | None
     manifest: dict[str, Any]
 
@@ -122,10 +146,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What the web role asks the role ``apps`` to do.
 
     Attributes:
-        verb: ``install`` (or upgrade), ``rollback``, ``remove``, ``enable``, ``disable``.
+        verb: ``install`` (or upgrade), ``rollback``, ``remove``, ``enable``, ``disable``, ``grant``.
         app: identifier; of ``install`` empty: it stands in the package.
         file: name of the package in the folder of incoming packages.
         allow_unsigned: take a package that nobody signed.
+        consent: somebody looked at what the package asks for and agreed.
+        without: of ``install`` and ``grant``, names of optional permissions that are refused; null: those that are
+            refused already.
         user, name, tenant, role: who asks.
     """
 
@@ -133,6 +160,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     app: str = ""
     file: str = ""
     allow_unsigned: bool = False
+    consent: bool = False
+    without: list[str] | None = None
     user: int = 0
     name: str = ""
     tenant: int = 0

@@ -50,7 +50,7 @@ def asks_of(manifest: Manifest) -> list[Ask]:
     found.update(Ask("events", f"publish {kind}") for kind in needs.events.publish)
     if needs.alarms is not None:
         found.add(Ask("alarms", needs.alarms.assets))
-    found.update(Ask("models", pattern) for pattern in needs.models)
+    found.update(Ask("models", model.id) for model in needs.invoked)
     for kind in ("records", "objects", "routes"):
         if getattr(needs, kind):
             found.add(Ask(kind, ""))

@@ -24,7 +24,7 @@ _FURTHER = {
 }
 _ORDER = (
     *("new", "test", "run", "pack", "verify", "key", "publish", "install", "upgrade", "rollback"),
-    *("enable", "disable", "remove", "list", "status", "logs"),
+    *("grant", "enable", "disable", "remove", "list", "status", "logs"),
 )
 _FOLDER = click.argument(
     "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path(), required=False
@@ -111,35 +111,51 @@ def test(folder: Path, only: str, as_json: bool) -> None:
 @command.command("install")
 @click.argument("package")
 @click.option("--grant-all", is_flag=True, help="Grant what it asks for without asking.")
+@click.option("--without", multiple=True, metavar="NAME", help="Refuse an optional permission; may be repeated.")
 @click.option("--unsigned", is_flag=True, help="Take a package that nobody signed: for development.")
 @click.option("--store-url", help="Node whose store has it, such as the parent; default: this node.")
 @click.option("--store-token", help="Bearer token of that node.", envvar="GONGFU_STORE_TOKEN", default="")
 @node_options
 def install(
-    package: str, grant_all: bool, unsigned: bool, store_url: str | None, store_token: str, as_json: bool, **node: Any
+    package: str,
+    grant_all: bool,
+    without: tuple[str, ...],
+    unsigned: bool,
+    store_url: str | None,
+    store_token: str,
+    as_json: bool,
+    **node: Any,
 ) -> None:
     """Install a package, after showing what it asks for: a file, or store:ID[@VERSION] of an app store."""
     api = connect(**node)
     with package_file(api, package, store_url, store_token) as (path, note):
-        _install(api, path, grant_all, unsigned, as_json, upgrade=False)
+        _install(api, path, grant_all, without, unsigned, as_json, upgrade=False)
         note()
 
 
 @command.command("upgrade")
 @click.argument("package")
 @click.option("--grant-all", is_flag=True, help="Grant what it asks for in addition without asking.")
+@click.option("--without", multiple=True, metavar="NAME", help="Refuse an optional permission; may be repeated.")
 @click.option("--unsigned", is_flag=True, help="Take a package that nobody signed: for development.")
 @click.option("--store-url", help="Node whose store has it, such as the parent; default: this node.")
 @click.option("--store-token", help="Bearer token of that node.", envvar="GONGFU_STORE_TOKEN", default="")
 @node_options
 def upgrade(
-    package: str, grant_all: bool, unsigned: bool, store_url: str | None, store_token: str, as_json: bool, **node: Any
+    package: str,
+    grant_all: bool,
+    without: tuple[str, ...],
+    unsigned: bool,
+    store_url: str | None,
+    store_token: str,
+    as_json: bool,
+    **node: Any,
 ) -> None:
     """Upgrade an installed app to a file or to store:ID[@VERSION]. When it fails, the old version and its records
     stay."""
     api = connect(**node)
     with package_file(api, package, store_url, store_token) as (path, note):
-        _install(api, path, grant_all, unsigned, as_json, upgrade=True)
+        _install(api, path, grant_all, without, unsigned, as_json, upgrade=True)
         note()
 
 
@@ -149,6 +165,16 @@ def upgrade(
 def rollback(app: str, as_json: bool, **node: Any) -> None:
     """Go back to the version before, with the records it had then."""
     _print(connect(**node).post(f"/apps/{segment(app)}:rollback", None), as_json)
+
+
+@command.command("grant")
+@click.argument("app")
+@click.option("--without", multiple=True, metavar="NAME", help="Refuse an optional permission; may be repeated.")
+@node_options
+def grant(app: str, without: tuple[str, ...], as_json: bool, **node: Any) -> None:
+    """Grant an installed app all it asks for, but the optional permissions that are named. It is started again."""
+    made = connect(**node).post(f"/apps/{segment(app)}:grant", None, without=",".join(without))
+    _print(made, as_json)
 
 
 @command.command("enable")
@@ -239,8 +265,9 @@ def status(app: str, as_json: bool, **node: Any) -> None:
         for missing in running["missing"]:
             print(f"not enforced here: {missing}")
     print("may:")
-    for line in item["asks"]:
-        print(f"  {line}")
+    for one in item["permissions"]:
+        name = f"  ({one['name']}: {'granted' if one['granted'] else 'REFUSED'})" if one["optional"] else ""
+        print(f"  {one['line']}{name}")
     for refused in running.get("refused", []):
         print(f"refused {refused['count']} times: {refused['text']}")
 
@@ -258,21 +285,44 @@ def logs(app: str, lines: int, as_json: bool, **node: Any) -> None:
         print("\n".join(found))
 
 
-def _install(api: NodeApi, package: Path, grant_all: bool, unsigned: bool, as_json: bool, *, upgrade: bool) -> None:
+def _install(
+    api: NodeApi,
+    package: Path,
+    grant_all: bool,
+    without: tuple[str, ...],
+    unsigned: bool,
+    as_json: bool,
+    *,
+    upgrade: bool,
+) -> None:
     found = inspected(api, package)
     if upgrade and not found["installed"]:
         raise Failure(f"{found['id']} is not installed", "use `gongfu app install`", code="not-installed")
+    # What was refused before stays refused unless something is said now.
+    refused = list(without) or [one["name"] for one in found["permissions"] if not one["granted"]]
+    granted = [one for one in found["permissions"] if not (one["optional"] and one["name"] in refused)]
+    fresh = [one for one in granted if one["new"]]
     if not as_json:
         signer = found["publisher"] or ("a key this node does not trust" if found["signed"] else "nobody (unsigned)")
         print(f"{found['id']} {found['version']}  {found['title']['zh']} / {found['title']['en']}  signed by {signer}")
         print("asks for:" if not found["installed"] else f"asks for, beyond {found['installed']}:")
-        for line in found["new"] or ["nothing"]:
-            print(f"  {line}")
-    if not grant_all and found["new"]:
+        for one in [one for one in found["permissions"] if one["new"]]:
+            print(f"  {_told(one, one not in granted)}")
+            if one["reason"]:
+                print(f"      {one['reason']['zh']} / {one['reason']['en']}")
+        if not found["new"]:
+            print("  nothing")
+    if not grant_all and fresh:
         if as_json:
             raise Failure("it asks for grants", "look at them, then give --grant-all", code="not-granted")
         click.confirm("grant this?", abort=True, err=True)
-    _print(installed(api, package, unsigned=unsigned, sha256=str(found["sha256"])), as_json)
+    made = installed(api, package, unsigned=unsigned, sha256=str(found["sha256"]), without=refused)
+    _print(made, as_json)
+
+
+def _told(one: dict[str, Any], refused: bool) -> str:
+    how = "REFUSED " if refused else f"optional, --without {one['name']} " if one["optional"] else ""
+    return f"{one['line']}  ({how.strip()})" if how else str(one["line"])
 
 
 def inspected(api: NodeApi, package: Path) -> dict[str, Any]:
@@ -280,9 +330,14 @@ def inspected(api: NodeApi, package: Path) -> dict[str, Any]:
     return dict(_upload(api, "/apps:inspect", package, {}))
 
 
-def installed(api: NodeApi, package: Path, *, unsigned: bool, sha256: str = "") -> dict[str, Any]:
-    """Install a package with all it asks for, if it is still the one that was looked at; return the app."""
+def installed(
+    api: NodeApi, package: Path, *, unsigned: bool, sha256: str = "", without: list[str] | None = None
+) -> dict[str, Any]:
+    """Install a package with all it asks for but what is refused (None: what was refused before), if it is still the
+    one that was looked at; return the app."""
     query = {"grant": "all", **({"unsigned": "true"} if unsigned else {}), **({"sha256": sha256} if sha256 else {})}
+    if without is not None:
+        query["without"] = ",".join(without)
     return dict(_upload(api, "/apps:install", package, query))
 
 

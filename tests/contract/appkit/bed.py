@@ -16,6 +16,7 @@ from gongfu.appkit.host.log_lines import LogLines
 from gongfu.appkit.host.process import AppCode
 from gongfu.appkit.host.running import RunningApp
 from gongfu.appkit.manifest import parse_manifest
+from gongfu.appkit.permissions import refused_needs, without
 from gongfu.kernel.block import Block, Columns, decode_block, encode_block
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.points import ValueType
@@ -173,13 +174,16 @@ class Bed:
         self.points = Points(known(1, "m 1", "vibration"), known(2, "m 1", "rms"), known(3, "m 1", "secret"))
         self.services = Services(self.points)
         self.log = Log()
+        # Names of optional permissions that are refused.
+        self.refused: tuple[str, ...] = ()
 
     def app(self) -> RunningApp:
         manifest = parse_manifest((self.code / "app.toml").read_bytes())
+        granted = without(manifest.needs, self.refused)
         return RunningApp(
-            AppCode(manifest, self.code, self.state / "data"),
+            AppCode(manifest, self.code, self.state / "data", granted),
             TENANT,
-            Grants(manifest.app.id, manifest.needs),
+            Grants(manifest.app.id, granted, refused=refused_needs(manifest.needs, granted)),
             self.services,
             self.points,
             self.state,
