@@ -25,6 +25,7 @@ from gongfu.connect.connections.operations import Operations
 from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
 from gongfu.connect.kit.machine_alarms import ALARMS
+from gongfu.connect.kit.machine_units import UNITS
 from gongfu.connect.kit.status import State, Status
 from gongfu.connect.kit.timing import SystemTiming
 from gongfu.ingest.admission.admission import Admission
@@ -37,9 +38,11 @@ from gongfu.kernel.times import SystemClock
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.event_publisher import EventPublisher
 from gongfu.node.machine_alarms import MachineAlarmDesk
+from gongfu.node.machine_units import MachineUnitDesk
 from gongfu.node.quotas import defaults_of
 from gongfu.node.runtime import Runtime
 from gongfu.registry import event_records
+from gongfu.registry.source_units import SourceUnits
 from gongfu.store.records.engine import writing
 
 logger = logging.getLogger("gongfu.connect")
@@ -88,6 +91,8 @@ class ConnectHost:
         self._alarms = MachineAlarmDesk(
             bus, self._subjects, engine, self._executor, counters, clock, self._fleet.named, self._acknowledged
         )
+        units = SourceUnits(engine, clock, lambda change: self._publisher.publish("registry", change))
+        self._units = MachineUnitDesk(units, self._executor, counters)
         self._operations = Operations(self._fleet.running, secrets, timing)
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -170,6 +175,9 @@ class ConnectHost:
     def _happened(self, writer: Writer, kind: str, detail: Mapping[str, Any]) -> None:
         if kind == ALARMS:
             self._alarms.take(writer, str(detail["connection"]), detail)
+            return
+        if kind == UNITS:
+            self._units.take(writer, detail, self._begin)
             return
         document = {"tenant": writer.tenant, "device": writer.device, "asset": writer.asset, "kind": kind, **detail}
         self._publisher.publish("connection-event", document)

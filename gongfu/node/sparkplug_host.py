@@ -19,6 +19,7 @@ from gongfu.kernel.counters import Counters
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SECOND, Clock
 from gongfu.node.sparkplug_settings import SparkplugSettings
+from gongfu.node.stated_units import UnitSender
 
 _LOOK_S = 1.0
 # So long after the last connection of a sender has ended, its edge nodes that nobody called dead count as dead.
@@ -56,6 +57,8 @@ class DoorHost:
         intake.follow_sparkplug(self.host.take, self.host.order_of, self.host.unknown_alias)
         self._announcer = Announcer(announced, door.send, clock)
         self._services: SparkplugServices | None = None
+        self._units: UnitSender | None = None
+        self._counters = counters
         # Connections by device: how many there are.
         self._clients: dict[int, int] = {}
         self._stopping = False
@@ -66,6 +69,9 @@ class DoorHost:
         """Join the other front doors; announce the host to tenants whose clients come."""
         self._services = SparkplugServices(bus, subjects, self.host, name)
         await self._services.start()
+        self._units = UnitSender(bus, subjects, self._counters)
+        self.host.units = self._units.follower
+        self._units.start()
         context = self._door.context
         before = context.on_client
 
@@ -97,6 +103,8 @@ class DoorHost:
             tenants = [tenant.identifier for tenant in self._door.broker.router.tenants]
             await self._announcer.farewell(tenants)
         self.host.stop()
+        if self._units is not None:
+            await self._units.stop()
         if self._services is not None:
             await self._services.stop()
 

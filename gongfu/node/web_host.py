@@ -31,6 +31,7 @@ from gongfu.node.http_telemetry import HttpTelemetry
 from gongfu.node.identifier_routes import identifier_routes
 from gongfu.node.runtime import Runtime, role_name
 from gongfu.node.sparkplug_routes import sparkplug_routes
+from gongfu.node.stated_units import serve_units
 from gongfu.node.store_host import StoreHost, open_store
 from gongfu.node.tree_routes import tree_routes
 from gongfu.reason.alarms import api as alarms_api
@@ -47,7 +48,7 @@ from gongfu.reason.models.service import ModelService
 from gongfu.reason.rules import api as rules_api
 from gongfu.reason.rules.service import RuleService
 from gongfu.reason.status import Worker
-from gongfu.registry.api import assets, devices, events, points, session, users
+from gongfu.registry.api import assets, devices, events, points, session, source_units, users
 from gongfu.registry.asset_directory import AssetDirectory
 from gongfu.registry.device_directory import DeviceDirectory
 from gongfu.registry.device_secrets import load_device_key
@@ -101,8 +102,10 @@ class WebHost:
     store: StoreHost
     calls: CallsHost
     backtests: Backtests
+    counters: Counters
     _alarms: Subscription | None = None
     _tree: Subscription | None = None
+    _units: Subscription | None = None
 
     async def start(self) -> None:
         """Follow the other roles."""
@@ -113,6 +116,7 @@ class WebHost:
         await self.calls.start()
         self._alarms = await subscribe(self.bus, self.subjects.event("alarm"), self._alarm)
         self._tree = await subscribe(self.bus, self.subjects.event("tree"), self._tree_changed)
+        self._units = await serve_units(self.bus, self.subjects, self.registry.source_units, self.counters)
         self.metrics.start()
 
     async def end_streams(self) -> None:
@@ -129,7 +133,7 @@ class WebHost:
         await self.presence.stop()
         await self.state.stop()
         await self.publisher.close()
-        for subscription in (self._alarms, self._tree):
+        for subscription in (self._alarms, self._tree, self._units):
             if subscription is not None:
                 await subscription.unsubscribe()
 
@@ -224,6 +228,7 @@ def open_web_host(
         *devices.routes(registry, live),
         *points.routes(registry, live),
         *events.routes(registry),
+        *source_units.routes(registry.source_units),
         *things_api.routes(things, instances),
         *overview.routes(source),
         *history_api.routes(_history(runtime, engine)),
@@ -270,6 +275,7 @@ def open_web_host(
         store,
         calls,
         backtests,
+        counters,
     )
 
 

@@ -13,6 +13,7 @@ from gongfu.registry.events import Events
 from gongfu.registry.points import Points
 from gongfu.registry.sessions import Sessions
 from gongfu.registry.sign_in_limit import SignInLimit
+from gongfu.registry.source_units import SourceUnits
 from gongfu.registry.users import Users
 
 
@@ -28,6 +29,7 @@ class Registry:
     device_import: DeviceImport
     points: Points
     events: Events
+    source_units: SourceUnits
 
 
 def open_registry(
@@ -57,4 +59,5 @@ def open_registry(
         device_import=DeviceImport(engine, clock, announce, device_key),
         points=Points(engine, clock, announce),
         events=Events(engine, clock),
+        source_units=SourceUnits(engine, clock, announce),
     )

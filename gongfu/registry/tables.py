@@ -153,6 +153,8 @@ event = Table(
     Column("time_to", BigInteger, nullable=False),
     Column("text", Text, nullable=False, default=""),
     Column("source", String(120), nullable=False, default=""),
+    # What the thing model of the asset calls the fields of the event; NULL for none.
+    Column("fields", JSON(none_as_null=True), nullable=True),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_event_tenant_asset_time", "tenant_id", "asset_id", "time_from"),
 )
@@ -169,4 +171,21 @@ audit = Table(
     Column("resource", String(300), nullable=False),
     Column("detail", Text, nullable=False, default=""),
     Index("ix_audit_tenant_id_id", "tenant_id", "id"),
+)
+
+# The unit that the machine itself says for a point, and how often that changed: the unit of the point stays as it is.
+# Only points whose source says one have a row.
+source_unit = Table(
+    "source_unit",
+    metadata,
+    Column("point_id", ForeignKey("point.id", ondelete="CASCADE"), primary_key=True),
+    Column("tenant_id", ForeignKey("tenant.id"), nullable=False),
+    # As the machine writes it, and its UCUM code, "" when that is not known.
+    Column("text", String(200), nullable=False),
+    Column("unit", String(40), nullable=False),
+    Column("low", Float(53), nullable=True),
+    Column("high", Float(53), nullable=True),
+    Column("changes", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Index("ix_source_unit_tenant_id", "tenant_id", "point_id"),
 )

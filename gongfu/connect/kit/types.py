@@ -131,6 +131,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         kind: folder, object, variable or method.
         value_type: as of ``Address``, ``""`` unknown.
         unit: UCUM code, ``""`` unknown.
+        unit_text: the unit as the machine writes it, where it has no UCUM code.
         writable: whether the machine takes values for it.
         description: in words.
         sample: its present value when that costs nothing to know.
@@ -145,6 +146,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     kind: NodeKind = "variable"
     value_type: str = ""
     unit: str = ""
+    unit_text: str = ""
     writable: bool = False
     description: str = ""
     sample: Any = None

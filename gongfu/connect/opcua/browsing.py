@@ -15,11 +15,11 @@ from gongfu.connect.kit.types import DriverError, Node, NodePage, Reason, Value
 from gongfu.connect.opcua.addressing import resolve
 from gongfu.connect.opcua.bulk_read import read_once, to_node_id
 from gongfu.connect.opcua.data_types import BUILT_IN, value_type_of
+from gongfu.connect.opcua.engineering import browse_description, engineering_of
 from gongfu.connect.opcua.library import ua
 from gongfu.connect.opcua.limits import Limits
 from gongfu.connect.opcua.session import Session
 from gongfu.connect.opcua.targets import namespaces_of
-from gongfu.connect.opcua.units import ucum_of
 
 DESCRIPTION, VALUE, DATA_TYPE, VALUE_RANK, USER_ACCESS = 5, 13, 14, 15, 18
 _WRITE = 0x02
@@ -71,7 +71,7 @@ class Browser:
         parameters = ua.BrowseParameters()
         parameters.View = ua.ViewDescription()
         parameters.RequestedMaxReferencesPerNode = limit
-        parameters.NodesToBrowse = [_description(node, ua.ObjectIds.HierarchicalReferences)]
+        parameters.NodesToBrowse = [browse_description(node, ua.ObjectIds.HierarchicalReferences)]
         work = self._session.client.uaclient.session.browse(parameters)
         result = (await self._session.guard(f"Browsing {node.to_string()} at {self._session.url}", work))[0]
         return await self._checked(result, node.to_string())
@@ -99,7 +99,7 @@ class Browser:
         nodes = [nodeid_to_binary(_plain(r.NodeId)) for r in below]
         variables = [i for i, r in enumerate(below) if r.NodeClass == ua.NodeClass.Variable]
         facts = await self._facts([nodes[i] for i in variables])
-        units = await self._units([_plain(below[i].NodeId) for i in variables])
+        units = await engineering_of(self._session, [_plain(below[i].NodeId) for i in variables], self._limits)
         types = await self._names_of_types([r.TypeDefinition for r in below])
         at = {index: n for n, index in enumerate(variables)}
         described: list[Node] = []
@@ -118,15 +118,16 @@ class Browser:
                 described.append(Node(**common, kind=kind, description="; ".join(words), has_children=kind != "method"))
                 continue
             value_type, writable, sample, text = facts[number]
-            unit, span = units[number]
+            said = units[number]
             words += [text] if text and text not in words else []
-            words += [span] if span else []
+            words += [said.span] if said.span else []
             described.append(
                 Node(
                     **common,
                     kind="variable",
                     value_type=value_type,
-                    unit=unit,
+                    unit=said.unit,
+                    unit_text=said.text if not said.unit else "",
                     writable=writable,
                     description="; ".join(words),
                     sample=sample,
@@ -173,7 +174,7 @@ class Browser:
         if data_type not in self._built_in:
             parameters = ua.BrowseParameters()
             parameters.View = ua.ViewDescription()
-            wanted = _description(ua.NodeId.from_string(data_type), ua.ObjectIds.HasSubtype)
+            wanted = browse_description(ua.NodeId.from_string(data_type), ua.ObjectIds.HasSubtype)
             wanted.BrowseDirection = ua.BrowseDirection.Inverse
             wanted.NodeClassMask = 0
             parameters.NodesToBrowse = [wanted]
@@ -183,40 +184,6 @@ class Browser:
             if result.References:
                 self._built_in[data_type] = await self._basic(_plain(result.References[0].NodeId).to_string())
         return self._built_in[data_type]
-
-    async def _units(self, variables: Sequence[Any]) -> list[tuple[str, str]]:
-        """Return UCUM code and range in words of variables, from their properties."""
-        found = [("", "")] * len(variables)
-        asked: list[tuple[int, str, bytes]] = []
-        for start in range(0, len(variables), self._limits.browse):
-            parameters = ua.BrowseParameters()
-            parameters.View = ua.ViewDescription()
-            parameters.NodesToBrowse = [
-                _description(node, ua.ObjectIds.HasProperty) for node in variables[start : start + self._limits.browse]
-            ]
-            work = self._session.client.uaclient.session.browse(parameters)
-            results = await self._session.guard("Browsing properties at " + self._session.url, work)
-            for n, result in enumerate(results, start):
-                for reference in result.References or []:
-                    if reference.BrowseName.Name in ("EngineeringUnits", "EURange"):
-                        node = nodeid_to_binary(_plain(reference.NodeId))
-                        asked.append((n, reference.BrowseName.Name, node))
-        if not asked:
-            return found
-        nodes = [to_node_id(node) for _, _, node in asked]
-        session = self._session.client.uaclient.session
-        for start in range(0, len(nodes), self._limits.read):
-            work = session.read_attributes(nodes[start : start + self._limits.read], ua.AttributeIds.Value)
-            values = await self._session.guard("Reading units at " + self._session.url, work)
-            for (n, name, _), value in zip(asked[start:], values, strict=False):
-                content: Any = value.Value.Value if value.Value is not None else None
-                unit, span = found[n]
-                if name == "EngineeringUnits" and type(content).__name__ == "EUInformation":
-                    unit = ucum_of(content.NamespaceUri or "", content.UnitId, content.DisplayName.Text or "")
-                elif name == "EURange" and type(content).__name__ == "Range":
-                    span = f"range {content.Low:g}…{content.High:g}"
-                found[n] = (unit, span)
-        return found
 
     async def _names_of_types(self, definitions: Sequence[Any]) -> list[str]:
         texts = [_plain(d).to_string() if d is not None and not d.is_null() else "" for d in definitions]
@@ -237,14 +204,3 @@ def _kind(reference: Any) -> Literal["folder", "object", "method"]:
     if reference.NodeClass == ua.NodeClass.Method:
         return "method"
     return "folder" if reference.TypeDefinition == ua.NodeId(ua.ObjectIds.FolderType) else "object"
-
-
-def _description(node: Any, references: int) -> Any:
-    wanted = ua.BrowseDescription()
-    wanted.NodeId = node
-    wanted.BrowseDirection = ua.BrowseDirection.Forward
-    wanted.ReferenceTypeId = ua.NodeId(references)
-    wanted.IncludeSubtypes = True
-    wanted.NodeClassMask = ua.NodeClass.Object | ua.NodeClass.Variable | ua.NodeClass.Method
-    wanted.ResultMask = ua.BrowseResultMask.All
-    return wanted

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gongfu.connect.opcua.limits import Limits
     from gongfu.connect.opcua.session import Session
     from gongfu.connect.opcua.stream import Stream
+    from gongfu.connect.opcua.unit_watch import UnitWatch
 
 
 def pki_folder(directory: Path) -> Path:
@@ -66,6 +67,8 @@ class OpcUaDriver:
         self._reads: dict[int, tuple[Sequence[Address], BulkRead]] = {}
         self._last_read = 0
         self._no_node: list[str] = []
+        self._units: UnitWatch | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect (see ``Driver.open``)."""
@@ -78,9 +81,10 @@ class OpcUaDriver:
 
     async def close(self) -> None:
         """End the connection (see ``Driver.close``)."""
-        for task in self._work:
+        tasks = self._work if self._looking is None else [*self._work, self._looking]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._work.clear()
         if self._gaps is not None:
             await self._gaps.close()
@@ -135,6 +139,7 @@ class OpcUaDriver:
         from gongfu.connect.opcua.stream import Stream
         from gongfu.connect.opcua.subscriptions import Feed, feeds_of
         from gongfu.connect.opcua.targets import places_of, targets_of
+        from gongfu.connect.opcua.unit_watch import UnitWatch
 
         session, limits = self._opened()
         options, timing = self._context.options, self._context.timing
@@ -174,6 +179,10 @@ class OpcUaDriver:
             self._work.append(asyncio.create_task(self._run_poller(self._poller, sorted(set(polled)))))
         if stream.feeds:
             self._work.append(asyncio.create_task(stream.run()))
+        if every := float(options.get("units", 300)):
+            self._units = UnitWatch(session, addresses, targets, sink, limits, every)
+            stream.on_semantics = self._units.look_now
+            self._looking = asyncio.create_task(self._units.run())
 
     async def wait(self) -> None:
         """Wait until the connection is lost for longer than it can be healed (see ``Driver.wait``)."""

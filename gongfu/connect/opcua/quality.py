@@ -12,6 +12,9 @@ from gongfu.kernel.quality import Quality
 _OVERFLOW = 0x0480
 """Info type DataValue with the overflow bit: the server's queue lost values of this item."""
 
+_SEMANTICS = 0x4000
+"""Bit 14, SemanticsChanged: properties of the variable have changed."""
+
 _REASONS: dict[int, Quality] = {
     0x8031: Quality.BAD_DEVICE,  # BadNoCommunication
     0x808B: Quality.BAD_DEVICE,  # BadDeviceFailure
@@ -64,6 +67,11 @@ def status_of(quality: int) -> int:
 def overflowed(status: int) -> bool:
     """Return whether the status says that the server's queue lost values before this one."""
     return status & 0x0C80 == _OVERFLOW
+
+
+def semantics_changed(status: int) -> bool:
+    """Return whether the status says that the value has another meaning than the last one: unit, range or type."""
+    return bool(status & _SEMANTICS)
 
 
 def qualities(status: Sequence[int], values: Sequence[Value]) -> list[int]:

@@ -6,7 +6,7 @@ has forgotten is made anew, and the time in between is reported to ``Gaps``.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from gongfu.connect.opcua.conditions import Conditions
 from gongfu.connect.opcua.events import REFRESH_BEGINS, REFRESH_ENDS, about_stream, detail_of
 from gongfu.connect.opcua.failures import unreachable
 from gongfu.connect.opcua.gaps import Gaps, LastHeard
-from gongfu.connect.opcua.quality import overflowed
+from gongfu.connect.opcua.quality import overflowed, semantics_changed
 from gongfu.connect.opcua.sequence import Order
 from gongfu.connect.opcua.session import Session
 from gongfu.connect.opcua.sinking import readings
@@ -59,6 +59,7 @@ class Stream:
         feeds: one a sampling interval.
         counts: messages, values, republished, repeated, overflows, breaks, moved, remade, refreshes of alarms.
         conditions: alarms of the server.
+        on_semantics: called when the server says that the meaning of values has changed.
     """
 
     def __init__(
@@ -87,9 +88,11 @@ class Stream:
                 "remade",
                 "malformed",
                 "refreshes",
+                "semantics",
             ),
             0,
         )
+        self.on_semantics: Callable[[], None] | None = None
         self._session = session
         self._sink = sink
         self._gaps = gaps
@@ -220,6 +223,10 @@ class Stream:
             self.counts["values"] += len(columns)
             self._sink.take(readings(columns), received)
             if any(columns.status):
+                if any(map(semantics_changed, columns.status)):
+                    self.counts["semantics"] += 1
+                    if self.on_semantics is not None:
+                        self.on_semantics()
                 lost = [k for k, status in zip(columns.keys, columns.status, strict=True) if overflowed(status)]
                 if lost:
                     self.counts["overflows"] += len(lost)

@@ -11,6 +11,7 @@ from gongfu.connect.kit.types import Address, Node, Reading, Value
 from gongfu.connect.preview.types import Proposal, ProposedPoint
 from gongfu.kernel.points import EXACT_INTEGER_LIMIT
 from gongfu.kernel.quality import severity
+from gongfu.kernel.unit_texts import ucum_of_text
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _NAME = 200
@@ -95,9 +96,15 @@ def propose(
         if not node.value_type and (seen_type := type_of_value(value)):
             address = msgspec.structs.replace(address, value_type=seen_type)
         hint = hints.get(index, "")
+        text = node.unit_text
         if address.unit and not _is_unit(address.unit):
-            hint = hint or f"{address.unit!r} is no UCUM code: the unit is left out"
-            address = msgspec.structs.replace(address, unit="")
+            text = text or address.unit
+            known = ucum_of_text(address.unit)
+            hint = hint or (f"{address.unit!r} is taken as {known}" if known else "")
+            address = msgspec.structs.replace(address, unit=known)
+        if text and not address.unit:
+            told = f"the unit {text!r} has no known UCUM code: it is kept as text, and no unit is set"
+            hint = f"{hint}; {told}" if hint else told
         key = (address.asset, address.point)
         number = seen[key] = seen.get(key, 0) + 1
         if number > 1:

@@ -12,12 +12,14 @@ from gongfu.ingest.sparkplug.arrivals import Arrival, birth_sequence_of, death_p
 from gongfu.ingest.sparkplug.commands import REBIRTH, Expectation, command_payload, rebirth_payload
 from gongfu.ingest.sparkplug.rebirths import Rebirths, Throttle
 from gongfu.ingest.sparkplug.sessions import Bounds, EdgeSession, EdgeSessions, Key, Phase, Why
+from gongfu.ingest.sparkplug.units import UnitFollower
 from gongfu.ingest.types import Done, Receipt, Writer
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.errors import Problem, not_found, unavailable
 from gongfu.kernel.times import MILLISECOND, SECOND, Clock
 
 _DATA = frozenset({"NDATA", "DDATA", "DBIRTH", "DDEATH"})
+_BIRTHS = frozenset({"NBIRTH", "DBIRTH"})
 _TOPICS = 100_000
 # Commands that wait for their effect, of one edge node.
 MAX_COMMANDS = 32
@@ -79,6 +81,7 @@ class SparkplugHost:
 
     Attributes:
         on_born: called with a session after each NBIRTH.
+        units: reads the units that births say, None when nobody wants them.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class SparkplugHost:
         self._timer_at = 0
         self._expectations: dict[Key, list[tuple[Expectation, asyncio.Future[int]]]] = {}
         self.on_born: Callable[[EdgeSession], None] | None = None
+        self.units: UnitFollower | None = None
 
     # --- messages --------------------------------------------------------------------------------------------------
 
@@ -149,7 +153,10 @@ class SparkplugHost:
 
     def _give(self, arrivals: list[Arrival]) -> None:
         for item in arrivals:
-            self._intake.take_in_order(item.writer, item.payload, item.received, item.done, item.topic)
+            done = item.done
+            if self.units is not None and item.kind in _BIRTHS:
+                done = self.units.watch(item.writer, item.child, item.payload, done)
+            self._intake.take_in_order(item.writer, item.payload, item.received, done, item.topic)
             waiting = self._expectations.get((item.writer.device, item.edge))
             if waiting:
                 birth = self._intake.birth(item.writer.device, item.child)

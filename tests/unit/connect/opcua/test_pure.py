@@ -9,12 +9,13 @@ from gongfu.connect.opcua import addressing, data_types, events, failures, units
 from gongfu.connect.opcua.quality import overflowed, qualities, quality_of, status_of
 from gongfu.connect.opcua.security import Endpoint, choose
 from gongfu.connect.opcua.sequence import Order, SequenceWatch
+from gongfu.kernel import unit_texts
 from gongfu.kernel.quality import Quality
 from gongfu.kernel.units import check_unit
 
 
 def test_every_unit_of_the_table_is_ucum():
-    for code in {*units.CODES.values(), *units._SHOWN.values()}:
+    for code in {*units.CODES.values(), *unit_texts.SHOWN.values(), *unit_texts._PLAIN}:
         check_unit(code)
 
 
