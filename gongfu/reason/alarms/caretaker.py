@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, and_, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, and_, cast, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gongfu.kernel.counters import Counters
@@ -22,7 +22,7 @@ from gongfu.reason.alarms.records import AlarmRow, alarm
 from gongfu.reason.alarms.states import ACTIVE, SUPPRESSED, Change, State
 from gongfu.reason.alarms.suppression import records as suppressions
 from gongfu.reason.alarms.suppression.matching import holds
-from gongfu.reason.alarms.suppression.types import PointCause
+from gongfu.reason.alarms.suppression.types import Design, PointCause
 from gongfu.reason.alarms.types import AlarmEvent
 from gongfu.reason.rules.patterns import asset_pattern
 from gongfu.reason.rules.records import points_for
@@ -35,6 +35,9 @@ TICK_S = 1.0
 # Points that are causes are looked up again after this.
 _POINTS_S = 10.0
 _FLOODS_S = 5.0
+# Clocks of a cluster's machines differ by less. What was written later than this from now was written before the clock
+# was set back.
+CLOCKS_DIFFER = 60 * SECOND
 # Causes of suppression by design that are watched; more are refused by not being watched, which the log says.
 MAX_CAUSES = 10_000
 
@@ -133,11 +136,11 @@ class Caretaker:
         self, connection: Connection, tenants: Sequence[int], values: Mapping[int, float] | None, now: int
     ) -> bool:
         """Return whether a transaction that writes is needed: it holds the lock of the records, others wait for it."""
-        if suppressions.expired(connection, now):
+        if suppressions.expired(connection, now) or suppressions.of_the_future(connection, now + CLOCKS_DIFFER):
             return True
         c = alarm.c
         waiting = and_(c.tenant_id.in_(tenants), c.state == str(State.ACKNOWLEDGED_ACTIVE), c.realarm_s > 0)
-        if connection.execute(select(c.id).where(waiting, _realarm_at() <= now)).first():
+        if connection.execute(select(c.id).where(waiting, _realarm_is_due(now))).first():
             return True
         designs = suppressions.designs(connection)
         suppressed = and_(c.tenant_id.in_(tenants), c.state.in_(sorted(SUPPRESSED)))
@@ -157,6 +160,8 @@ class Caretaker:
         rows = [row for row in suppressions.in_force(connection) if row.kind is State.SUPPRESSED_BY_DESIGN]
         if any(row.design_id not in designs or not designs[row.design_id][1].enabled for row in rows):
             return True  # what a design holds after its cause ends with the design
+        if any(_held_too_long(row.until, designs[row.design_id][1], now) for row in rows):
+            return True
         if values is None:
             return False
         known = {(row.design_id, row.asset): row.until for row in rows}
@@ -178,6 +183,11 @@ class Caretaker:
         return standing
 
     def _end_expired(self, connection: Connection, now: int) -> None:
+        for row in suppressions.of_the_future(connection, now + CLOCKS_DIFFER):
+            suppressions.begin_again(connection, row, now)
+            seconds = (row.until - row.created_at) // SECOND
+            detail = f"the clock was set back; it ends in {seconds} s"
+            suppressions.note(connection, row.tenant_id, now, "shelved", f"suppression/{row.id}", detail=detail)
         for row in suppressions.expired(connection, now):
             if suppressions.end(connection, row.id, now, ""):
                 word = "unshelved" if row.kind == State.SHELVED else "unsuppressed"
@@ -195,7 +205,12 @@ class Caretaker:
                 standing.discard(place)
                 if row.until is not None:
                     suppressions.set_until(connection, row.id, None)
-            elif design is not None and design.enabled and design.hold_s and row.until is None:
+            elif (
+                design is not None
+                and design.enabled
+                and design.hold_s
+                and (row.until is None or _held_too_long(row.until, design, now))
+            ):
                 suppressions.set_until(connection, row.id, now + round(design.hold_s * SECOND))
             elif (design is None or not design.enabled or row.until is None) and suppressions.end(
                 connection, row.id, now, ""
@@ -218,7 +233,7 @@ class Caretaker:
     def _realarm(self, connection: Connection, owner: int, now: int) -> list[AlarmEvent]:
         c = alarm.c
         waiting = and_(c.tenant_id == owner, c.state == str(State.ACKNOWLEDGED_ACTIVE), c.realarm_s > 0)
-        query = select(alarm).where(waiting, _realarm_at() <= now).with_for_update()
+        query = select(alarm).where(waiting, _realarm_is_due(now)).order_by(c.id).with_for_update()
         rows = connection.execute(query).all()
         alarms = Alarms(connection, now)
         alarms.load(rows)
@@ -237,5 +252,14 @@ class Caretaker:
                 floods.follow(connection, one, recent, now)
 
 
-def _realarm_at() -> ColumnElement[int]:
-    return alarm.c.acknowledged_at + cast(alarm.c.realarm_s, BigInteger) * SECOND
+def _realarm_is_due(now: int) -> ColumnElement[bool]:
+    c = alarm.c
+    # Acknowledged at a time that is still to come: rather once too often than as late as the clock was wrong.
+    return or_(
+        c.acknowledged_at + cast(c.realarm_s, BigInteger) * SECOND <= now, c.acknowledged_at > now + CLOCKS_DIFFER
+    )
+
+
+def _held_too_long(until: int | None, design: Design, now: int) -> bool:
+    """Return whether what a design holds after its cause would last longer than it can: the clock was set back."""
+    return until is not None and until > now + round(design.hold_s * SECOND) + CLOCKS_DIFFER

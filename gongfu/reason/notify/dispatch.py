@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 8
 BATCH = 64
+# Parts of the journal that are read before what is due is sent.
+_READS = 20
+_CLOCKS_DIFFER = 5 * SECOND
 # Receipts are kept this long.
 KEPT = 90 * 86_400 * SECOND
 _FORGET_EVERY = 3600 * SECOND
@@ -68,14 +71,23 @@ class Dispatcher:
         self._luck = luck
         self._feed = feed or JournalFeed(engine, counters)
         self._forgot_at = 0
+        self._looked_at: int | None = None
         # Channels that missed a message in this turn.
         self._away: set[int] = set()
 
     async def turn(self) -> int:
-        """Read what is new, send what is due; return how many were sent or tried."""
+        """Read what is new, send what is due; return how many were sent or tried, ``BATCH`` or more while there is more
+        to read."""
         now = self._clock.now_ns()
-        while await asyncio.to_thread(self._feed.read, now):
-            pass
+        if self._looked_at is None or now < self._looked_at:
+            await asyncio.to_thread(self._follow_clock, now)
+        self._looked_at = now
+        more = True
+        for _ in range(_READS):
+            # Not until nothing is left: alarms that come faster than they are read would keep all from being sent.
+            more = bool(await asyncio.to_thread(self._feed.read, now))
+            if not more:
+                break
         if not 0 <= now - self._forgot_at < _FORGET_EVERY:
             self._forgot_at = now
             await asyncio.to_thread(self._forget, now)
@@ -87,7 +99,17 @@ class Dispatcher:
         for error in ended:
             if error is not None:
                 raise error
-        return len(rows)
+        return max(len(rows), BATCH) if more else len(rows)
+
+    def _follow_clock(self, now: int) -> None:
+        """What was queued before the clock was set back must not wait for as long as it was wrong."""
+        later = now + _CLOCKS_DIFFER
+        with reading(self._engine) as connection:
+            if not outbox.of_the_future(connection, later):
+                return
+        with writing(self._engine) as connection:
+            outbox.begin_again(connection, later, now)
+        logger.warning("the clock was set back; what waits was queued anew")
 
     def _forget(self, now: int) -> None:
         while True:

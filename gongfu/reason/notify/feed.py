@@ -1,14 +1,15 @@
 """From the alarms' journal into the outbox. How far it was read moves in the transaction that queues, so a kill loses
 no annunciation and queues none twice."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from gongfu.kernel.counters import Counters
 from gongfu.kernel.times import SECOND
-from gongfu.reason.alarms.load.floods import collapse, open_floods
+from gongfu.reason.alarms.load.annunciations import first_raised
+from gongfu.reason.alarms.load.floods import BEGINS_ABOVE, PERIOD, collapse, open_floods
 from gongfu.reason.alarms.load.positions import finder, mapping_of
 from gongfu.reason.alarms.records import alarm, alarm_journal
 from gongfu.reason.alarms.states import AGAIN, Change, State
@@ -24,6 +25,7 @@ _ENTRIES = 1000
 # highest was read and with nothing after it.
 _LOOK_BACK = 10_000
 _LOOK_BACK_NS = 120 * SECOND
+_FLOODS_KEPT = 1000
 _TOLD = (str(Change.RAISED), *map(str, AGAIN))
 _ONLY = 1
 
@@ -53,6 +55,8 @@ class JournalFeed:
         self._most = most
         # Entries among the last that were read; empty after a start, when the outbox knows what is there already.
         self._seen: set[int] = set()
+        # By flood, the alarms with which it began.
+        self._first: dict[int, frozenset[str]] = {}
 
     def read(self, now: int) -> int:
         """Queue the notifications of up to 1,000 new entries; return how many entries there were.
@@ -109,9 +113,9 @@ class JournalFeed:
         for key, (tenant, body) in definitions.routes(connection).items():
             routes.setdefault(tenant, []).append((key, body))
         find = {tenant: finder(mapping_of(connection, tenant)) for tenant in routes}
-        floods: dict[int, dict[str, int]] = {}
+        floods: dict[int, dict[str, Any]] = {}
         for row in open_floods(connection):
-            floods.setdefault(row.tenant_id, {})[row.position] = row.id
+            floods.setdefault(row.tenant_id, {})[row.position] = row
         rows: list[dict[str, Any]] = []
         for entry in told:
             if entry.tenant_id not in routes:
@@ -120,7 +124,11 @@ class JournalFeed:
             event = Annunciation(
                 entry.tenant_id, entry.alarm_id, entry.recorded_at, entry.priority, entry.asset_path, position
             )
-            rows += self._rows(routes[entry.tenant_id], event, floods.get(entry.tenant_id, {}), now)
+            lasting = floods.get(entry.tenant_id, {}).get(position)
+            if lasting is not None and entry.alarm_id in self._first_of(connection, lasting, find[entry.tenant_id]):
+                lasting = None
+            swallows = {} if lasting is None else {position: int(lasting.id)}
+            rows += self._rows(routes[entry.tenant_id], event, swallows, now)
         fresh, lost = outbox.add(connection, rows, self._most - outbox.queued(connection))
         swallowed: dict[int, int] = {}
         for row in fresh:
@@ -131,6 +139,21 @@ class JournalFeed:
         self._counters.add("notifications_collapsed", sum(swallowed.values()))
         self._counters.add("notifications_queued", len(fresh) - sum(swallowed.values()))
         return lost
+
+    def _first_of(self, connection: Connection, lasting: Any, find: Callable[[str], str]) -> frozenset[str]:
+        """Return the alarms with which a flood began: those up to the number that makes one. They are told one by one,
+        however late they are read, since what came first says most about the cause."""
+        known = self._first.get(lasting.id)
+        if known is None:
+            begin, end = lasting.began_at - PERIOD, lasting.began_at
+            mine = find, lasting.position
+            keys = first_raised(
+                connection, lasting.tenant_id, begin, end, lambda asset: mine[0](asset) == mine[1], BEGINS_ABOVE
+            )
+            if len(self._first) >= _FLOODS_KEPT:
+                self._first.pop(next(iter(self._first)))
+            known = self._first[lasting.id] = frozenset(keys)
+        return known
 
     def _rows(
         self, routes: list[tuple[int, RouteBody]], event: Annunciation, floods: Mapping[str, int], now: int

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
+from gongfu.reason.notify.routing import DIGEST_EVERY
 from gongfu.reason.notify.states import Delivery
 from gongfu.reason.notify.tables import outbox
 
@@ -87,6 +88,19 @@ def due(connection: Connection, now: int, limit: int) -> list[Any]:
     return list(connection.execute(query.limit(limit)))
 
 
+def of_the_future(connection: Connection, now: int) -> int:
+    """Return how many notifications wait that were queued at a later time than this: the clock was set back since."""
+    query = select(func.count()).where(outbox.c.state == str(Delivery.QUEUED), outbox.c.created_at > now)
+    return int(connection.execute(query).scalar_one())
+
+
+def begin_again(connection: Connection, later: int, now: int) -> None:
+    """Let what waits, and was queued at a later time than ``later``, wait from now for as long as it was meant to."""
+    c = outbox.c
+    values = {"due_at": c.due_at - c.created_at + now, "created_at": now}
+    connection.execute(update(outbox).where(c.state == str(Delivery.QUEUED), c.created_at > later).values(values))
+
+
 def one(connection: Connection, key: str) -> Any:
     """Return a notification, locked; None when it is not there."""
     return connection.execute(select(outbox).where(outbox.c.id == key).with_for_update()).one_or_none()
@@ -134,7 +148,8 @@ def collapsed(connection: Connection, digest: Any) -> list[Any]:
         c.channel_id == digest.channel_id,
         c.recipient == digest.recipient,
         c.step == 0,
-        c.due_at <= digest.due_at,
-        c.due_at > digest.annunciated_at,
+        # The part of time that it is for, whenever it is sent.
+        c.due_at >= digest.annunciated_at,
+        c.due_at < digest.annunciated_at + DIGEST_EVERY,
     )
     return list(connection.execute(select(c.alarm_id).where(mine).order_by(c.due_at).limit(10_000)))

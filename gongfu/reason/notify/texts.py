@@ -37,8 +37,10 @@ def digest_message(row: Any, alarms: Sequence[Any]) -> Message:
     by_priority = Counter(alarm.priority for alarm in alarms)
     counts = ", ".join(f"{name} {by_priority[name]}" for name in _RANK if by_priority[name])
     names = Counter(f"{alarm.asset_path} / {alarm.point}" for alarm in alarms)
-    lines = [f"{count} × {name}" for name, count in names.most_common(_LISTED)]
-    more = len(names) - len(lines)
+    first = min(alarms, key=lambda alarm: (alarm.raised_at, alarm.id))
+    begin = f"{format_rfc3339(first.raised_at)} {first.asset_path} / {first.point}"
+    lines = [f"最早 First: {begin}", *(f"{count} × {name}" for name, count in names.most_common(_LISTED))]
+    more = len(names) - _LISTED
     text = f"告警泛滥 Alarm flood: {len(alarms)} 条告警 alarms ({counts})\n" + "\n".join(lines)
     text += f"\n… +{more}\n" if more > 0 else "\n"
     body = {"kind": "digest", "count": len(alarms), "priorities": dict(by_priority), "flood": row.flood_id}

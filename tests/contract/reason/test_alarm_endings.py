@@ -81,6 +81,34 @@ def test_a_return_that_only_the_node_noticed_keeps_no_alarm_away(records: Engine
     assert len(service.page(plant.subject(), "all", None, None, None, 10)[0]) == 2
 
 
+def test_a_shelf_ends_in_time_although_the_clock_was_wrong_when_it_began(desk: ShelvingDesk) -> None:
+    desk.apply(desk.told(True, 1))
+    subject = desk.plant.subject()
+    desk.plant.clock.now += 3650 * DAY * SECOND
+    made = desk.suppressions.shelve(subject, ShelveBody(asset="plant/*", reason="noise", seconds=3600))
+    assert desk.state(1) == "shelved"
+    desk.plant.clock.now -= 3650 * DAY * SECOND
+    desk.tick(1)
+    (shelf,) = desk.suppressions.list_of(subject, ended=False)
+    assert (shelf.id, shelf.until) == (made.id, "2023-11-14T23:13:21Z")
+    desk.tick(3590)
+    assert desk.state(1) == "shelved"
+    desk.tick(20)
+    assert desk.state(1) == "unacknowledged_active"
+    told = [item.detail for item in desk.suppressions.operations(subject, None, 10)[0]]
+    assert told == ["time is over", "the clock was set back; it ends in 3600 s", "noise"]
+
+
+def test_an_alarm_that_was_acknowledged_in_the_future_comes_again(desk: ShelvingDesk) -> None:
+    desk.rationalise(realarm_s=600)
+    desk.apply(desk.told(True, 1))
+    desk.plant.clock.now += 3650 * DAY * SECOND
+    desk.service.acknowledge(desk.plant.subject(), desk.key(1), "")
+    desk.plant.clock.now -= 3650 * DAY * SECOND
+    desk.tick(1)
+    assert desk.state(1) == "unacknowledged_active"
+
+
 def test_alarms_that_stood_then_are_stale_then_although_they_returned_since(desk: ShelvingDesk) -> None:
     desk.apply(desk.told(True, 1))
     desk.apply(desk.told(False, 3 * DAY * SECOND, 1))

@@ -245,18 +245,62 @@ def test_a_flood_is_told_in_digests_and_critical_alarms_by_themselves(exchange: 
     desk.apply(*(Transition(desk.rule.id, key, True, START, START, 1.0) for key in series[:12]))
     desk.tick(1)
     exchange.turn()
-    before = len(exchange.got)
-    assert before == 0
-    assert exchange.states().count("collapsed") == 12
+    # The ten with which it began are told one by one, although the flood was seen first.
+    first = [message.document["alarm"]["asset_path"] for message in exchange.got]
+    assert len(set(first)) == 10
+    assert exchange.states().count("collapsed") == 2
+    exchange.got.clear()
     desk.apply(*(Transition(desk.rule.id, key, True, START, START, 1.0) for key in series[12:]))
     exchange.turn()
     exchange.turn(300)
     assert [message.document["kind"] for message in exchange.got] == ["digest"]
-    assert exchange.got[0].document["count"] == 30
+    assert exchange.got[0].document["count"] == 20
+    assert "最早 First: 2023-11-14T22:13:20Z plant/" in exchange.got[0].text
     with reading(exchange.engine) as connection:
-        assert connection.execute(select(flood.c.collapsed)).scalar_one() == 30
+        assert connection.execute(select(flood.c.collapsed)).scalar_one() == 20
     exchange.turn(300)
     assert len(exchange.got) == 1
+
+
+def test_alarms_without_end_keep_nothing_from_being_sent(exchange: Exchange) -> None:
+    desk, series, read = exchange.desk, iter(range(1000)), 0
+
+    class Endless(JournalFeed):
+        def read(self, now: int) -> int:
+            nonlocal read
+            read += 1
+            assert read < 100
+            key = desk.plant.point(f"plant/{next(series)}", "temp")
+            desk.apply(Transition(desk.rule.id, key, True, START, START, 1.0))
+            return super().read(now)
+
+    exchange.route(digest=False)
+    desk.apply(desk.told(True, 1))
+    JournalFeed(exchange.engine, Counters()).read(desk.plant.clock.now)
+    exchange.dispatcher = Dispatcher(
+        exchange.engine, desk.plant.clock, Counters(), exchange.send, lambda key: "s", KEY, lambda: 0.5,
+        Endless(exchange.engine, Counters()),
+    )  # fmt: skip
+    exchange.turn()
+    assert [message.recipient for message in exchange.got] == ["anna"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_is_set_back_delays_no_notification(exchange: Exchange, restarted: bool) -> None:
+    stages = [Stage(channel_id=exchange.channel, recipients=["anna"])]
+    exchange.route(stages=[*stages, Stage(channel_id=exchange.channel, recipients=["chief"], after_s=300)])
+    exchange.desk.plant.clock.now += 365 * 86_400 * SECOND
+    exchange.desk.apply(exchange.desk.told(True, 1))
+    exchange.turn(0.5)
+    assert exchange.got == []
+    exchange.desk.plant.clock.now -= 365 * 86_400 * SECOND
+    if restarted:
+        exchange.start()
+    exchange.turn(0)
+    exchange.turn(2)
+    assert [message.recipient for message in exchange.got] == ["anna"]
+    exchange.turn(300)
+    assert [message.recipient for message in exchange.got] == ["anna", "chief"]
 
 
 def test_in_a_flood_escalation_is_still_by_alarm(exchange: Exchange) -> None:

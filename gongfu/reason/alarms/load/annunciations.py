@@ -5,11 +5,41 @@ condition stands, a re-alarm) are few, and have an index of the journal for them
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 from sqlalchemy import Connection, and_, func, select
 
 from gongfu.reason.alarms.records import AGAIN_ONLY, alarm, alarm_journal
 from gongfu.reason.alarms.states import State
+
+# Alarms that are looked at for the first ones of a position.
+_LOOKED_AT = 20_000
+
+
+def first_raised(
+    connection: Connection, tenant: int, since: int, until: int, mine: Callable[[str], bool], most: int
+) -> list[str]:
+    """Return the ids of the alarms that were raised first in ``(since, until]`` of the node's time.
+
+    Args:
+        connection: the records.
+        tenant: whose.
+        since: UTC ns.
+        until: UTC ns.
+        mine: whether an asset's alarms count.
+        most: how many to return.
+    """
+    c = alarm.c
+    raised = and_(c.tenant_id == tenant, c.recorded_at > since, c.recorded_at <= until, c.raised_suppressed.is_(False))
+    query = select(c.id, c.asset_path).where(raised).order_by(c.recorded_at, c.raised_at, c.id).limit(_LOOKED_AT)
+    found: list[str] = []
+    with connection.execute(query, execution_options={"yield_per": 500}) as rows:
+        for row in rows:
+            if mine(row.asset_path):
+                found.append(row.id)
+            if len(found) == most:
+                break
+    return found
 
 
 def count_by_asset(connection: Connection, tenant: int, since: int, until: int) -> Counter[str]:

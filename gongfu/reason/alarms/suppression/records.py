@@ -137,6 +137,20 @@ def expired(connection: Connection, now: int) -> Sequence[Row[Any]]:
     return connection.execute(select(suppression).where(c.ended_at.is_(None), c.until <= now)).all()
 
 
+def of_the_future(connection: Connection, now: int) -> Sequence[Row[Any]]:
+    """Return the shelves that were begun at a later time than this: the clock was set back since, and a shelf must not
+    last for as long as the clock was wrong."""
+    c = suppression.c
+    query = select(suppression).where(c.ended_at.is_(None), c.created_at > now, c.until.is_not(None))
+    return connection.execute(query.where(c.kind == str(State.SHELVED))).all()
+
+
+def begin_again(connection: Connection, row: Row[Any], now: int) -> None:
+    """Let a suppression last from now for as long as it was meant to."""
+    values = {"created_at": now, "until": now + (row.until - row.created_at)}
+    connection.execute(update(suppression).where(suppression.c.id == row.id).values(values))
+
+
 def set_until(connection: Connection, key: int, until: int | None) -> None:
     """Set when a suppression ends by itself."""
     connection.execute(update(suppression).where(suppression.c.id == key).values(until=until))
