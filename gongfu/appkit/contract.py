@@ -40,8 +40,20 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gongfu.appkit.declarations import Declared, OnJob, OnPoints, OnRoute, Roles, at_times, checked_route, duration
+from gongfu.appkit.declarations import (
+    Declared,
+    OnJob,
+    OnPoints,
+    OnRoute,
+    Roles,
+    at_times,
+    checked_route,
+    duration,
+    name_of,
+)
 from gongfu.appkit.manifest import CONTRACT_VERSION
+from gongfu.appkit.model_declaration import model
+from gongfu.appkit.ruling import AppRule, Priority, Verdict, carry_out
 from gongfu.appkit.samples import Samples, Window
 from gongfu.appkit.value_columns import TypeName
 from gongfu.reason.models.types import Column, ModelDefinition, ModelDefinitionError, ModelFunction, Port
@@ -62,14 +74,15 @@ __all__ = [
     "Request",
     "Response",
     "Samples",
+    "Verdict",
     "Window",
     "model",
 ]
 
-Priority = Literal["critical", "high", "medium", "low"]
 # What is written to a point: numbers, true and false, or text; None where there is no value.
 Values = Sequence[float | None] | Sequence[bool | None] | Sequence[str | None] | NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R", bound=Callable[[Window], Verdict])
 
 
 class AppError(Exception):
@@ -299,6 +312,53 @@ class App:
         )
         return self.declared.add_points(handler)
 
+    def rule(
+        self,
+        *points: str,
+        window: str,
+        asset: str = "**",
+        type: str = "",
+        slide: str = "",
+        lateness: str = "2s",
+        priority: Priority = "medium",
+        limit: float | None = None,
+        direction: Literal["above", "below"] = "above",
+        deadband: float = 0.0,
+        on_delay: str = "0s",
+        off_delay: str = "0s",
+        point: str = "",
+        message: str = "",
+    ) -> Callable[[R], R]:
+        """Raise an alarm by what a pure function ``(window)`` finds, separately for each asset. ``needs.alarms``.
+
+        The function has no context and keeps nothing. With ``limit`` it returns a number, which direction, limit and
+        deadband judge; without, True or False; None when it cannot tell, which changes nothing. The alarm's key is the
+        name of the function. It is a short form of ``on`` with ``raise_alarm`` and ``return_alarm``.
+
+        Args:
+            points, asset, type, window, slide, lateness: as of ``on``.
+            priority: of the alarm.
+            limit, direction, deadband: as in rules as data.
+            on_delay: how long the condition holds, ends of windows, before the alarm is raised.
+            off_delay: how long it does not, before the alarm returns.
+            point: that the alarm names; by default the name of the function. Rationalisation finds the alarm by it.
+            message: template with ``{asset}``, ``{point}``, ``{value}``, ``{limit}`` and ``{rule}``.
+        """
+        delays = duration(on_delay, "on_delay"), duration(off_delay, "off_delay")
+
+        def note(function: R) -> R:
+            name = name_of(function)
+            rule = AppRule(name, priority, direction, limit, deadband, *delays, point or name, message)
+
+            def watch(context: Context, window: Window) -> None:
+                carry_out(rule, function, context, window)
+
+            watch.__name__ = name
+            self.on(*points, asset=asset, type=type, window=window, slide=slide, lateness=lateness)(watch)
+            return function
+
+        return note
+
     def job(
         self, *, every: str = "", cron: str = "", missed: Literal["once", "skip"] = "once", timeout: str = "60s"
     ) -> Callable[[F], F]:
@@ -337,50 +397,3 @@ class App:
     def __iter__(self) -> Iterator[str]:
         """Yield what is declared, for people."""
         return iter(self.declared.lines())
-
-
-def model(
-    *,
-    id: str,
-    version: str,
-    inputs: Sequence[Port],
-    outputs: Sequence[Port],
-    name: str = "",
-    description: str = "",
-    tolerance_s: float = 0.0,
-) -> Callable[[ModelFunction], ModelDefinition]:
-    """Declare a pure function of columns as a mechanism model; the decorated name becomes the ``ModelDefinition``.
-
-    The function gets ``(columns, dt)``: ``float64[n]`` by input port, read-only, in ascending source time and converted
-    to the port's unit, and ``float64[n]`` seconds since the previous row of the asset (NaN for the first). It returns
-    one ``float64[n]`` for each output port, keeps no state and does no I/O: the host may call it again with the same
-    rows in other groupings and expects equal answers. A row exists when every input has a good or uncertain sample
-    there, or with ``tolerance_s`` a last one at most that much older. Bad inputs make bad outputs, as do NaN and
-    infinity.
-
-    Args:
-        id: dotted lower-case name, unique on the node.
-        version: ``major.minor.patch``.
-        inputs: input ports with UCUM units.
-        outputs: output ports; each becomes a point of the asset the model is bound to.
-        name: title for people; default: the id.
-        description: default: the function's docstring.
-        tolerance_s: how old the last known sample of another input may be, in seconds of source time.
-
-    Raises:
-        ModelDefinitionError: the declaration is wrong; the message says what to change.
-    """
-
-    def declare(function: ModelFunction) -> ModelDefinition:
-        return ModelDefinition(
-            id=id,
-            version=version,
-            name=name or id,
-            description=description or (function.__doc__ or "").strip(),
-            inputs=tuple(inputs),
-            outputs=tuple(outputs),
-            function=function,
-            tolerance_s=tolerance_s,
-        )
-
-    return declare
