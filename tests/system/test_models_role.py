@@ -34,13 +34,15 @@ from tests.fixtures.nats import NatsServer
 from tests.system.worker_bench import SUBJECTS, Worker, block_of, open_log, taken, until
 
 TEP = "tennessee-eastman.reactor-cooling"
+# Times of samples are so far apart, and delays end half-way between them, that no delay ends by the clock in between.
+STEP = 1000 * SECOND
 # A running mean and the number of rows so far: what it gives depends on everything it has seen.
 SMOOTH = b"""
 import numpy as np
 from gongfu.appkit.contract import Port, model
 
 @model(id="test.smooth", version="1.0.0", inputs=[Port("a", "1"), Port("b", "1")],
-       outputs=[Port("mean", "1"), Port("seen", "1")], tolerance_s=5)
+       outputs=[Port("mean", "1"), Port("seen", "1")], tolerance_s=5000)
 def smooth(columns, dt, state):
     mean, seen = (0.0, 0) if state is None else state
     means, counts = [], []
@@ -66,7 +68,7 @@ def ports(*names: str) -> tuple[Port, ...]:
 def smooth(name: str, *outputs: str, **more: Any) -> ModelSpec:
     return ModelSpec(
         id=name, version="1.0.0", kind=Kind.PYTHON, inputs=ports("a", "b"), outputs=ports(*outputs),
-        tolerance_s=5, state=True, **more,
+        tolerance_s=5000, state=True, **more,
     )  # fmt: skip
 
 
@@ -201,24 +203,24 @@ async def test_a_kill_in_the_middle_changes_no_output_and_no_alarm(
             name="mean",
             asset="hall/*",
             point="mean",
-            condition={"direction": "above", "limit": 45.0, "deadband": 5.0, "delay_s": 3.0},
+            condition={"direction": "above", "limit": 45.0, "deadband": 5.0, "delay_s": 3.5 * STEP / SECOND},
         )
         rows = rows or [
-            [(one, START + n * SECOND, choose.uniform(0, 14)) for one in choose.sample(series, choose.randint(1, 6))]
+            [(one, START + n * STEP, choose.uniform(0, 14)) for one in choose.sample(series, choose.randint(1, 6))]
             for n in range(120)
         ]
         log = await open_log(client)
         await site.worker.start()
         await site.worker.start_models()
         for number, block in enumerate(rows):
-            await log.append(0, block_of(block, START + number * SECOND))
+            await log.append(0, block_of(block, START + number * STEP))
             if client is cut_bus and number in (3, 40, 80):
                 if number == 80:  # with a checkpoint in the middle; the others are before the first
                     await until(partial(has_moved, site.worker, 30), "a later checkpoint", 60)
                 site.worker.kill_models()
                 await site.worker.start_models()
         # All pumps' inputs in one block: rows of their own, which come after all that the blocks before gave.
-        end = START + 130 * SECOND
+        end = START + 130 * STEP
         await log.append(0, block_of([(one, end, 7.0) for one in series], end))
         await until(partial(has_outputs_at, client, log, series, end, 6), "the last row of every pump", 120)
         await until(partial(quiet, client, log), "no more outputs", 60)
