@@ -122,7 +122,7 @@ def test_many_acknowledge_at_once_and_one_succeeds_while_the_worker_returns_it(d
     barrier = threading.Barrier(6)
 
     def acknowledge(_: int) -> int:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             desk.service.acknowledge(desk.plant.subject(), desk.key(1), "")
         except Problem as problem:
@@ -130,7 +130,7 @@ def test_many_acknowledge_at_once_and_one_succeeds_while_the_worker_returns_it(d
         return 200
 
     def give_back() -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         desk.apply(desk.told(False, 9, 1))
 
     with ThreadPoolExecutor(6) as pool:
