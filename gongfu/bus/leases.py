@@ -8,6 +8,7 @@ so of several workers that decide alike one gets it, and what decides here on ol
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 FREE = ""
 
@@ -112,3 +113,26 @@ class LeaseView:
         if record is None or record.owner == FREE:
             return True
         return self._silent(partition, now, self._own_s if record.owner == self._me else None)
+
+
+class Standing(StrEnum):
+    """What the holder of a lease may do by its own clock."""
+
+    SURE = "sure"
+    # It was not renewed for a while: nothing new is begun, and what goes on is ended.
+    DOUBTFUL = "doubtful"
+    # Others may take it from now on.
+    OVER = "over"
+
+
+def standing(now: float, until: float, margin_s: float) -> Standing:
+    """Return what a holder may do.
+
+    Args:
+        now: present time, in the seconds of ``until``.
+        until: until when it trusts its lease; others wait longer before they take it.
+        margin_s: time before ``until`` in which what goes on must end.
+    """
+    if now >= until:
+        return Standing.OVER
+    return Standing.DOUBTFUL if now >= until - margin_s else Standing.SURE

@@ -52,8 +52,17 @@ class LeaseDocument(msgspec.Struct, frozen=True, omit_defaults=True):
 class Lease:
     """One partition that this process has."""
 
-    def __init__(self, registers: Registers, partition: int, document: LeaseDocument, revision: int, until: float):
+    def __init__(
+        self,
+        registers: Registers,
+        partition: int,
+        document: LeaseDocument,
+        revision: int,
+        until: float,
+        kind: str = _LEASE,
+    ) -> None:
         self._registers = registers
+        self._kind = kind
         self.partition = partition
         self._document = document
         self._revision = revision
@@ -66,6 +75,11 @@ class Lease:
     def epoch(self) -> int:
         """Greater than that of every earlier owner."""
         return self._document.epoch
+
+    @property
+    def until(self) -> float:
+        """Until when this process may trust it, seconds of the event loop's clock; each renewal moves it on."""
+        return self._until
 
     @property
     def checkpoint(self) -> str:
@@ -131,7 +145,7 @@ class Lease:
             wanted = change(self._document)
             name, value = str(self.partition), msgspec.json.encode(wanted)
             try:
-                revision = await self._registers.put(_LEASE, name, value, self._revision)
+                revision = await self._registers.put(self._kind, name, value, self._revision)
             except RegisterConflictError:
                 # Perhaps our own write whose answer was lost; its words differ from any other owner's.
                 revision = await self._find_own(name, wanted)
@@ -146,7 +160,7 @@ class Lease:
         Raises:
             OwnershipLostError: it is not.
         """
-        records = await self._registers.read(_LEASE)
+        records = await self._registers.read(self._kind)
         revision, content = records.get(name, (self._revision, b"{}"))
         if revision < self._revision:
             raise JetStreamError(0, "a replica that is behind has answered")
@@ -155,7 +169,7 @@ class Lease:
             self.lose()
             raise OwnershipLostError(f"partition {self.partition} is {found.owner or 'nobody'}'s")
         try:
-            revision = await self._registers.put(_LEASE, name, msgspec.json.encode(wanted), revision)
+            revision = await self._registers.put(self._kind, name, msgspec.json.encode(wanted), revision)
         except RegisterConflictError:
             raise JetStreamError(0, "the lease changes too fast to be read") from None
         self._document = wanted

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.kernel.times import Clock
-from gongfu.node.data_directory import DataDirectory, secret_of
+from gongfu.node.data_directory import DataDirectory
 from gongfu.node.event_publisher import EventPublisher
 from gongfu.node.runtime import Runtime
+from gongfu.node.shared_files.secrets import notify_folder, notify_link_key, secrets_in
 from gongfu.reason.alarms.kpi import api as kpi
 from gongfu.reason.alarms.kpi.service import KpiService
 from gongfu.reason.alarms.operations import api as operations
@@ -35,10 +35,13 @@ def alarm_routes(
         alarms: acknowledges what a link of a notification does.
     """
     directory = DataDirectory(Path(runtime.data_dir))
-    secrets = ConnectionSecrets(directory.notify_secrets)
+    shared = notify_folder(runtime, engine)
+    if shared is not None:
+        shared.start()
+    secrets = secrets_in(directory.notify_secrets, shared)
     destinations = Destinations.of(runtime.notify.allow)
     notifications = NotificationService(engine, clock, secrets, alarms, directory.want_notify, destinations)
-    link_key = bytes.fromhex(secret_of(directory.notify_key))
+    link_key = notify_link_key(runtime)
     suppressions = SuppressionService(engine, clock, lambda event: publisher.publish("alarm", event))
     return [
         *operations.routes(suppressions),

@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What a machine may run.
+# What a machine runs when its file does not say so.
 ROLES = ("door", "worker", "web")
+# Roles that one machine at a time has, by a lease; the others where they are planned stand by.
+LEASED_ROLES = ("connect", "notify")
+# Roles of one machine that keep on its disk what nobody else has: they do not fail over.
+SETTLED_ROLES = ("apps", "models")
+KNOWN_ROLES = (*ROLES, *LEASED_ROLES, *SETTLED_ROLES)
 # The key that secrets of devices are hashed with, 64 hexadecimal digits; instead of a file of [cluster] secrets_dir.
 DEVICE_KEY_VARIABLE = "GONGFU_DEVICE_KEY"
 
@@ -16,13 +21,25 @@ class ClusterSettings:
 
     Attributes:
         instance: name of this machine, a NATS token; no other has it.
-        roles: what this machine runs, among ``ROLES``.
+        roles: what this machine runs, among ``KNOWN_ROLES``.
         secrets_dir: directory with the secrets that all machines share, or None.
     """
 
     instance: str = ""
     roles: tuple[str, ...] = ROLES
     secrets_dir: Path | None = None
+
+    def runs(self, role: str, *, wanted: bool) -> bool:
+        """Return whether this machine is to run one of ``LEASED_ROLES`` or ``SETTLED_ROLES``.
+
+        As ``roles`` says where it names any of them, else when somebody has asked for it.
+
+        Args:
+            role: which.
+            wanted: whether somebody has asked for it here.
+        """
+        named = any(one in self.roles for one in (*LEASED_ROLES, *SETTLED_ROLES))
+        return role in self.roles if named else wanted
 
     def name(self, role: str) -> str:
         """Return the name of a role of this machine: ``<role>@<instance>`` in a cluster."""

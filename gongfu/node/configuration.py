@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE, ROLES, ClusterSettings, Facts, trouble
+from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE, KNOWN_ROLES, ROLES, ClusterSettings, Facts, trouble
 from gongfu.node.quantities import parse_bytes, parse_seconds
 from gongfu.node.runtime import (
     BlockLogSettings,
@@ -350,10 +350,10 @@ def _cluster(given: dict[str, Any], base: Path, where: Where) -> ClusterSettings
     elif not _NODE_NAME.fullmatch(instance):
         raise ConfigurationError(f"{where('cluster', 'instance')}: must be 1 to 64 letters, digits, - or _")
     place = where("cluster", "roles")
-    if unknown := [role for role in roles if role not in ROLES]:
-        raise ConfigurationError(f"{place}: unknown role {unknown[0]!r}" + suggest(unknown[0], list(ROLES)))
+    if unknown := [role for role in roles if role not in KNOWN_ROLES]:
+        raise ConfigurationError(f"{place}: unknown role {unknown[0]!r}" + suggest(unknown[0], list(KNOWN_ROLES)))
     if not roles or len(set(roles)) != len(roles):
-        raise ConfigurationError(f"{place}: must name one or more of {', '.join(ROLES)}, each once")
+        raise ConfigurationError(f"{place}: must name one or more of {', '.join(KNOWN_ROLES)}, each once")
     directory = given.get("secrets_dir")
     return ClusterSettings(instance, roles, (base / Path(directory).expanduser()).absolute() if directory else None)
 

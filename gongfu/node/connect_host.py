@@ -6,6 +6,7 @@ import random
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gongfu.bus.blocklog import BlockLog, ensure_streams
 from gongfu.bus.connection import subscribe
+from gongfu.bus.ending import end_tasks
 from gongfu.bus.requests import serve
 from gongfu.bus.spares import open_spares
 from gongfu.connect.connections.fleet import Fleet
 from gongfu.connect.connections.operations import Operations
-from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
 from gongfu.connect.kit.machine_alarms import ALARMS
 from gongfu.connect.kit.machine_units import UNITS
@@ -33,6 +34,7 @@ from gongfu.ingest.admission.book import QuotaBook
 from gongfu.ingest.columnise.columniser import Columniser
 from gongfu.ingest.types import Writer
 from gongfu.kernel.counters import Counters
+from gongfu.kernel.errors import unavailable
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
 from gongfu.node.data_directory import DataDirectory
@@ -41,12 +43,15 @@ from gongfu.node.machine_alarms import MachineAlarmDesk
 from gongfu.node.machine_units import MachineUnitDesk
 from gongfu.node.quotas import defaults_of
 from gongfu.node.runtime import Runtime
+from gongfu.node.shared_files.secrets import connection_folder, secrets_in
 from gongfu.registry import event_records
 from gongfu.registry.source_units import SourceUnits
 from gongfu.store.records.engine import writing
 
 logger = logging.getLogger("gongfu.connect")
 
+# Under which the role answers; in a cluster, the machine that has the role.
+SERVICE = "connect"
 # The records are looked at as well without an announcement: those may be lost.
 _RELOAD_S = 10.0
 _ASKS_AT_ONCE = 16
@@ -74,7 +79,8 @@ class ConnectHost:
         self._intake = Columniser(bus, self._subjects, engine, runtime.telemetry, counters, clock, log=log)
         self._admission = Admission(defaults_of(runtime.quotas), loop.time)
         self._quotas = QuotaBook(bus, self._subjects, engine, self._executor, self._admission)
-        secrets = ConnectionSecrets(DataDirectory(Path(runtime.data_dir)).connection_secrets)
+        self._shared = connection_folder(runtime, engine)
+        secrets = secrets_in(DataDirectory(Path(runtime.data_dir)).connection_secrets, self._shared)
         timing = SystemTiming()
         self._fleet = Fleet(
             engine,
@@ -86,7 +92,6 @@ class ConnectHost:
             random.random,
             self._status_changed,
             self._happened,
-            runtime.instance,
         )
         self._alarms = MachineAlarmDesk(
             bus, self._subjects, engine, self._executor, counters, clock, self._fleet.named, self._acknowledged
@@ -98,6 +103,10 @@ class ConnectHost:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._noted: dict[int, tuple[float, int]] = {}
         self._online = 0
+        # While the lease of the role is not certain; a node of one machine has none.
+        self._suspended = False
+        self._connected = False
+        self._asked = 0
 
     def gauges(self) -> dict[str, float]:
         """Return the figures for ``MetricsPublisher``."""
@@ -110,16 +119,16 @@ class ConnectHost:
         await ensure_streams(self._bus, self._subjects, partitions, log.max_age_seconds, log.max_bytes, log.replicas)
         await self._intake.start()
         await self._quotas.start()
-        name = service_name(self._runtime.instance)
-        asks = self._subjects.service(name)
+        asks = self._subjects.service(SERVICE)
         self._subscriptions += [
-            await serve(self._bus, asks, self._operations.answer, Ask, at_once=_ASKS_AT_ONCE),
+            await serve(self._bus, asks, self._answer, Ask, at_once=_ASKS_AT_ONCE),
             await serve(self._bus, f"{asks}.status", self._statuses, StatusAsk),
             await subscribe(self._bus, self._subjects.event("connection"), self._changed),
             await subscribe(self._bus, self._subjects.event("alarm"), self._alarms.changed),
         ]
-        self._begin(self._alarms.run())
-        await self._fleet.load()
+        self._reporting = self._begin(self._alarms.run())
+        self._connected = True
+        await self._load()
         self._begin(self._reload())
 
     async def stop(self) -> None:
@@ -129,20 +138,62 @@ class ConnectHost:
         for task in self._tasks:
             task.cancel()
         await self._fleet.close()
+        self._connected = False
         await self._intake.close()
+        if self._shared is not None:
+            # Up to where drivers have read: the next holder goes on from there.
+            with suppress(SQLAlchemyError, OSError):
+                await asyncio.get_running_loop().run_in_executor(self._executor, self._shared.sync)
         await self._quotas.stop()
         await self._publisher.close()
         self._executor.shutdown()
 
-    def _begin(self, work: Any) -> None:
+    def acting(self) -> bool:
+        """Return whether machines are connected, or asked something; from any thread."""
+        return self._connected or self._asked > 0
+
+    async def suspend(self) -> None:
+        """End all connections for now. What they have brought still becomes durable: it was read by right."""
+        self._suspended = True
+        await end_tasks([self._reporting])
+        await self._fleet.close()
+        self._connected = False
+
+    async def resume(self) -> None:
+        """Take up all connections again."""
+        self._suspended, self._connected = False, True
+        self._reporting = self._begin(self._alarms.run())
+        await self._load()
+
+    def _begin(self, work: Any) -> "asyncio.Task[Any]":
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _answer(self, ask: Ask) -> Any:
+        self._asked += 1
+        try:
+            if self._suspended:
+                raise unavailable("the role connect waits for its lease; try again in some seconds")
+            return await self._operations.answer(ask)
+        finally:
+            self._asked -= 1
+
+    async def _load(self, key: int = 0) -> None:
+        """Bring connections to what the records say, with the secrets that other machines have written."""
+        if self._shared is not None:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._executor, self._shared.sync)
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning("secrets of connections cannot be shared now: %s", type(error).__name__)
+        if not self._suspended:
+            await self._fleet.load(key)
 
     async def _reload(self) -> None:
         while True:
             await asyncio.sleep(_RELOAD_S)
-            await self._fleet.load()
+            await self._load()
             self._admission.sweep()
             statuses = await self._fleet.statuses()
             self._online = sum(status.state is State.ONLINE for status in statuses)
@@ -160,7 +211,7 @@ class ConnectHost:
 
     async def _look(self, change: ConnectionChange) -> None:
         name = self._fleet.name_of(change.id)
-        await self._fleet.load(change.id)
+        await self._load(change.id)
         if change.change == "deleted" and name:
             self._alarms.removed(change.tenant, name)
 
@@ -209,8 +260,3 @@ class ConnectHost:
                 )
         except SQLAlchemyError as error:
             logger.warning("an event of %s was not kept: %s", writer.name, type(error).__name__)
-
-
-def service_name(instance: str) -> str:
-    """Return the name under which the role of a machine answers."""
-    return f"connect.{instance}" if instance else "connect"

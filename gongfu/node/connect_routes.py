@@ -10,7 +10,6 @@ from sqlalchemy import Engine
 from gongfu.bus.requests import NobodyServesError, request
 from gongfu.connect.connections import api
 from gongfu.connect.connections.models import ModelMaker
-from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.connect.connections.service import ConnectionService
 from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
 from gongfu.connect.kit.status import Status
@@ -20,10 +19,11 @@ from gongfu.kernel.errors import Problem, unavailable
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import Clock
-from gongfu.node.connect_host import service_name
+from gongfu.node.connect_host import SERVICE
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.event_publisher import EventPublisher
 from gongfu.node.runtime import Runtime
+from gongfu.node.shared_files.secrets import connection_folder, secrets_in
 from gongfu.registry import audit
 from gongfu.registry.devices import Devices
 from gongfu.rest.routing import Route
@@ -58,18 +58,20 @@ def connect_routes(
         models: makes thing models.
     """
     directory = DataDirectory(Path(runtime.data_dir))
-    name = subjects.service(service_name(runtime.instance))
+    name = subjects.service(SERVICE)
+    shared = connection_folder(runtime, engine)
+    if shared is not None:
+        shared.start()
 
     def announce(change: ConnectionChange) -> None:
         directory.want_connect()
         publisher.publish("connection", change)
 
-    service = ConnectionService(
-        engine, clock, devices, ConnectionSecrets(directory.connection_secrets), announce, runtime.instance
-    )
+    secrets = secrets_in(directory.connection_secrets, shared)
+    service = ConnectionService(engine, clock, devices, secrets, announce)
 
     async def ask(question: Ask, answer: Any) -> Any:
-        if runtime.connect.enabled == "off":
+        if runtime.connect.enabled == "off" and not runtime.instance:
             raise unavailable('connections are off on this node: [connect] enabled = "off"')
         await asyncio.to_thread(directory.want_connect)
         deadline = asyncio.get_running_loop().time() + _START_S
@@ -78,11 +80,12 @@ def connect_routes(
                 return await request(bus, name, question, _ASK_S + question.record, answer)
             except NobodyServesError:
                 if asyncio.get_running_loop().time() > deadline:
-                    raise unavailable("the role connect does not answer; see `gongfu status`") from None
+                    where = " on any machine" if runtime.instance else ""
+                    raise unavailable(f"the role connect does not answer{where}; see `gongfu status`") from None
             await asyncio.sleep(0.2)
 
     async def status_of(keys: list[int]) -> dict[int, Status]:
-        if not keys or not directory.connection_secrets.exists():
+        if not keys or not (runtime.instance or directory.connection_secrets.exists()):
             return {}
         try:
             found = await request(bus, f"{name}.status", StatusAsk(keys), _STATUS_S, list[Status])
@@ -97,6 +100,8 @@ def connect_routes(
     def note_trust(subject: Subject, action: str, resource: str, detail: str) -> None:
         with writing(engine) as connection:
             audit.record(connection, subject, action, f"certificate/{resource}", clock.now_ns(), detail)
+        if shared is not None:
+            shared.sync()
 
     pki = directory.connection_secrets / identity.FOLDER
     return [

@@ -199,10 +199,8 @@ def role_specs(plan: Plan, directory: DataDirectory) -> list[RoleSpec]:
     if runtime.sparkplug_edge.url:
         name = cluster.name("sparkplug-edge")
         specs.append(_python_role("sparkplug_edge", name, directory, (*bus, PREPARE)))
-    specs += connect_specs(plan, directory) if has_connections(plan.runtime.connect, directory) else []
-    specs += models_specs(plan, directory) if has_models(directory) else []
-    specs += apps_specs(plan, directory) if has_apps(directory) else []
-    specs += notify_specs(plan, directory) if directory.notify_secrets.exists() else []
+    for role in _asked_for(plan, directory):
+        specs += role.specs() if role.wanted() else []
     if runtime.opcua.enabled:
         specs.append(_python_role("opcua", cluster.name("opcua"), directory, (*bus, *stored, PREPARE)))
     return specs + (identifier_specs(plan, directory) if has_identifiers(plan.runtime.identifier, directory) else [])
@@ -223,10 +221,23 @@ def late_roles(plan: Plan, directory: DataDirectory) -> list[LateRole]:
     return [
         LateRole(lambda: is_in_tree(runtime.tree, directory), lambda: tree_specs(plan, directory)),
         LateRole(lambda: has_identifiers(runtime.identifier, directory), lambda: identifier_specs(plan, directory)),
-        LateRole(lambda: has_connections(runtime.connect, directory), lambda: connect_specs(plan, directory)),
-        LateRole(lambda: has_models(directory), lambda: models_specs(plan, directory)),
-        LateRole(lambda: has_apps(directory), lambda: apps_specs(plan, directory)),
-        LateRole(directory.notify_secrets.exists, lambda: notify_specs(plan, directory)),
+        *_asked_for(plan, directory),
+    ]
+
+
+def _asked_for(plan: Plan, directory: DataDirectory) -> list[LateRole]:
+    """Return the roles that run where somebody has asked for them, or where a machine of a cluster names them."""
+    runs, connect = plan.cluster.runs, plan.runtime.connect
+    return [
+        LateRole(
+            lambda: connect.enabled != "off" and runs("connect", wanted=has_connections(connect, directory)),
+            lambda: connect_specs(plan, directory),
+        ),
+        LateRole(lambda: runs("models", wanted=has_models(directory)), lambda: models_specs(plan, directory)),
+        LateRole(lambda: runs("apps", wanted=has_apps(directory)), lambda: apps_specs(plan, directory)),
+        LateRole(
+            lambda: runs("notify", wanted=directory.notify_secrets.exists()), lambda: notify_specs(plan, directory)
+        ),
     ]
 
 

@@ -20,6 +20,13 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     stop = stop_by_signal()
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     counters = Counters()
+    if runtime.instance:
+        from gongfu.node.settled_role import settle
+
+        # A role that is another machine's does not hold up the start of this one.
+        report_ready()
+        if not await settle(runtime, bus, "apps", stop):
+            return await bus.close()
     host = AppsHost(runtime, bus, engine, counters)
     metrics = MetricsPublisher(bus, Subjects(runtime.node), name, counters, host.gauges)
     await host.start()

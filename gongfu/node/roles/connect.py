@@ -1,4 +1,7 @@
-"""Role ``connect``: the connections to machines. A protocol's library is loaded when its first connection needs it."""
+"""Role ``connect``: the connections to machines. A protocol's library is loaded when its first connection needs it.
+
+In a cluster, one machine has them and others stand by (docs/cluster.md).
+"""
 
 import logging
 import sys
@@ -20,6 +23,14 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     stop = stop_by_signal()
     bus = await open_bus(BusAddress(tuple(runtime.nats_servers), runtime.nats_token), name)
     counters = Counters()
+    if runtime.instance:
+        from gongfu.node.leased_role import serve_leased
+
+        await serve_leased(
+            runtime, bus, "connect", name, counters, stop, lambda _: ConnectHost(runtime, bus, engine, counters)
+        )
+        await bus.close()
+        return
     host = ConnectHost(runtime, bus, engine, counters)
     metrics = MetricsPublisher(bus, Subjects(runtime.node), name, counters, host.gauges)
     await host.start()

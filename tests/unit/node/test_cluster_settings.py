@@ -5,7 +5,7 @@ import pytest
 from gongfu.node.cluster_settings import DEVICE_KEY_VARIABLE
 from gongfu.node.configuration import Configuration, load_configuration
 from gongfu.node.data_directory import DataDirectory
-from gongfu.node.plan import make_plan, port_needs, role_specs
+from gongfu.node.plan import late_roles, make_plan, port_needs, role_specs
 from gongfu.node.settings_file import ConfigurationError
 
 ENGINES = """
@@ -38,6 +38,26 @@ def test_a_machine_of_a_cluster_runs_its_roles_under_its_name(tmp_path: Path) ->
     workers = read(tmp_path, text.replace(CLUSTER, CLUSTER + 'roles = ["worker"]\n'))
     assert names(workers) == ["worker-1@east", "worker-2@east"]
     assert port_needs(workers) == [], "it listens on nothing"
+
+
+def test_a_machine_that_names_roles_which_stand_by_runs_exactly_these(tmp_path: Path) -> None:
+    def read_roles(roles: str) -> Configuration:
+        return read(tmp_path, ENGINES + CLUSTER.replace("instance", roles + "instance"))
+
+    planned = read_roles('roles = ["connect", "notify", "models", "apps"]\n')
+    expected = ["connect@east", "models@east", "apps@east", "notify@east"]
+    assert names(planned) == expected, "from the start, though nobody has asked for them here"
+    directory = DataDirectory(planned.data_dir)
+    for want in (directory.want_connect, directory.want_models, directory.want_apps, directory.want_notify):
+        want()
+    web = read_roles('roles = ["web", "notify"]\n')
+    assert names(web) == ["web@east", "notify@east"], "although the others were asked for here"
+    late = [role for role in late_roles(make_plan(web, directory), directory) if role.wanted()]
+    assert [spec.name for role in late for spec in role.specs()] == ["notify@east"]
+    for unnamed, others in (("", ["door-1@east", "worker@east"]), ('roles = ["web"]\n', [])):
+        assert names(read_roles(unnamed)) == [*others, "web@east", *expected], "those that were asked for"
+    off = read(tmp_path, ENGINES + CLUSTER + 'roles = ["web", "connect"]\n[connect]\nenabled = "off"\n')
+    assert names(off) == ["web@east"]
 
 
 def test_one_machine_keeps_its_names(tmp_path: Path) -> None:
