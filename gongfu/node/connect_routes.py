@@ -28,6 +28,7 @@ from gongfu.registry import audit
 from gongfu.registry.devices import Devices
 from gongfu.rest.routing import Route
 from gongfu.store.records.engine import writing
+from gongfu.thing.conformity import Conformity
 
 _ASK_S = 90.0
 _STATUS_S = 2.0
@@ -44,6 +45,7 @@ def connect_routes(
     devices: Devices,
     publisher: EventPublisher,
     models: ModelMaker,
+    conformity: Conformity,
 ) -> list[Route]:
     """Return the routes of connections.
 
@@ -56,6 +58,7 @@ def connect_routes(
         devices: where the device of a connection is made.
         publisher: announces changes.
         models: makes thing models.
+        conformity: judges calls by them.
     """
     directory = DataDirectory(Path(runtime.data_dir))
     name = subjects.service(SERVICE)
@@ -105,6 +108,6 @@ def connect_routes(
 
     pki = directory.connection_secrets / identity.FOLDER
     return [
-        *api.routes(service, models, ask, status_of, note_write),
+        *api.routes(service, models, ask, status_of, note_write, conformity),
         *opcua.routes(pki, clock, note_trust),
     ]

@@ -61,6 +61,7 @@ from gongfu.store.history.query import HistoryQueries
 from gongfu.store.history.sql_tables import PointSource, SqlTables
 from gongfu.store.objects.folder import ObjectFolder
 from gongfu.thing import api as things_api
+from gongfu.thing.conformity import Conformity
 from gongfu.thing.instances import Instances, check_asset_type
 from gongfu.thing.service import ThingModels
 from gongfu.web import health, overview
@@ -164,12 +165,15 @@ def open_web_host(
     clock, counters, subjects = clock or SystemClock(), Counters(), Subjects(runtime.node)
     publisher = EventPublisher(bus, subjects, asyncio.get_running_loop())
     device_key = load_device_key(runtime.data_dir)
+    loop = asyncio.get_running_loop()
+    conformity = Conformity(engine, clock, lambda name, n: loop.call_soon_threadsafe(counters.add, name, n) and None)
     registry = open_registry(
         engine,
         device_key,
         clock=clock,
         announce=lambda change: publisher.publish("registry", change),
         fits_type=check_asset_type,
+        fits_event=conformity.check_event,
     )
     things = ThingModels(engine, clock)
     instances = Instances(engine, clock, lambda change: publisher.publish("registry", change))
@@ -241,8 +245,8 @@ def open_web_host(
         *backfill_api.routes(backfills, role),
         *tree_routes(runtime, bus, subjects, engine, clock),
         *identifier_routes(runtime, bus, subjects, engine, clock),
-        *sparkplug_routes(bus, subjects, engine, clock, state.doors),
-        *connect_routes(runtime, bus, subjects, engine, clock, registry.devices, publisher, maker),
+        *sparkplug_routes(bus, subjects, engine, clock, state.doors, conformity),
+        *connect_routes(runtime, bus, subjects, engine, clock, registry.devices, publisher, maker, conformity),
         *store.routes,
         *calls.routes,
         *app_routes,

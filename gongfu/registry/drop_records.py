@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from gongfu.registry.tables import device, drop_count
 
@@ -59,3 +60,20 @@ def totals(connection: Connection, tenants: Collection[int] | None = None) -> di
     if tenants is not None:
         query = query.where(c.tenant_id.in_(tenants))
     return {(kind, reason): int(total) for kind, reason, total in connection.execute(query)}
+
+
+def add(
+    connection: Connection, tenant: int, device: int, kind: str, reason: str, count: int, now: int, detail: str
+) -> None:
+    """Add to a count; ``device`` 0 is a caller that is none."""
+    c = drop_count.c
+    chosen = update(drop_count).where(c.tenant_id == tenant, c.device_id == device, c.kind == kind, c.reason == reason)
+    more = chosen.values(count=c.count + count, last_at=now, last_detail=detail)
+    if connection.execute(more).rowcount:
+        return
+    row = {"tenant_id": tenant, "device_id": device, "kind": kind, "reason": reason}
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(drop_count).values(**row, count=count, last_at=now, last_detail=detail))
+    except IntegrityError:  # another process was quicker
+        connection.execute(more)

@@ -1,6 +1,7 @@
 """Events: something that happened at or over a time, noted by a person or an import (labels, maintenance, notes)."""
 
 import uuid
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -17,6 +18,17 @@ EventKey = tuple[RowId, str]
 Text = Annotated[str, msgspec.Meta(max_length=4000, pattern="^[^\\x00]*$")]
 
 
+# Raises a ``Problem`` when an event is not as the type of its asset says: tenant, asset path, kind, fields.
+CheckEvent = Callable[[int, str, str, Mapping[str, Any]], None]
+
+MAX_FIELDS = 200
+_FIELDS_BYTES = 16_384
+
+
+def any_event(_tenant: int, _asset: str, _kind: str, _fields: Mapping[str, Any]) -> None:
+    """Let every event pass: for records without thing models."""
+
+
 class EventDocument(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     """An event of an asset; ``from`` and ``to`` are RFC 3339 UTC."""
 
@@ -27,10 +39,14 @@ class EventDocument(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     to: str
     text: str
     source: str
+    fields: dict[str, Any]
 
 
 class NewEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={"from_": "from"}):
-    """Request to note an event; without ``to`` it happened at one moment. ``asset`` is a path."""
+    """Request to note an event; without ``to`` it happened at one moment. ``asset`` is a path.
+
+    ``fields`` are values by name; where the thing model of the asset declares events, they must be as it says.
+    """
 
     asset: str
     kind: str
@@ -38,14 +54,16 @@ class NewEvent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={
     to: str | None = None
     text: Text = ""
     source: str = ""
+    fields: dict[str, Any] = {}
 
 
 class Events:
     """Events of tenants; every method blocks on the records."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, fits: CheckEvent = any_event) -> None:
         self._engine = engine
         self._clock = clock
+        self._fits = fits
 
     def page(
         self,
@@ -69,7 +87,8 @@ class Events:
         """Note an event.
 
         Raises:
-            Problem: 400 for times and names, 404 for the asset.
+            Problem: 400 for times and names, and for what the thing model of the asset does not allow; 404 for the
+                asset.
         """
         kind = check_name(request.kind, "kind", limit=60)
         source = check_name(request.source, "source", limit=120) if request.source else subject.name
@@ -77,6 +96,9 @@ class Events:
         end = start if request.to is None else parse_time(request.to, "to")
         if end < start:
             raise invalid("to must not be before from")
+        if len(request.fields) > MAX_FIELDS or len(msgspec.json.encode(request.fields)) > _FIELDS_BYTES:
+            raise invalid(f"fields are at most {MAX_FIELDS}, and {_FIELDS_BYTES} bytes")
+        self._fits(subject.tenant, request.asset, kind, request.fields)
         now = self._clock.now_ns()
         values = {
             "id": str(uuid.uuid4()),
@@ -85,6 +107,7 @@ class Events:
             "time_to": end,
             "text": request.text,
             "source": source,
+            "fields": request.fields or None,
         }
         with writing(self._engine) as connection:
             row = asset_records.by_path(connection, subject.tenant, request.asset)
@@ -100,6 +123,7 @@ class Events:
             to=format_rfc3339(end),
             text=request.text,
             source=source,
+            fields=request.fields,
         )
 
 
@@ -124,4 +148,5 @@ def _document(row: Any, path: str) -> EventDocument:
         to=format_rfc3339(row.time_to),
         text=row.text,
         source=row.source,
+        fields=row.fields or {},
     )

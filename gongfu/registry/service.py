@@ -9,7 +9,7 @@ from gongfu.registry.assets import Assets, CheckType, any_type
 from gongfu.registry.changes import Announce, silent
 from gongfu.registry.device_import import DeviceImport
 from gongfu.registry.devices import Devices
-from gongfu.registry.events import Events
+from gongfu.registry.events import CheckEvent, Events, any_event
 from gongfu.registry.points import Points
 from gongfu.registry.sessions import Sessions
 from gongfu.registry.sign_in_limit import SignInLimit
@@ -39,6 +39,7 @@ def open_registry(
     clock: Clock | None = None,
     announce: Announce = silent,
     fits_type: CheckType = any_type,
+    fits_event: CheckEvent = any_event,
 ) -> Registry:
     """Return the registry on migrated records.
 
@@ -48,6 +49,7 @@ def open_registry(
         clock: the clock, by default the machine's.
         announce: called after the commit of each change, on the thread that made it.
         fits_type: raises when an asset cannot be of a type.
+        fits_event: raises when an event is not as the type of its asset says.
     """
     clock = clock or SystemClock()
     return Registry(
@@ -58,6 +60,6 @@ def open_registry(
         devices=Devices(engine, clock, announce, device_key),
         device_import=DeviceImport(engine, clock, announce, device_key),
         points=Points(engine, clock, announce),
-        events=Events(engine, clock),
+        events=Events(engine, clock, fits_event),
         source_units=SourceUnits(engine, clock, announce),
     )

@@ -24,7 +24,7 @@ from gongfu.bus.blocklog import LogUnavailableError
 from gongfu.bus.gather import gather
 from gongfu.bus.requests import request
 from gongfu.kernel.block import Block, Columns, encode_block
-from gongfu.kernel.errors import unavailable
+from gongfu.kernel.errors import Problem, unavailable
 from gongfu.kernel.partitions import partition_of
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.quality import Quality
@@ -40,6 +40,7 @@ from gongfu.registry.tables import asset, event
 from gongfu.store.history.types import HistoryError, HistoryStore
 from gongfu.store.objects.folder import ObjectError, ObjectFolder
 from gongfu.store.records.engine import writing
+from gongfu.thing.conformity import Conformity
 
 _LATEST_S = 2.0
 _EVENTS = UUID("6d3c1c57-7a0f-4f35-9d6c-3f3a1f0d9b11")
@@ -100,6 +101,7 @@ class TenantServices:
         self._objects = objects
         self._models = models
         self._clock = clock
+        self._conformity = Conformity(engine, clock)
 
     def now(self) -> int:
         """Return the time, UTC ns."""
@@ -237,8 +239,20 @@ class TenantServices:
                 raise AppError(400, f"write: {error}") from None
         return self._directory.ensure(asset, point, value_type, unit, f"written by app {app}", self.now())
 
+    def _check_event(self, asked: AskPublish) -> None:
+        """Refuse an event that the thing model of its asset does not allow."""
+        try:
+            fields = msgspec.json.decode(asked.data, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            fields = {}  # no object: there are no fields
+        try:
+            self._conformity.check_event(self._tenant, asked.asset, asked.kind, fields)
+        except Problem as problem:
+            raise AppError(400, f"publish: {problem.detail}") from None
+
     def _note_event(self, app: str, asked: AskPublish) -> None:
         source = f"app:{app}"
+        self._check_event(asked)
         key = f"{self._tenant}/{source}/{asked.kind}/{asked.asset}/{asked.time}/".encode() + asked.data
         with writing(self._engine) as connection:
             row = connection.execute(

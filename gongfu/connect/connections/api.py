@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gongfu.connect.connections.calling import by_name, marked, outputs_of
 from gongfu.connect.connections.checking import check_addresses, check_driver_options, check_url
 from gongfu.connect.connections.models import ModelMaker
 from gongfu.connect.connections.service import ConnectionService
@@ -14,6 +15,7 @@ from gongfu.connect.connections.types import (
     BrowseRequest,
     Called,
     CallRequest,
+    Connection,
     ConnectionDetail,
     ConnectionDocument,
     ConnectionPatch,
@@ -40,6 +42,7 @@ from gongfu.kernel.errors import forbidden, invalid, not_found
 from gongfu.kernel.permissions import Action, Subject
 from gongfu.rest.paging import MAX_LIMIT, Page, cursor_of, encode_cursor, limit_of
 from gongfu.rest.routing import Call, Route
+from gongfu.thing.conformity import Conformity
 
 # Asks the role that runs connections; the answer is of the given type. Raises ``Problem``.
 AskRole = Callable[[Ask, Any], Awaitable[Any]]
@@ -63,7 +66,12 @@ class ConnectionPage(msgspec.Struct, frozen=True):
 
 
 def routes(
-    service: ConnectionService, models: ModelMaker, ask: AskRole, status_of: StatusOf, note_write: NoteWrite
+    service: ConnectionService,
+    models: ModelMaker,
+    ask: AskRole,
+    status_of: StatusOf,
+    note_write: NoteWrite,
+    conformity: Conformity,
 ) -> list[Route]:
     """Return the operations.
 
@@ -73,6 +81,7 @@ def routes(
         ask: asks the role that runs them.
         status_of: how they are.
         note_write: called before a value is written to a machine; blocks.
+        conformity: judges calls by the thing model of the asset.
     """
 
     async def with_status(detail: ConnectionDetail) -> ConnectionDetail:
@@ -148,6 +157,10 @@ def routes(
             value = Conversion(address).undo(body.value)
         except Rejection as rejection:
             raise invalid(f"value: {rejection}", reason=rejection.reason) from None
+        stored = await asyncio.to_thread(service.get, call.subject, connection.id)
+        path = f"{stored.asset_path}/{address.asset}" if address.asset else stored.asset_path
+        told, values = conformity.check_writes, {address.point: body.value}
+        await asyncio.to_thread(told, call.subject.tenant, connection.device, path, values)
         detail = f"{connection.name}: {address.point} ({address.where}) = {body.value!r}"
         await asyncio.to_thread(note_write, call.subject, f"connection/{connection.name}", detail, "connection.write")
         question = Ask(
@@ -171,6 +184,23 @@ def routes(
         )
         return await ask(question, Signature)
 
+    async def judged(call: Call, body: CallRequest, connection: Connection) -> tuple[str, str]:
+        """Return asset and name of the service that is called, "" when its model has none; refuse wrong inputs."""
+        tenant = call.subject.tenant
+        detail = await asyncio.to_thread(service.get, call.subject, connection.id)
+        path = f"{detail.asset_path}/{body.asset}" if body.asset else detail.asset_path
+        members = await asyncio.to_thread(conformity.members, tenant, path)
+        if members is None or not members.has_services:
+            return path, ""
+        question = Ask(
+            operation="signature", tenant=tenant, target=Target(connection=connection.id), method=body.method
+        )
+        known: Signature = await ask(question, Signature)
+        wanted = body.service or known.name or body.method
+        given = by_name(body.arguments, known)
+        await asyncio.to_thread(conformity.check_inputs, tenant, connection.device, path, wanted, given)
+        return path, wanted
+
     async def call_method(call: Call) -> Called:
         body: CallRequest = call.body
         connection = await asyncio.to_thread(service.connection, call.subject, call.integer("id"))
@@ -179,6 +209,7 @@ def routes(
             _check_node("object", body.object)
         if len(body.arguments) > _ARGUMENTS:
             raise invalid(f"a method has at most {_ARGUMENTS} arguments")
+        path, wanted = await judged(call, body, connection)
         resource, detail = f"connection/{connection.name}", f"{connection.name}: {body.method}"
         # The audit has that it was called before it is; the arguments are cut, they may be long.
         detail += f" of {body.object}" if body.object else ""
@@ -192,7 +223,13 @@ def routes(
             object=body.object,
             arguments=body.arguments,
         )
-        return await ask(question, Called)
+        called = await ask(question, Called)
+        if not wanted:
+            return called
+        judge, given = conformity.judge_outputs, outputs_of(called)
+        return marked(
+            called, await asyncio.to_thread(judge, call.subject.tenant, connection.device, path, wanted, given)
+        )
 
     async def preview(call: Call) -> Proposal:
         body: PreviewRequest = call.body

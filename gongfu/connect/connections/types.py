@@ -143,10 +143,14 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         method: its address (``Node.where``).
         object: address of the object it is called on; default the one that has it.
         arguments: in order, or by name.
+        asset: path of the child asset whose thing model has the service; "" is that of the connection.
+        service: name of the service in that model; default the machine's name of the method.
     """
 
     method: str
     object: str = ""
+    asset: str = ""
+    service: str = ""
     arguments: list[Any] | dict[str, Any] = msgspec.field(default_factory=list[Any])
 
 
@@ -232,9 +236,13 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Called(msgspec.Struct, frozen=True):
-    """What a method gave back, in order."""
+    """What a method gave back, in order; ``faults`` is what is wrong with it by the thing model of the asset.
+
+    The method was carried out. An output that the model rejects has no value, but says in ``fault`` why.
+    """
 
     outputs: list[Output]
+    faults: list[str] = msgspec.field(default_factory=list[str])
 
 
 # --- what travels to the role ----------------------------------------------------------------------------------------

@@ -28,10 +28,11 @@ class Argument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """What a method takes and gives, in order."""
+    """What a method takes and gives, in order; ``name`` is the machine's own of the method, "" unknown."""
 
     inputs: list[Argument] = msgspec.field(default_factory=list[Argument])
     outputs: list[Argument] = msgspec.field(default_factory=list[Argument])
+    name: str = ""
 
     def __str__(self) -> str:
         given = f" -> {', '.join(map(str, self.outputs))}" if self.outputs else ""
@@ -39,11 +40,12 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """One value that a method gave back."""
+    """One value that a method gave back; ``fault`` says what is wrong with it, by the thing model of the asset."""
 
     name: str
     value: Any
     type_name: str = ""
+    fault: str = ""
 
 
 @runtime_checkable

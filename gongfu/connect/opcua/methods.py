@@ -21,7 +21,7 @@ from gongfu.connect.opcua.session import Session
 from gongfu.connect.opcua.targets import namespaces_of
 from gongfu.kernel.times import parse_rfc3339
 
-_NODE_CLASS, _METHOD = 2, 4
+_NODE_CLASS, _BROWSE_NAME, _METHOD = 2, 3, 4
 _ADVICE = "Give a value of the type that browsing shows for this argument."
 
 
@@ -142,8 +142,10 @@ async def _declared(session: Session, method: Any, text: str) -> tuple[Signature
         found = (await session.guard(what, work))[0]
         lists.append(list(found.Value.Value or []) if found.Value is not None else [])
     inputs, outputs = lists
+    shown = (await read_once(session, [nodeid_to_binary(method)], _BROWSE_NAME, 0)).values[0]
+    name = shown if isinstance(shown, str) else ""
     kinds = [BUILT_IN.get(argument.DataType.to_string(), 0) for argument in inputs]
-    return Signature(inputs=[_argument(a) for a in inputs], outputs=[_argument(a) for a in outputs]), kinds
+    return Signature(inputs=[_argument(a) for a in inputs], outputs=[_argument(a) for a in outputs], name=name), kinds
 
 
 def _argument(declared: Any) -> Argument:

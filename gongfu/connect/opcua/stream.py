@@ -24,6 +24,7 @@ from gongfu.connect.opcua.sequence import Order
 from gongfu.connect.opcua.session import Session
 from gongfu.connect.opcua.sinking import readings
 from gongfu.connect.opcua.subscriptions import Feed
+from gongfu.connect.opcua.wire.columns import Columns
 from gongfu.connect.opcua.wire.requests import PUBLISH_REQUEST, REPUBLISH_REQUEST, publish_body, republish_body
 from gongfu.connect.opcua.wire.responses import (
     Notification,
@@ -221,16 +222,9 @@ class Stream:
         self.counts["messages"] += 1
         for columns in message.changes:
             self.counts["values"] += len(columns)
-            self._sink.take(readings(columns), received)
             if any(columns.status):
-                if any(map(semantics_changed, columns.status)):
-                    self.counts["semantics"] += 1
-                    if self.on_semantics is not None:
-                        self.on_semantics()
-                lost = [k for k, status in zip(columns.keys, columns.status, strict=True) if overflowed(status)]
-                if lost:
-                    self.counts["overflows"] += len(lost)
-                    self._gaps.report(sorted(set(lost)), since, received, "the server's queue overflowed")
+                self._judge(columns, since, received)
+            self._sink.take(readings(columns), received)
         for event in message.events:
             found = detail_of(event.fields)
             if found is None:
@@ -239,6 +233,17 @@ class Stream:
             self._sink.event(*found)
             if "condition" in found[1] and (alarms := self.conditions.take(found[1], received)):
                 self._sink.event(ALARMS, document(alarms))
+
+    def _judge(self, columns: Columns, since: int, received: int) -> None:
+        """Tell what the status of values says beside their quality, before they are taken: a gap lies before them."""
+        if any(map(semantics_changed, columns.status)):
+            self.counts["semantics"] += 1
+            if self.on_semantics is not None:
+                self.on_semantics()
+        lost = [key for key, status in zip(columns.keys, columns.status, strict=True) if overflowed(status)]
+        if lost:
+            self.counts["overflows"] += len(lost)
+            self._gaps.report(sorted(set(lost)), since, received, "the server's queue overflowed")
 
     # --- alarms
 

@@ -17,6 +17,8 @@ _MOST = 1000
 AskNodes = Callable[[NodesRequest], Awaitable[list[dict[str, Any]]]]
 # Gives a command to a front door.
 AskCommand = Callable[[str, CommandRequest], Awaitable[Outcome]]
+# Raises ``Problem`` for values that the thing model of the asset does not allow: tenant, sender, path below its asset.
+CheckValues = Callable[[int, int, str, Mapping[str, Any]], Awaitable[None]]
 # Writes the audit entry: subject, resource, detail.
 NoteCommand = Callable[[Subject, str, str], Awaitable[None]]
 
@@ -66,7 +68,7 @@ class CommandAnswer(msgspec.Struct, frozen=True):
     reported: Mapping[str, Any]
 
 
-def routes(ask_nodes: AskNodes, ask_command: AskCommand, note: NoteCommand) -> list[Route]:
+def routes(ask_nodes: AskNodes, ask_command: AskCommand, note: NoteCommand, check: CheckValues) -> list[Route]:
     """Return the routes."""
 
     async def listed(call: Call) -> EdgeNodes:
@@ -95,6 +97,7 @@ def routes(ask_nodes: AskNodes, ask_command: AskCommand, note: NoteCommand) -> l
             raise Problem(409, "edge-node-ambiguous", "Several devices send for this edge node", f"sender: {senders}")
         node = found[0]
         path = f"{command.edge}/{command.device}" if command.device else command.edge
+        await check(tenant, node["device"], path, command.values)
         await note(call.subject, f"sparkplug/{path}"[:200], ", ".join(sorted(command.values))[:500])
         request = CommandRequest(tenant, node["device"], command.edge, command.device, command.values, command.wait)
         outcome = await ask_command(node["door"], request)

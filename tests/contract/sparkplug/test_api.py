@@ -11,8 +11,11 @@ from gongfu.kernel.errors import Problem
 from gongfu.kernel.permissions import Action, Role, Subject
 from gongfu.kernel.times import SystemClock
 from gongfu.node.sparkplug_routes import sparkplug_routes
-from gongfu.registry.tables import audit
+from gongfu.registry.tables import asset, audit, drop_count
 from gongfu.rest.routing import Call
+from gongfu.thing.conformity import Conformity
+from gongfu.thing.service import ThingModels
+from gongfu.thing.types import Model, Property
 from tests.contract.sparkplug.conftest import SUBJECTS, Edge, HostDoor
 from tests.contract.telemetry.sparkplug_bytes import M
 
@@ -20,7 +23,9 @@ ENGINEER = Subject(user=1, name="工程师", tenant=1, role=Role.ENGINEER)
 
 
 async def test_nodes_and_commands_over_the_api(door: HostDoor, bus: Client) -> None:
-    listed, commanded = sparkplug_routes(bus, SUBJECTS, door.engine, SystemClock(), lambda: 1)
+    clock = SystemClock()
+    conformity = Conformity(door.engine, clock)
+    listed, commanded = sparkplug_routes(bus, SUBJECTS, door.engine, clock, lambda: 1, conformity)
     assert (listed.action, commanded.action) == (Action.READ, Action.DEVICE_SEND)
     edges: list[Edge] = []
     for name in ("machine", "other"):
@@ -62,7 +67,19 @@ async def test_nodes_and_commands_over_the_api(door: HostDoor, bus: Client) -> N
     assert unknown.value.status == 404
     with pytest.raises(Problem, match="wait"):
         await command(edge="工厂/节点 0", values={"设定": 2.0}, wait=1000.0)
+    # What the thing model of the asset does not allow is not sent, and counted.
+    model = Model("node", properties={"设定": Property("double", maximum=5)})
+    ThingModels(door.engine, clock).create(ENGINEER, model, publish=True)
+    with door.engine.begin() as connection:
+        typed = asset.update().where(asset.c.path == "other/工厂/节点 0").values(type="node@1")
+        assert connection.execute(typed).rowcount == 1
+        connection.execute(audit.delete().where(audit.c.action != "sparkplug.command"))
+    with pytest.raises(Problem, match="above the maximum 5") as refused:
+        await command(edge="工厂/节点 0", values={"设定": 9.0}, sender=door.devices["other"])
+    assert refused.value.extra["reason"] == "model_range"
     with door.engine.connect() as connection:
+        (row,) = connection.execute(drop_count.select().where(drop_count.c.reason == "model_range")).all()
+        assert (row.device_id, row.kind, row.count) == (door.devices["other"], "rejected", 1)
         rows = connection.execute(audit.select()).all()
     assert [row.action for row in rows] == ["sparkplug.command"]
     assert "2.0" not in str(rows)  # what was written is named, not its value

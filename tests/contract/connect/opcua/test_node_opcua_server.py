@@ -9,13 +9,27 @@ import pytest
 import pytest_asyncio
 
 from gongfu.connect.kit.machine_alarms import ALARMS
+from gongfu.connect.kit.sink import ReadingSink
 from gongfu.connect.kit.types import Address, DriverError, Reason
 from gongfu.kernel.quality import Quality
 from tests.contract.connect.opcua.foreign_process import foreign_server, require
 from tests.contract.connect.opcua.plant import Recorder, connected, driver_of, trust_of, until
 from tests.fixtures.nats import free_port
+from tests.unit.connect.memory_intake import WRITER, MemoryIntake
 
 pytest.importorskip("asyncua", reason="the extra opcua is not installed")
+
+
+class Holding(ReadingSink):
+    """The sink of the kit, that says when a test wants it that it can take no more."""
+
+    holds = False
+
+    @property
+    def saturated(self):
+        return self.holds
+
+
 SECURE = {"security": "sign-and-encrypt", "policy": "Basic256Sha256", "username": "操作员", "password": "密码-1"}
 
 
@@ -206,6 +220,43 @@ async def test_a_server_that_freezes_is_lost_and_an_instance_after_it_knows_sinc
         assert addresses == [0]
         assert reason == "the connection was closed"
         assert until_ > since >= max(r.source_time for r in sink.readings)
+
+
+async def test_a_queue_that_overflows_is_a_gap_that_is_counted_and_shown(tmp_path, server):
+    """OPC 10000-4 §7.39 (Overflow), §5.13.1.5: a queue of 2 at the server, and a sink that takes nothing for a time."""
+    intake = MemoryIntake()
+    events = []
+
+    def points(name):
+        return [(value, quality) for _, point, value, quality, _ in intake.rows if point == name]
+
+    kinds = {"压力": "double", "状态": "string"}
+    addresses = [
+        Address(point=name, where=f"ns=2;s=泵站.{name}", every=0.1, value_type=kind) for name, kind in kinds.items()
+    ]
+    sink = Holding(addresses, WRITER, intake, lambda kind, detail: events.append((kind, dict(detail))))
+    async with connected(tmp_path, server.port, queue=2, history=False, events=False) as driver:
+        await driver.subscribe(addresses, sink)
+        await until(lambda: all(map(points, kinds)), "the first values")
+        value = 2.0
+        while not (await driver.health())["overflows"]:
+            sink.holds = True  # four answers are under way; behind them the queue at the server fills
+            for _ in range(20):
+                value += 0.125
+                await server.set("压力", value)
+                await asyncio.sleep(0.1)
+            sink.holds = False
+            await until(lambda last=(value, Quality.GOOD): points("压力")[-1] == last, "the last value")
+        figures = await driver.health()
+        assert figures["gaps"] >= 1
+        assert sink.figures.gaps >= 1
+        # The gap is shown at the point that lost values, and at no other.
+        assert Quality.BAD_NO_DATA in {quality for _, quality in points("压力")}
+        assert {quality for _, quality in points("状态")} == {Quality.GOOD}
+        found = [detail for kind, detail in events if kind == "connection.gap"]
+        assert {detail["reason"] for detail in found} == {"the server's queue overflowed"}
+        assert all(detail["since"] < detail["until"] for detail in found)
+        assert figures["breaks"] == figures["remade"] == 0
 
 
 async def test_kill_and_restart_of_the_server_leaves_no_gap_unreported(tmp_path, server):
