@@ -24,7 +24,7 @@ def publish(node: Node, name: str, secret: str, *payloads: dict[str, Any]) -> No
     client.loop_start()
     try:
         for payload in payloads:
-            client.publish("v1/devices/me/telemetry", json.dumps(payload), qos=1).wait_for_publish(10)
+            client.publish("v1/devices/me/telemetry", json.dumps(payload), qos=1).wait_for_publish(60)
     finally:
         client.disconnect()
         client.loop_stop()
@@ -166,7 +166,7 @@ def test_tail(pump: tuple[Node, str]) -> None:
             if follower.process.poll() is not None:
                 break
             publish(node, "泵-1", secret, {"温度": value})
-        assert follower.wait(10) == 0
+        assert follower.wait(60) == 0
     finally:
         follower.close()
     first, *others = [json.loads(line)["value"] for line in follower.output.splitlines()]

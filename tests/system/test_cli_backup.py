@@ -30,12 +30,12 @@ class Pump:
         while not self._stop.is_set():
             number = self.acknowledged + 1
             payload = json.dumps({"ts": self._start + number, "values": {"n": number}})
-            self._client.publish("v1/devices/me/telemetry", payload, qos=1).wait_for_publish(10)
+            self._client.publish("v1/devices/me/telemetry", payload, qos=1).wait_for_publish(60)
             self.acknowledged = number
 
     def stop(self) -> int:
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(120)
         self._client.disconnect()
         self._client.loop_stop()
         return self.acknowledged

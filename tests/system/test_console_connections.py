@@ -175,6 +175,7 @@ def test_an_edge_node_is_asked_for_its_birth(browser: Browser, node: Node) -> No
         f"{node.url}/v1/devices",
         json={"name": "edge-1", **filters},
         headers={"Authorization": f"Bearer {node.token}"},
+        timeout=60,
     )
     answer.raise_for_status()
     edge = paho.Client(CallbackAPIVersion.VERSION2, client_id="edge-1")

@@ -104,7 +104,10 @@ def test_the_printed_password_signs_in(demo: Demo) -> None:
     line = next(line for line in output.splitlines() if "sign in" in line)
     name, _, password = line.split("sign in", 1)[1].split("(")[0].partition("/")
     answer = httpx.post(
-        f"{demo.url}/v1/session", json={"username": name.strip(), "password": password.strip()}, trust_env=False
+        f"{demo.url}/v1/session",
+        json={"username": name.strip(), "password": password.strip()},
+        trust_env=False,
+        timeout=60,
     )
     assert answer.status_code == 200, answer.text
     assert answer.json()["user"]["must_change_password"] is True

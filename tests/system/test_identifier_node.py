@@ -124,7 +124,9 @@ def test_an_identifier_resolves_alike_by_handle_udp_tcp_http_and_the_command_lin
 
     wanted = {1: "https://e.example/", 2000: "IS80"}
     assert asyncio.run(ask()) == [{index: text.encode() for index, text in wanted.items()}] * 2
-    http = httpx.get(f"http://127.0.0.1:{node.ports['http_port']}/api/handles/99.168.1/%E6%B3%B5%3F%23%25%2F1").json()
+    http = httpx.get(
+        f"http://127.0.0.1:{node.ports['http_port']}/api/handles/99.168.1/%E6%B3%B5%3F%23%25%2F1", timeout=60
+    ).json()
     assert {value["index"]: value["data"]["value"] for value in http["values"]} == wanted
     told = json.loads(node.cli("id", "resolve", "--trace", "--json", f"hdl:{CHINESE}"))
     assert (told["handle"], told["record"]["template"]) == (CHINESE, "pump@1")
@@ -155,6 +157,7 @@ def test_the_site_is_told_and_its_answers_are_certified(node: IdentifierNode, pu
         f"http://127.0.0.1:{node.ports['http_port']}/",
         content=encode_envelope(Envelope(7, len(encoded))) + encoded,
         headers={"Content-Type": "application/x-hdl-message"},
+        timeout=60,
     )
     assert decode_message(tunnel.content[ENVELOPE_BYTES:]).header.response == ResponseCode.SUCCESS
 
@@ -167,11 +170,11 @@ def test_a_gs1_link_is_set_through_the_api_and_followed(node: IdentifierNode, ap
     refused = api.put("/identifiers/gs1", json={"text": "09506000134353", "links": [link]})
     assert (refused.status_code, refused.json()["code"]) == (400, "value")
     base = f"http://127.0.0.1:{node.ports['http_port']}"
-    followed = httpx.get(f"{base}/01/9506000134352/21/7?a=1")
+    followed = httpx.get(f"{base}/01/9506000134352/21/7?a=1", timeout=60)
     assert (followed.status_code, followed.headers["location"]) == (307, "https://brand.example/%E6%B0%B4%E6%B3%B5?a=1")
-    linkset = httpx.get(f"{base}/01/09506000134352?linkType=linkset").json()["linkset"]
+    linkset = httpx.get(f"{base}/01/09506000134352?linkType=linkset", timeout=60).json()["linkset"]
     assert [(item["anchor"], item["itemDescription"]) for item in linkset] == [(f"{base}/01/09506000134352", "水泵 P1")]
-    assert httpx.get(f"{base}/.well-known/gs1resolver").json()["resolverRoot"] == base
+    assert httpx.get(f"{base}/.well-known/gs1resolver", timeout=60).json()["resolverRoot"] == base
 
 
 def test_an_application_of_a_second_level_node_registers_here(
@@ -202,7 +205,7 @@ def test_an_application_is_reviewed_by_another_and_grants_takes_and_revokes_a_pr
 ) -> None:
     made = done(api.post("/users", json={"name": "li", "role": "engineer"}), 201)
     session = {"username": "li", "password": made["password"]}
-    token = httpx.post(f"{node.url}/v1/session", json=session).cookies["gongfu_session"]
+    token = httpx.post(f"{node.url}/v1/session", json=session, timeout=60).cookies["gongfu_session"]
     with httpx.Client(base_url=f"{node.url}/v1", headers={"authorization": f"Bearer {token}"}, timeout=60) as li:
         done(li.post("/session:changePassword", json={"old": made["password"], "new": "correct horse battery"}))
         body = {"name": "阀门厂", "credit_code": "91370000MA3C000000", "region": "370000", "industry": "C34"}
@@ -255,8 +258,8 @@ def test_the_key_of_a_prefix_lets_clients_administer_it(node: IdentifierNode, ap
     second = json.loads(node.cli("id", "prefix", "key", pump, "--json"))
     assert second["identity"] == f"300:0.NA/{pump}"
     user = f"300%3A0.NA%2F{pump}"
-    assert httpx.put(url, json=body, auth=(user, first)).status_code in (401, 403)
-    assert httpx.put(url, json=body, auth=(user, second["secret"])).status_code == 201
+    assert httpx.put(url, json=body, auth=(user, first), timeout=60).status_code in (401, 403)
+    assert httpx.put(url, json=body, auth=(user, second["secret"]), timeout=60).status_code == 201
     assert second["secret"] not in api.get(f"/identifiers/prefixes/{pump}").text
     assert second["secret"] not in (node.data_dir / "log" / "identifier.log").read_text()
 
@@ -420,7 +423,7 @@ def test_resolutions_of_the_same_client_in_loops_are_told_apart(
 
     asyncio.run(ask())
     for _ in range(3):
-        httpx.get(f"http://127.0.0.1:{node.ports['http_port']}/api/handles/99.168.5/a")
+        httpx.get(f"http://127.0.0.1:{node.ports['http_port']}/api/handles/99.168.5/a", timeout=60)
     figures = done(api.get("/identifiers/statistics", params={"by": "enterprise"}))["items"]
     [found] = [one for one in figures if one["key"] == "Counted"]
     # Over UDP and TCP it is the same question; over HTTP another. UDP may send again on a slow machine.
@@ -507,7 +510,7 @@ def test_a_prefix_is_homed_elsewhere_and_here_again(node: IdentifierNode, api: h
     # Its administrator is who it was.
     address = f"http://127.0.0.1:{node.ports['http_port']}/api/handles/{name}/own"
     body = {"values": [{"index": 1, "type": "URL", "data": {"format": "string", "value": "https://e.example/"}}]}
-    assert httpx.put(address, json=body, auth=(f"300%3A0.NA/{name}", secret)).status_code == 201
+    assert httpx.put(address, json=body, auth=(f"300%3A0.NA/{name}", secret), timeout=60).status_code == 201
     assert counted() == before + 1
 
 
@@ -567,18 +570,22 @@ def test_a_grant_lets_a_stranger_read_and_change_a_private_value(
     reader = (f"300%3A{pump}/reader", "open sesame")
 
     def read() -> Any:
-        return httpx.get(address, auth=reader).json().get("values", [])
+        return httpx.get(address, auth=reader, timeout=60).json().get("values", [])
 
     assert read() == []
     grant = {"grantee": f"{pump}/reader", "scope": "handle", "target": f"{pump}/priced", "rights": ["read", "write"]}
     assert api.post("/identifiers/grants", json={**grant, "scope": "class", "target": "99"}).status_code == 404
     made = done(api.post("/identifiers/grants", json=grant), 201)
     assert [value["data"]["value"] for value in read()] == ["12.50"]
-    changed = httpx.put(address, json={"values": [{**price, "data": "13.00"}]}, auth=reader)
+    changed = httpx.put(address, json={"values": [{**price, "data": "13.00"}]}, auth=reader, timeout=60)
     assert (changed.status_code, [value["data"]["value"] for value in read()]) == (200, ["13.00"])
     assert api.delete(f"/identifiers/grants/{made['id']}").status_code == 204
     assert read() == []
-    assert httpx.put(address, json={"values": [{**price, "data": "14.00"}]}, auth=reader).status_code in (400, 401, 403)
+    assert httpx.put(address, json={"values": [{**price, "data": "14.00"}]}, auth=reader, timeout=60).status_code in (
+        400,
+        401,
+        403,
+    )
     single = ("--handle", f"{pump}/priced", "--read")
     [given] = json.loads(node.cli("id", "grant", "add", f"300:{pump}/reader", *single, "--json"))
     assert (given["index"], given["scope"], given["rights"], len(read())) == (300, "handle", ["read"], 1)

@@ -49,7 +49,7 @@ class Pumps:
         for client in self.clients:
             for n in range(first, first + number):
                 payload = json.dumps({"ts": self.begin + n * STEP_MS, "values": {"flow": 0.1 * n, "head": 30.0}})
-                client.publish("v1/devices/me/telemetry", payload, qos=1).wait_for_publish(20)
+                client.publish("v1/devices/me/telemetry", payload, qos=1).wait_for_publish(60)
 
     def close(self) -> None:
         for client in self.clients:

@@ -96,9 +96,9 @@ def test_the_life_of_nodes(nodes: tuple[TreeNode, ...], tmp_path: Path) -> None:
     assert listed == {token["name"]: "used", revoked["name"]: "revoked"}
 
     # The nation has its own page of it, and nobody without a session.
-    assert httpx.get(f"{nation.url}/v1/tree/nodes").status_code == 401
+    assert httpx.get(f"{nation.url}/v1/tree/nodes", timeout=60).status_code == 401
     headers = {"authorization": f"Bearer {nation.token}"}
-    document = httpx.get(f"{nation.url}/v1/openapi.json", headers=headers).json()
+    document = httpx.get(f"{nation.url}/v1/openapi.json", headers=headers, timeout=60).json()
     assert {"/v1/tree/node", "/v1/tree:join", "/v1/tree/tokens/{name}:revoke"} <= set(document["paths"])
 
     # Suspended: told, then cut off; resumed: back.

@@ -86,11 +86,11 @@ def program_of(pid: int) -> str:
 def user(node: Node, name: str) -> dict[str, str]:
     """Add an engineer; return the environment in which they give commands."""
     made = json.loads(node.cli("user", "add", name, "--role", "engineer", "--json"))
-    signed_in = httpx.post(f"{node.url}/v1/session", json={"username": name, "password": made["password"]})
+    signed_in = httpx.post(f"{node.url}/v1/session", json={"username": name, "password": made["password"]}, timeout=60)
     token = signed_in.cookies["gongfu_session"]
     password = {"old": made["password"], "new": "a sentence of many words"}
     headers = {"Authorization": f"Bearer {token}"}
-    httpx.post(f"{node.url}/v1/session:changePassword", json=password, headers=headers).raise_for_status()
+    httpx.post(f"{node.url}/v1/session:changePassword", json=password, headers=headers, timeout=60).raise_for_status()
     return {"GONGFU_URL": node.url, "GONGFU_TOKEN": token}
 
 
@@ -100,7 +100,7 @@ def settled(node: Node, order: str, state: str) -> dict[str, Any]:
     def target() -> dict[str, Any] | None:
         try:
             headers = {"Authorization": f"Bearer {node.token}"}
-            answer = httpx.get(f"{node.url}/v1/orders/{order}/targets", headers=headers)
+            answer = httpx.get(f"{node.url}/v1/orders/{order}/targets", headers=headers, timeout=60)
         except (httpx.HTTPError, OSError):
             return None
         found = answer.json()["items"][0] if answer.status_code == 200 else {}

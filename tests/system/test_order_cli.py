@@ -57,11 +57,11 @@ def api(node: Node, *arguments: str) -> dict[str, Any]:
 def user(node: Node, name: str) -> dict[str, str]:
     """Add an engineer to a node; return the environment in which they give commands."""
     made = json.loads(node.cli("user", "add", name, "--role", "engineer", "--json"))
-    signed_in = httpx.post(f"{node.url}/v1/session", json={"username": name, "password": made["password"]})
+    signed_in = httpx.post(f"{node.url}/v1/session", json={"username": name, "password": made["password"]}, timeout=60)
     token = signed_in.cookies["gongfu_session"]
     password = {"old": made["password"], "new": "a sentence of many words"}
     headers = {"Authorization": f"Bearer {token}"}
-    httpx.post(f"{node.url}/v1/session:changePassword", json=password, headers=headers).raise_for_status()
+    httpx.post(f"{node.url}/v1/session:changePassword", json=password, headers=headers, timeout=60).raise_for_status()
     return {"GONGFU_URL": node.url, "GONGFU_TOKEN": token}
 
 

@@ -61,7 +61,7 @@ def second_person(node: Node) -> Iterator[httpx.Client]:
     """Another administrator of a node, signed in."""
     made = listed(node, "user", "add", "wang", "--role", "admin")
     first = made["password"]
-    with httpx.Client(base_url=node.url) as client:
+    with httpx.Client(base_url=node.url, timeout=60) as client:
         token = client.post("/v1/session", json={"username": "wang", "password": first}).cookies["gongfu_session"]
     headers = {"authorization": f"Bearer {token}"}
     with httpx.Client(base_url=node.url, headers=headers, timeout=60) as client:

@@ -108,7 +108,7 @@ def test_second_interrupt_kills_the_roles_and_their_children(start: Start, tmp_p
     node.wait_for("a second Ctrl-C kills")
     assert is_alive(child)
     node.signal(signal.SIGINT)
-    assert node.wait(10) == 130
+    assert node.wait(60) == 130
     wait_until(lambda: not any(map(is_alive, [*pids, child])), "all processes gone")
 
 

@@ -106,7 +106,7 @@ def _run(directory: Path, nats: NatsServer, records_url: str) -> Iterator[Web]:
             client.close()
     finally:
         process.terminate()
-        status = process.wait(20)
+        status = process.wait(60)
     assert status == 0, log.read_text()
 
 

@@ -38,13 +38,13 @@ async def test_sign_in_over_tls(sqlite_records: Engine, certificate: tuple[Path,
     await server.start()
     try:
         context = ssl.create_default_context(cafile=certificate[0])
-        async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=context) as client:
+        async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=context, timeout=60) as client:
             body = {"username": "admin", "password": password}
             answer = await client.post("/v1/session", json=body, headers={"origin": f"https://127.0.0.1:{port}"})
             assert answer.status_code == 200
             assert "Secure" in answer.headers["set-cookie"].split("; ")
             assert (await client.get("/v1/session")).json()["user"]["name"] == "admin"
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             with pytest.raises(httpx.TransportError):
                 await client.get(f"http://127.0.0.1:{port}/v1/session")
     finally:

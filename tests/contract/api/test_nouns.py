@@ -153,9 +153,12 @@ def test_many_readers_that_come_and_go_leave_nothing_behind(web: Web, readers: i
 
 def test_console_is_served_for_every_page_but_not_for_missing_files(web: Web) -> None:
     for path in ("/", "/devices", "/trend/12"):
-        response = httpx.get(web.url + path)
+        response = httpx.get(web.url + path, timeout=60)
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/html")
-    problem(httpx.get(web.url + "/assets/missing.js"), 404, "not-found")
+    problem(httpx.get(web.url + "/assets/missing.js", timeout=60), 404, "not-found")
     for path in ("/%2e%2e/%2e%2e/pyproject.toml", "/..%2f..%2fpyproject.toml", "/static/%2e%2e%2fapp.py"):
-        assert "gongfu" not in httpx.get(web.url + path).text.lower() or "<html" in httpx.get(web.url + path).text
+        assert (
+            "gongfu" not in httpx.get(web.url + path, timeout=60).text.lower()
+            or "<html" in httpx.get(web.url + path, timeout=60).text
+        )

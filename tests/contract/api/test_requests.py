@@ -125,24 +125,28 @@ def test_greatest_id_is_not_found(web: Web) -> None:
 
 
 def test_every_answer_has_security_headers(web: Web) -> None:
-    for response in (httpx.get(web.url + "/"), httpx.get(web.url + "/v1/health"), httpx.get(web.url + "/v1/nothing")):
+    for response in (
+        httpx.get(web.url + "/", timeout=60),
+        httpx.get(web.url + "/v1/health", timeout=60),
+        httpx.get(web.url + "/v1/nothing", timeout=60),
+    ):
         policy = response.headers["content-security-policy"]
         assert "default-src 'self'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "'unsafe-eval'" not in policy
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["referrer-policy"] == "no-referrer"
-    assert httpx.get(web.url + "/v1/health").headers["cache-control"] == "no-store"
+    assert httpx.get(web.url + "/v1/health", timeout=60).headers["cache-control"] == "no-store"
 
 
 def test_health_needs_no_sign_in_and_tells_nothing_else(web: Web) -> None:
-    assert httpx.get(web.url + "/v1/health").json() == {"status": "ok"}
+    assert httpx.get(web.url + "/v1/health", timeout=60).json() == {"status": "ok"}
 
 
 def test_large_answers_are_compressed_when_the_client_reads_it(web: Web) -> None:
-    plain = httpx.get(web.url + "/v1/openapi.json", headers={"accept-encoding": "identity"})
-    packed = httpx.get(web.url + "/v1/openapi.json", headers={"accept-encoding": "gzip"})
-    refused = httpx.get(web.url + "/v1/openapi.json", headers={"accept-encoding": "gzip;q=0"})
+    plain = httpx.get(web.url + "/v1/openapi.json", headers={"accept-encoding": "identity"}, timeout=60)
+    packed = httpx.get(web.url + "/v1/openapi.json", headers={"accept-encoding": "gzip"}, timeout=60)
+    refused = httpx.get(web.url + "/v1/openapi.json", headers={"accept-encoding": "gzip;q=0"}, timeout=60)
     assert "content-encoding" not in plain.headers
     assert "content-encoding" not in refused.headers
     assert packed.headers["content-encoding"] == "gzip"

@@ -42,7 +42,7 @@ def test_first_admin_signs_in_with_the_printed_password(web: Web) -> None:
 
 def test_calls_without_a_session(web: Web) -> None:
     for method, path in (("GET", "/v1/devices"), ("POST", "/v1/devices"), ("GET", "/v1/stream"), ("GET", "/metrics")):
-        response = httpx.request(method, web.url + path)
+        response = httpx.request(method, web.url + path, timeout=60)
         problem(response, 401, "unauthenticated")
         assert response.headers["www-authenticate"] == "Bearer"
     for token in ("x", "x" * 10_000, "."):

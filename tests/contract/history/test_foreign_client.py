@@ -168,7 +168,7 @@ async def test_slow_queries_do_not_hold_up_inserts(served: ServedHistory) -> Non
             host="127.0.0.1", port=served.port, username=USER, password=PASSWORD, compress=False,
             autogenerate_session_id=False,
         )  # fmt: skip
-        connected.wait(20)
+        connected.wait(60)
         client.query("SELECT sum(sleepEachRow(0.5)) FROM numbers(5) SETTINGS max_block_size = 1")
         client.close()
 

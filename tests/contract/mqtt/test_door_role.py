@@ -103,7 +103,7 @@ def start(directory: Path, server: NatsServer, mqtt: MqttSettings) -> Iterator[R
     yield Role(process, mqtt.port, identifier)
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.fixture
