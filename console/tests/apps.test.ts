@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { alarmText } from '@/components/alarmText'
+import { i18n } from '@/i18n'
 import { readCall, routeAddress } from '@/pages/apps/frame'
 import { isGranted, proposedRefusals, reasonOf, withBox } from '@/pages/apps/consent'
 import { markOf, stateOf } from '@/pages/apps/state'
@@ -52,5 +54,15 @@ describe('consent to what an app asks for', () => {
   it('has its reason in the language of the user', () => {
     expect(reasonOf(asked[0]!, 'zh')).toBe('因为')
     expect(reasonOf({ ...asked[0]!, reason: {} }, 'zh')).toBe('')
+  })
+})
+
+describe('the text of an alarm', () => {
+  it('is in the language of the user where there are two', () => {
+    i18n.global.locale.value = 'zh'
+    expect(alarmText({ message: 'hot', message_zh: '热' })).toBe('热')
+    expect(alarmText({ message: 'hot', message_zh: '' })).toBe('hot')
+    i18n.global.locale.value = 'en'
+    expect(alarmText({ message: 'hot', message_zh: '热' })).toBe('hot')
   })
 })

@@ -19,6 +19,7 @@ class BenchAlarm:
     value: float | None
     raised: int
     returned: int | None = None
+    message_zh: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def note_alarm(alarms: list[BenchAlarm], asked: AskAlarm) -> None:
                 point=asked.point,
                 priority=asked.priority,
                 message=asked.message,
+                message_zh=asked.message_zh,
                 value=asked.value,
                 raised=asked.time,
             )

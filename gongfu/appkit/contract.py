@@ -40,6 +40,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gongfu.appkit.alarm_texts import Text
 from gongfu.appkit.declarations import (
     Declared,
     OnJob,
@@ -243,14 +244,14 @@ class Context(Protocol):
         self,
         key: str,
         asset: str,
-        message: str,
+        message: Text,
         *,
         time: int,
         point: str = "",
         priority: Priority = "medium",
         value: float | None = None,
     ) -> None:
-        """Raise the alarm of a key at an asset; nothing happens while it is raised already."""
+        """Raise the alarm of a key at an asset, unless it is raised; ``message`` may be ``{"zh": …, "en": …}``."""
         ...
 
     def return_alarm(self, key: str, asset: str, *, time: int, value: float | None = None) -> None:
@@ -327,7 +328,7 @@ class App:
         on_delay: str = "0s",
         off_delay: str = "0s",
         point: str = "",
-        message: str = "",
+        message: Text = "",
     ) -> Callable[[R], R]:
         """Raise an alarm by what a pure function ``(window)`` finds, separately for each asset. ``needs.alarms``.
 
@@ -337,12 +338,11 @@ class App:
 
         Args:
             points, asset, type, window, slide, lateness: as of ``on``.
-            priority: of the alarm.
-            limit, direction, deadband: as in rules as data.
+            priority, limit, direction, deadband: as in rules as data.
             on_delay: how long the condition holds, ends of windows, before the alarm is raised.
             off_delay: how long it does not, before the alarm returns.
             point: that the alarm names; by default the name of the function. Rationalisation finds the alarm by it.
-            message: template with ``{asset}``, ``{point}``, ``{value}``, ``{limit}`` and ``{rule}``.
+            message: template with ``{asset} {point} {value} {limit} {rule}``, or one in each of ``zh`` and ``en``.
         """
         delays = duration(on_delay, "on_delay"), duration(off_delay, "off_delay")
 

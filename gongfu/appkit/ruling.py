@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from gongfu.appkit.alarm_texts import Text, texts_of
 from gongfu.appkit.declarations import DeclarationError
 from gongfu.appkit.samples import Window
 from gongfu.reason.alarms.types import render_message
@@ -32,7 +33,7 @@ class AppRule:
         name: of the function: the alarm is known by it.
         limit: that values are compared with; None when the function itself says true or false.
         point: what the alarm names, and rationalisation finds it by.
-        message: template with ``{asset} {point} {value} {limit} {rule}``.
+        message: template with ``{asset} {point} {value} {limit} {rule}``, or one in each language.
     """
 
     name: str
@@ -43,7 +44,7 @@ class AppRule:
     on_delay: int
     off_delay: int
     point: str
-    message: str
+    message: Text
 
     def __post_init__(self) -> None:
         if self.priority not in PRIORITIES:
@@ -56,14 +57,20 @@ class AppRule:
             raise DeclarationError("deadband is a number >= 0")
         if self.limit is None and self.deadband:
             raise DeclarationError("a deadband belongs to a limit")
+        try:
+            texts_of(self.message)
+        except ValueError as error:
+            raise DeclarationError(str(error)) from None
 
-    def text(self, asset: str, value: float | None) -> str:
+    def text(self, asset: str, value: float | None) -> Text:
         """Return the message of an alarm."""
         number = "" if value is None else f"{value:.6g}"
         limit = "" if self.limit is None else f"{self.limit:.6g}"
         standard = "{rule}" if self.limit is None else f"{{rule}}: {{value}} is {self.direction} {{limit}}"
         words = {"asset": asset, "point": self.point, "value": number, "limit": limit, "rule": self.name}
-        return render_message(self.message or standard, words)
+        if isinstance(self.message, str):
+            return render_message(self.message or standard, words)
+        return {language: render_message(text, words) for language, text in self.message.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,7 @@ class Alarms(Protocol):
         self,
         key: str,
         asset: str,
-        message: str,
+        message: Text,
         *,
         time: int,
         point: str = "",

@@ -301,6 +301,8 @@ export interface Alarm {
   priority: Priority
   state: AlarmState
   message: string
+  /** In Chinese; empty when there is only `message`. */
+  message_zh?: string
   value: PointValue
   limit: number | null
   unit: string

@@ -232,6 +232,7 @@ class AskAlarm(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     active: bool
     time: Time
     message: Text = ""
+    message_zh: Text = ""
     point: Annotated[str, msgspec.Meta(max_length=200)] = ""
     priority: Literal["critical", "high", "medium", "low"] = "medium"
     value: float | None = None

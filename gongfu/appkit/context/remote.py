@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gongfu.appkit.alarm_texts import Text, texts_of
 from gongfu.appkit.context.messages import (
     Answer,
     Ask,
@@ -136,7 +137,7 @@ class AskingContext:
         self,
         key: str,
         asset: str,
-        message: str,
+        message: Text,
         *,
         time: int,
         point: str = "",
@@ -145,13 +146,18 @@ class AskingContext:
     ) -> None:
         """Raise the alarm of a key at an asset."""
         number = None if value is None else float(value)
+        try:
+            plain, chinese = texts_of(message)
+        except ValueError as error:
+            raise AppError(400, f"raise_alarm: {error}") from None
         self._ask(
             AskAlarm(
                 key=key,
                 asset=asset,
                 active=True,
                 time=int(time),
-                message=message[:4000],
+                message=plain[:4000],
+                message_zh=chinese[:4000],
                 point=point,
                 priority=priority,
                 value=number,

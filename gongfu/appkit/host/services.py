@@ -189,6 +189,7 @@ class TenantServices:
             point=asked.point,
             priority=Priority(asked.priority),
             message=asked.message,
+            message_zh=asked.message_zh,
             value=asked.value,
             active=asked.active,
             time=asked.time,

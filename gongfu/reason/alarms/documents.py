@@ -33,6 +33,7 @@ def document(row: Mapping[str, Any], journal: Sequence[Any] | None = None) -> Al
         closed_at=_time(row["closed_at"]),
         source=row.get("source", ""),
         source_key=row.get("source_key", ""),
+        message_zh=row.get("message_zh", ""),
         latching=bool(row.get("latching", False)),
         annunciated_at=_time(row.get("annunciated_at")),
         suppressed_by=row.get("suppressed_by"),

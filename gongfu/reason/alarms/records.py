@@ -49,6 +49,8 @@ alarm = Table(
     Column("priority", String(16), nullable=False),
     Column("state", String(32), nullable=False),
     Column("message", Text, nullable=False),
+    # In Chinese; empty when there is only ``message``.
+    Column("message_zh", Text, nullable=False, server_default=text("''")),
     Column("value", Float(53), nullable=True),
     Column("limit_value", Float(53), nullable=True),
     Column("unit", String(60), nullable=False),

@@ -62,6 +62,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     """Empty for alarms of rules; ``app:…`` or ``connection:…`` for those that others report."""
     source_key: str = ""
+    message_zh: str = ""
+    """The message in Chinese; empty when there is only ``message``."""
     latching: bool = False
     annunciated_at: str | None = None
     """When an operator was told last; None while he never was, because the alarm is suppressed."""

@@ -21,8 +21,9 @@ def alarm_message(row: Any, alarm: Any, link: str) -> Message:
     step = f" 升级 escalation {row.step}" if row.step else ""
     subject = f"[{_ZH.get(alarm.priority, '')} {alarm.priority}]{step} {alarm.asset_path} / {alarm.point}"
     value = "" if alarm.value is None else f"值 Value: {alarm.value:.6g} {alarm.unit}\n"
+    both = f"{alarm.message_zh}\n{alarm.message}" if alarm.message_zh else alarm.message
     text = (
-        f"{alarm.message}\n"
+        f"{both}\n"
         f"资产 Asset: {alarm.asset_path}\n测点 Point: {alarm.point}\n{value}"
         f"规则 Rule: {alarm.rule_name}\n发生 Raised: {format_rfc3339(alarm.raised_at)}\n"
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gongfu.appkit.contract import App, Window
+from gongfu.appkit.contract import App, AppError, Window
 from gongfu.appkit.declarations import DeclarationError
 from gongfu.appkit.ruling import AppRule, Standing, judge
 from gongfu.appkit.testing import Bench, Failed
@@ -152,6 +152,16 @@ def test_a_rule_of_an_app_raises_and_returns_on_recorded_data(tmp_path: Path) ->
         ("hot", "temperature", "high", "oven 1: 85 above 80", 85.0, 55 * S, 95 * S),
         ("lost", "lost", "medium", "lost", None, 70 * S, 80 * S),
     ]
+
+
+def test_a_rule_has_its_text_in_chinese_and_english(tmp_path: Path) -> None:
+    both = """message={"zh": "{asset} 高于 {limit}", "en": "{asset} is above {limit}"})"""
+    bench = replayed(tmp_path, [90.0, 90.0, 90.0], CODE.replace('message="{asset}: {value} above {limit}")', both))
+    assert [(a.message, a.message_zh) for a in bench.alarms] == [("oven 1 is above 80", "oven 1 高于 80")]
+    with pytest.raises(AppError, match="with both"):
+        bench.context.raise_alarm("key", "oven 1", {"zh": "热"}, time=1)
+    with pytest.raises(DeclarationError, match="with both"):
+        rule(message={"en": "hot", "de": "heiß"})
 
 
 def test_a_verdict_of_another_type_fails_visibly(tmp_path: Path) -> None:

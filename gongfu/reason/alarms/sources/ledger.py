@@ -106,6 +106,7 @@ def _row(connection: Connection, decisions: Decisions, report: SourceAlarm, now:
         "point": report.point,
         "priority": str(report.priority),
         "message": report.message,
+        "message_zh": report.message_zh,
         "value": report.value,
         "limit_value": None,
         "unit": series.unit if series is not None else "",

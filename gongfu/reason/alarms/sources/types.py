@@ -21,6 +21,7 @@ class SourceAlarm(msgspec.Struct, frozen=True, kw_only=True):
         point: name of the point or condition; need not exist.
         priority: the alarm's.
         message: for people.
+        message_zh: the same in Chinese; empty when there is only ``message``.
         value: the value that crossed, None where there is none.
         active: whether the condition holds.
         time: source time, UTC ns. Told again with the same time, nothing changes.
@@ -43,6 +44,7 @@ class SourceAlarm(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: bool | None = None
     by: Annotated[str, msgspec.Meta(max_length=120)] = ""
     noticed: bool = False
+    message_zh: Annotated[str, msgspec.Meta(max_length=4000)] = ""
 
 
 class SourceAlarms(msgspec.Struct, frozen=True):
