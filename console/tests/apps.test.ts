@@ -28,6 +28,7 @@ describe('the state of an app', () => {
   it('is told in one word', () => {
     expect(stateOf({ status: 'installed', enabled: true, running })).toBe('failing')
     expect(stateOf({ status: 'installed', enabled: false, running })).toBe('disabled')
+    expect(stateOf({ status: 'installed', enabled: true, running: null, withheld: 'the key was revoked' })).toBe('withheld')
     expect(stateOf({ status: 'upgrading', enabled: true, running })).toBe('changing')
     expect(markOf({ status: 'installed', enabled: true, running: null })).toBe('off')
   })

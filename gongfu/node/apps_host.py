@@ -54,6 +54,8 @@ _ROUTES_AT_ONCE = 64
 _OPERATIONS_AT_ONCE = 8
 # Changes of the registry are taken together.
 _RELOAD_S = 1.0
+# What was broken off is tried again, and keys of publishers that were revoked are looked at.
+_KEEP_UP_S = 30.0
 
 
 class AppsHost:
@@ -88,7 +90,9 @@ class AppsHost:
             self._models,
             runtime.quotas.tenant_artifact_bytes,
         )
-        self._life = LifeCycle(self._records, self._folders, self._fleet, provisions)
+        trusted = self._publishers.trusted
+        self._life = LifeCycle(self._records, self._folders, self._fleet, provisions, trusted)
+        self._fleet.may_run = self._life.may_run
         self._subscriptions: list[Subscription] = []
         self._changed: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,7 +120,7 @@ class AppsHost:
         ]
         self._tasks = [
             asyncio.create_task(self._reload(), name="registry"),
-            asyncio.create_task(self._life.start_all(), name="first start"),
+            asyncio.create_task(self._keep_up(), name="apps"),
         ]
 
     async def stop(self) -> None:
@@ -197,6 +201,8 @@ class AppsHost:
                 self._fleet.forget(operation.app)
             case "enable" | "disable":
                 await self._life.enable(subject, operation.app, enabled=operation.verb == "enable")
+            case "allow-key":
+                await self._life.allow_key(subject, operation.app, operation.reason)
             case _:
                 raise invalid(f"{operation.verb!r} is nothing that can be done with an app")
         return operation.app
@@ -222,6 +228,16 @@ class AppsHost:
         # What is added is read when its first value comes.
         if change.kind in ("asset", "point") and change.change != "created":
             self._changed.add(change.tenant)
+
+    async def _keep_up(self) -> None:
+        await self._life.start_all()
+        while True:
+            await asyncio.sleep(_KEEP_UP_S)
+            try:
+                await self._life.keep_up(acting_for)
+            except Exception:
+                # Such as records that are away: it is looked at again.
+                logger.exception("apps could not be looked at")
 
     async def _reload(self) -> None:
         wait = _RELOAD_S

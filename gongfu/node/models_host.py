@@ -128,6 +128,8 @@ class ModelsHost:
         return {
             "model_runs": float(len(runs)),
             "model_blocks_queued": float(sum(run.behind for run in runs)),
+            # Since each run began: too many rows at once.
+            "model_rows_shed": float(sum(run.sampler.shed_rows for run in runs)),
             "model_points_waiting": float(sum(run.sampler.waiting for run in runs)),
         }
 

@@ -180,6 +180,20 @@ class ThingModels:
                 audit.record(connection, subject, "thing-model.retire", f"thing-model/{name}", self._clock.now_ns())
             return _document(connection, subject.tenant, find(connection, subject.tenant, wanted))
 
+    def reinstate(self, subject: Subject, wanted: str) -> ModelDocument:
+        """Let assets become of a retired version again; one that is published stays so.
+
+        Raises:
+            Problem: 404.
+        """
+        with writing(self._engine) as connection:
+            row = find(connection, subject.tenant, wanted)
+            if row.state == RETIRED:
+                records.change(connection, row.id, state=PUBLISHED)
+                name = reference(row.name, row.version)
+                audit.record(connection, subject, "thing-model.reinstate", f"thing-model/{name}", self._clock.now_ns())
+            return _document(connection, subject.tenant, find(connection, subject.tenant, wanted))
+
     def remove(self, subject: Subject, wanted: str) -> None:
         """Remove a draft.
 

@@ -53,6 +53,12 @@ export interface InstalledApp {
   status: string
   enabled: boolean
   publisher: string
+  /** Of the publisher: its id, and how this node stands to it. */
+  key: string
+  key_state: '' | 'trusted' | 'revoked' | 'unknown'
+  /** Why it may not run because of its key; empty when it may. */
+  withheld: string
+  key_override: { key: string; reason: string; by: string } | null
   sha256: string
   asks: string[]
   permissions: Permission[]
@@ -95,6 +101,8 @@ export const apps = {
     (await (await send('POST', `/apps:install${search({ grant: 'all', without: refused.join(',') || ',', sha256, unsigned: unsigned || null })}`, undefined, { raw: file, type: TYPE, timeout: PATIENT })).json()) as InstalledApp,
   grant: (id: string, refused: string[]) => http.post<InstalledApp>(`${path(id)}:grant${search({ without: refused.join(',') || ',' })}`, undefined, { timeout: PATIENT }),
   become: (id: string, step: 'rollback' | 'enable' | 'disable') => http.post<InstalledApp>(`${path(id)}:${step}`, undefined, { timeout: PATIENT }),
+  allowKey: (id: string, reason: string) => http.put(`${path(id)}/key-override`, { reason }),
+  endKey: (id: string) => http.delete(`${path(id)}/key-override`),
   remove: async (id: string) => void (await send('DELETE', path(id), undefined, { timeout: PATIENT })),
   log: (id: string, lines: number) => http.get<{ lines: string[] }>(`${path(id)}/log${search({ lines })}`),
   records: (id: string) => `/v1${path(id)}/records`,

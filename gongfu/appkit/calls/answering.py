@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from gongfu.appkit.calls import records
 from gongfu.appkit.calls.contracts import Contracts, peer_subject, standing
@@ -25,6 +26,10 @@ from gongfu.tree.membership.keys import node_id
 _log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 16
+# Of one consumer, so that no one takes the room of all.
+MOST_OF_ONE = 8
+# Before the answer of a call is lost because the records do not take it.
+_AGAIN_S = (0.2, 1.0, 3.0)
 # A kept answer: who asks again gets it, without a second call.
 KEPT_BYTES = 256 * 1024
 USAGE_PAGE = 1000
@@ -80,6 +85,8 @@ class Answering:
         self._contracts = contracts
         self._carry_out = carry_out
         self._running = 0
+        self._of: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[tuple[int, bytes, bool, bool]]] = set()
 
     async def answer(self, data: bytes) -> bytes:
         """Return the signed answer to a signed request.
@@ -147,10 +154,23 @@ class Answering:
         return [UsageRow(row.id, row.at, row.state, row.status, row.charged) for row in rows]
 
     async def _invoke(self, request: Request, key: bytes, payload: bytes) -> tuple[int, bytes, bool, bool]:
-        """Return status, JSON, whether the call is charged, and whether it is noted."""
+        """Return status, JSON, whether the call is charged, and whether it is noted.
+
+        A consumer that goes away breaks nothing off: a call that was admitted is carried out and noted to its end."""
+        node = node_id(key)
         if self._running >= MOST_AT_ONCE:
             raise denied("busy", f"{MOST_AT_ONCE} calls run here", 503)
+        if self._of.get(node, 0) >= MOST_OF_ONE:
+            raise denied("busy", f"{MOST_OF_ONE} calls of this node run here", 503)
+        task = asyncio.create_task(self._admitted(request, key, payload), name="call of another node")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def _admitted(self, request: Request, key: bytes, payload: bytes) -> tuple[int, bytes, bool, bool]:
+        node = node_id(key)
         self._running += 1
+        self._of[node] = self._of.get(node, 0) + 1
         try:
             terms, row = await asyncio.to_thread(self._admit, request, key, payload)
             if row is not None:
@@ -158,13 +178,25 @@ class Answering:
             began = time.monotonic()
             # As long as the caller waits by its own clock: the two clocks may differ.
             seconds = min(terms.timeout_s, max(0.0, (request.deadline - request.at) / SECOND))
-            carried = await self._carried(terms, node_id(key), payload, seconds)
+            carried = await self._carried(terms, node, payload, seconds)
             taken = int((time.monotonic() - began) * 1e6)
             charged = 200 <= carried.status < 300
-            await asyncio.to_thread(self._finish, request, carried, charged, taken)
+            await self._noted(request, carried, charged, taken)
             return carried.status, carried.body, charged, True
         finally:
             self._running -= 1
+            self._of[node] -= 1
+            if not self._of[node]:
+                del self._of[node]
+
+    async def _noted(self, request: Request, carried: Carried, charged: bool, microseconds: int) -> None:
+        for wait in (*_AGAIN_S, None):
+            try:
+                return await asyncio.to_thread(self._finish, request, carried, charged, microseconds)
+            except SQLAlchemyError:
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
 
     def _admit(self, request: Request, key: bytes, payload: bytes) -> tuple[Terms, Any]:
         """Note a call that may be carried out; return its terms, and the row of one that was carried out before."""
@@ -173,17 +205,20 @@ class Answering:
             row = records.find_contract(connection, request.contract, lock=True)
             if row is None or row.side != "provider" or row.peer_key != key:
                 raise denied("contract-unknown", request.contract, 404)
-            if (problem := standing(row, now)) is not None:
-                raise problem
             terms = records.agreement_of(row).terms
-            if len(payload) > terms.payload_bytes:
-                raise denied("payload-too-large", f"at most {terms.payload_bytes} bytes", 413)
+            # What was taken while the contract stood is settled also after its end, else nobody could agree on it.
             before = records.find_call(connection, request.contract, request.id)
             if before is not None:
                 return terms, self._again(connection, request, before)
+            if (problem := standing(row, now)) is not None:
+                raise problem
+            if len(payload) > terms.payload_bytes:
+                raise denied("payload-too-large", f"at most {terms.payload_bytes} bytes", 413)
             # By this node's clock: a caller's does not open the next period early.
             period = records.period_of(terms, now)
-            if records.used(connection, request.contract, period) >= terms.quota:
+            # Of the offer and the consumer: one more contract under an offer is no more quota.
+            records.lock_offer(connection, row.offer)
+            if records.used_under(connection, row.offer, row.peer, period) >= terms.quota:
                 wait = (period + terms.period_s * SECOND - now) / SECOND
                 raise Problem(
                     429,
@@ -229,6 +264,9 @@ class Answering:
         except Exception:
             _log.exception("a call of %s %s failed", terms.kind, terms.target)
             return _told(denied("failed", "see the log of the node that was called", 502))
+        if not carried.body:
+            # Nothing would look like an answer that was not kept.
+            return carried._replace(body=b"null")
         if len(carried.body) > terms.payload_bytes:
             return _told(denied("answer-too-large", f"{len(carried.body)} bytes, at most {terms.payload_bytes}", 502))
         return carried

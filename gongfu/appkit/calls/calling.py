@@ -179,10 +179,9 @@ class Calling:
             await self._change(contract, made, state=records.UNKNOWN)
             raise _unknown(made, str(error)) from None
         except Problem as problem:
-            if problem.code == "answer-forged":
-                await self._change(contract, made, state=records.UNKNOWN)
-            else:
-                await self._forget(contract, made)
+            # Nobody signed it, so whoever stands between may have said it, after the provider carried the call out.
+            await self._change(contract, made, state=records.UNKNOWN)
+            problem.extra |= {"call": made.id, "key": made.key}
             raise
         except asyncio.CancelledError:
             # Who asked has gone; whether the call was carried out the same key tells.
@@ -216,9 +215,11 @@ class Calling:
     def _payload(self, contract: str, request: NewCall) -> tuple[bytes, int]:
         with writing(self._engine) as connection:
             row = records.find_contract(connection, contract)
+            # What became of an earlier call is asked also after the contract's end.
+            before = records.call_with_key(connection, contract, request.key) if request.key else None
         if row is None or row.side != "consumer":
             raise not_found(f"contract {contract[:40]} in which this node is the consumer")
-        if (problem := standing(row, self._clock.now_ns())) is not None:
+        if (problem := standing(row, self._clock.now_ns())) is not None and before is None:
             raise problem
         terms = records.agreement_of(row).terms
         if terms.kind == "model":

@@ -230,6 +230,8 @@ class Contracts:
     @staticmethod
     def _document(connection: Any, row: Any, now: int) -> ContractDocument:
         period = records.period_of(records.agreement_of(row).terms, now)
+        if row.side == "provider":
+            return contract_document(row, records.used_under(connection, row.offer, row.peer, period), now)
         return contract_document(row, records.used(connection, row.id, period), now)
 
     @staticmethod

@@ -113,6 +113,18 @@ def used(connection: Connection, identifier: str, period: int) -> int:
     return connection.execute(query).scalar_one()
 
 
+def used_under(connection: Connection, offered: str, peer: str, period: int) -> int:
+    """Return how many calls of a consumer under an offer of this node, by whatever contract, count against a period."""
+    same = and_(contract.c.offer == offered, contract.c.peer == peer, contract.c.side == "provider")
+    query = select(func.count()).select_from(usage.join(contract, contract.c.id == usage.c.contract))
+    return connection.execute(query.where(same, usage.c.period == period)).scalar_one()
+
+
+def lock_offer(connection: Connection, identifier: str) -> None:
+    """Let no other transaction count against the quota of an offer meanwhile (SQLite has one writer anyway)."""
+    connection.execute(select(offer.c.id).where(offer.c.id == identifier).with_for_update())
+
+
 def add_call(connection: Connection, **values: Any) -> None:
     """Note a call before it is made or carried out."""
     empty = {"state": OPEN, "status": 0, "charged": 0, "rows": 0, "microseconds": 0, "answer": b""}

@@ -101,6 +101,8 @@ class RunningApp:
         self._share = (time.monotonic(), 0.0, 0.0)
         self._waiting = 0
         self._start_s = 0.0
+        # Asked before each start of the process: why it may not run, empty when it may.
+        self.may_start: Callable[[], Awaitable[str]] = _may_always
 
     async def try_out(self, *, migrate: bool) -> None:
         """Start it once: migrate its records, run its start functions and its checks; then end it.
@@ -224,6 +226,8 @@ class RunningApp:
             process = self._process = AppProcess(self.code, self._answering.answer, self._log.add)
             self._restarts += 1
             try:
+                if refused := await self.may_start():
+                    raise AppFailure(refused)
                 declared = await process.start()
                 _raise_error("start", await process.call(CallStarted(), HEALTH_S))
                 self._begin(declared)
@@ -381,6 +385,10 @@ class RunningApp:
             total = self._cpu_before + spent
             self._share = (now, total, max(total - before, 0.0) / (now - began))
         return left
+
+
+async def _may_always() -> str:
+    return ""
 
 
 def _raise_error(what: str, done: Done) -> None:

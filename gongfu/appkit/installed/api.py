@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from gongfu.appkit.host.status import AppStatus
-from gongfu.appkit.installed.service import InstalledApps, document
-from gongfu.appkit.installed.types import AppAsk, AppDocument, Inspected, RouteAnswer, RouteCall
+from gongfu.appkit.installed.service import InstalledApps
+from gongfu.appkit.installed.types import AllowKey, AppAsk, AppDocument, Inspected, RouteAnswer, RouteCall
 from gongfu.kernel.errors import Problem, invalid, not_found
 from gongfu.kernel.permissions import Action
 from gongfu.rest.routing import Call, Incoming, Raw, Route
@@ -86,12 +86,12 @@ def routes(apps: InstalledApps, status_of: StatusOf, lines_of: LinesOf, call_rou
     async def page(call: Call) -> AppPage:
         found = await asyncio.to_thread(apps.all, call.subject)
         running = await status_of(AppAsk(call.subject.tenant))
-        return AppPage([document(app, running.get(app.app)) for app in found])
+        return await asyncio.to_thread(lambda: AppPage([apps.document(app, running.get(app.app)) for app in found]))
 
     async def one(call: Call) -> AppDocument:
         app = await asyncio.to_thread(apps.get, call.subject, call.path["app"])
         running = await status_of(AppAsk(call.subject.tenant, app.app))
-        return document(app, running.get(app.app))
+        return await asyncio.to_thread(apps.document, app, running.get(app.app))
 
     async def inspect(call: Call) -> Inspected:
         return await apps.inspect(call.subject, call.body.chunks)
@@ -108,7 +108,7 @@ def routes(apps: InstalledApps, status_of: StatusOf, lines_of: LinesOf, call_rou
             sha256=call.query.get("sha256", ""),
         )
         running = await status_of(AppAsk(call.subject.tenant, app.app))
-        return document(app, running.get(app.app))
+        return await asyncio.to_thread(apps.document, app, running.get(app.app))
 
     def change(verb: str) -> Callable[[Call], Awaitable[AppDocument]]:
         async def answer(call: Call) -> AppDocument:
@@ -120,6 +120,12 @@ def routes(apps: InstalledApps, status_of: StatusOf, lines_of: LinesOf, call_rou
     async def grant(call: Call) -> AppDocument:
         await apps.grant(call.subject, call.path["app"], _names(call.query.get("without", "")))
         return await one(call)
+
+    async def allow_key(call: Call) -> None:
+        await apps.allow_key(call.subject, call.path["app"], call.body.reason)
+
+    async def end_key(call: Call) -> None:
+        await apps.allow_key(call.subject, call.path["app"], "")
 
     async def remove(call: Call) -> None:
         await apps.change(call.subject, call.path["app"], "remove")
@@ -183,6 +189,9 @@ def routes(apps: InstalledApps, status_of: StatusOf, lines_of: LinesOf, call_rou
         Route("POST", f"{app}:disable", Action.APP_INSTALL, change("disable"), "Stop an app", response=AppDocument),
         Route("POST", f"{app}:grant", Action.APP_INSTALL, grant, "Grant all an app asks for but the optional "
               "things named by ?without", response=AppDocument),
+        Route("PUT", f"{app}/key-override", Action.APP_REVIEW, allow_key, "Let an app run although its publisher's key "
+              "was revoked, with a reason", AllowKey, None, 204),
+        Route("DELETE", f"{app}/key-override", Action.APP_REVIEW, end_key, "Let that be no longer", None, None, 204),
         Route("GET", f"{app}/log", Action.READ, log, "Last lines of the log of an app (?lines)", response=LogDocument),
         Route("GET", f"{app}/records", Action.APP_INSTALL, export, "The records of an app, an SQLite file"),
         Route("GET", api, Action.READ, routed("GET"), "A route of an app"),

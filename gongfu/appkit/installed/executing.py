@@ -33,9 +33,21 @@ class Runner(Protocol):
         """End it if it runs; what it has done is stored."""
         ...
 
+    def keeps(self, app: str) -> bool:
+        """Return whether it runs, or is started again and again."""
+        ...
+
 
 class Provisions(Protocol):
     """What an app brings to the node: models, rules, thing models."""
+
+    async def plan(self, subject: Subject, app: InstalledApp, version: InstalledVersion) -> InstalledVersion:
+        """Return the version with the thing models that it is going to make; nothing is made.
+
+        Raises:
+            Problem, AppError: a file of it cannot be read.
+        """
+        ...
 
     async def apply(self, subject: Subject, app: InstalledApp, version: InstalledVersion) -> InstalledVersion:
         """Let exactly what a version brings be there; return the version with what was made. May be repeated.
@@ -43,6 +55,10 @@ class Provisions(Protocol):
         Raises:
             Problem, AppError: something cannot be; what the message says of it.
         """
+        ...
+
+    async def retire(self, subject: Subject, thing_models: frozenset[str]) -> None:
+        """Retire thing models; those that are not there are none. May be repeated."""
         ...
 
     async def remove(self, subject: Subject, app: InstalledApp) -> None:

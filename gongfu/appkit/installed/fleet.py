@@ -50,6 +50,8 @@ class Fleet:
         self._tenants: dict[str, int] = {}
         self._logs: dict[str, LogLines] = {}
         self._directories: dict[int, Directory] = {}
+        # Why an app may not be started, also not again after its process ended; empty: it may.
+        self.may_run: Callable[[str], Awaitable[str]] = _may_always
 
     async def prepare(self, app: InstalledApp, version: InstalledVersion) -> None:
         """Note where the data begins that a new app gets: now."""
@@ -75,6 +77,7 @@ class Fleet:
         """
         await self.stop(app.app)
         running = await self._make(app, app.current)
+        running.may_start = lambda: self.may_run(app.app)
         self._running[app.app], self._tenants[app.app] = running, app.tenant
         try:
             await asyncio.wait_for(running.start(), READY_S)
@@ -89,6 +92,10 @@ class Fleet:
         running = self._running.pop(app, None)
         if running is not None:
             await running.close()
+
+    def keeps(self, app: str) -> bool:
+        """Return whether it runs, or is started again and again."""
+        return app in self._running
 
     async def close(self) -> None:
         """End all."""
@@ -164,3 +171,7 @@ class Fleet:
     async def _lag(self, lane: Lane) -> int:
         last = await self._last()
         return sum(max(sequence - lane.position(partition), 0) for partition, sequence in last.items())
+
+
+async def _may_always(_: str) -> str:
+    return ""

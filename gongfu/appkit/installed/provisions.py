@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from gongfu.reason.rules.service import RuleService
 from gongfu.reason.rules.types import RuleBody
 from gongfu.store.objects.folder import ObjectFolder
 from gongfu.store.records.engine import writing
-from gongfu.thing.service import ThingModels
-from gongfu.thing.types import Model
+from gongfu.thing.service import ModelHead, ThingModels
+from gongfu.thing.shelf import DRAFT, RETIRED
+from gongfu.thing.types import Model, reference
 
 _KINDS = {".py": "python", ".fmu": "fmu", ".onnx": "onnx", ".csv": "table", ".json": "table", ".sql": "sql"}
 
@@ -72,6 +73,21 @@ class NodeProvisions:
         )
         self._publish = publish
         self._role = role
+
+    async def plan(self, subject: Subject, app: InstalledApp, version: InstalledVersion) -> InstalledVersion:
+        """Return the version with the thing models that it and those before it made, and those that it is going to.
+
+        Raises:
+            AppError: a file of it cannot be read.
+        """
+        folder = self._folders.code(app.app, version.generation)
+        planned = await asyncio.to_thread(self._planned, subject, app, folder, version)
+        made = tuple(sorted({*app.current.thing_models, *planned}))
+        return msgspec.structs.replace(version, thing_models=made)
+
+    async def retire(self, subject: Subject, thing_models: frozenset[str]) -> None:
+        """Retire thing models; those that are not there are none."""
+        await asyncio.to_thread(self._retire, subject, sorted(thing_models))
 
     async def apply(self, subject: Subject, app: InstalledApp, version: InstalledVersion) -> InstalledVersion:
         """Let exactly what a version brings be there; return the version with what was made.
@@ -134,25 +150,62 @@ class NodeProvisions:
         owner = owner_of(app)
         self._rules.remove_owned(subject, owner)
         self._models.remove_owned(subject, owner)
-        versions = [app.current, *([app.previous] if app.previous is not None else [])]
-        for reference in sorted({one for version in versions for one in version.thing_models}):
+        versions = [one for one in (app.current, app.previous, app.pending) if one is not None]
+        self._retire(subject, sorted({one for version in versions for one in version.thing_models}))
+
+    def _retire(self, subject: Subject, thing_models: Sequence[str]) -> None:
+        for wanted in thing_models:
             try:
-                self._things.retire(subject, reference)
+                self._things.retire(subject, wanted)
             except Problem as problem:
                 if problem.status not in (404, 409):
                     raise
 
+    def _planned(self, subject: Subject, app: InstalledApp, folder: Path, version: InstalledVersion) -> set[str]:
+        planned: set[str] = set()
+        for model in _thing_models_in(folder, version):
+            there, newest = self._there(subject, model, app.current.thing_models)
+            if there is None:
+                planned.add(reference(model.name, newest + 1))
+            elif there.state == RETIRED:
+                planned.add(there.reference)
+        return planned
+
     def _make_thing_models(self, subject: Subject, folder: Path, version: InstalledVersion) -> tuple[str, ...]:
         made: set[str] = set(version.thing_models)
-        for file in version.manifest.provides.thing_models:
-            try:
-                model = msgspec.json.decode(_read(folder, file), type=Model)
-            except msgspec.MsgspecError as error:
-                raise AppError(400, f"{file}: {error}") from None
-            document, new = self._things.create(subject, model, publish=True)
-            if new:
-                made.add(document.reference)
+        for model in _thing_models_in(folder, version):
+            there, _ = self._there(subject, model, version.thing_models)
+            if there is not None and there.state == RETIRED:
+                made.add(self._things.reinstate(subject, there.reference).reference)
+            elif there is None or there.state == DRAFT:
+                document, new = self._things.create(subject, model, publish=True)
+                if new:
+                    made.add(document.reference)
         return tuple(sorted(made))
+
+    def _there(self, subject: Subject, model: Model, made: tuple[str, ...]) -> tuple[ModelHead | None, int]:
+        """Return the version with this content, the newest or one that the app made; and the number of the newest.
+
+        An earlier version of an app must find its own again, else each way back would make another."""
+        try:
+            versions = self._things.versions(subject, model.name)
+        except Problem:
+            return None, 0
+        for head in versions:
+            looked_at = head is versions[0] or head.reference in made
+            if looked_at and self._things.get(subject, head.reference).model == model:
+                return head, versions[0].version
+        return None, versions[0].version
+
+
+def _thing_models_in(folder: Path, version: InstalledVersion) -> list[Model]:
+    found: list[Model] = []
+    for file in version.manifest.provides.thing_models:
+        try:
+            found.append(msgspec.json.decode(_read(folder, file), type=Model))
+        except msgspec.MsgspecError as error:
+            raise AppError(400, f"{file}: {error}") from None
+    return found
 
 
 def owner_of(app: InstalledApp) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gongfu.appkit.installed.tables import installed_app
-from gongfu.appkit.installed.types import InstalledApp, InstalledVersion
+from gongfu.appkit.installed.types import InstalledApp, InstalledVersion, KeyOverride
 from gongfu.kernel.errors import conflict
 from gongfu.kernel.permissions import Subject
 from gongfu.kernel.times import Clock
@@ -66,15 +66,20 @@ class InstalledRecords:
         return found
 
     def change(self, subject: Subject | None, app: str, action: str = "", detail: str = "", **values: Any) -> None:
-        """Change columns of an app; with an action, who did it is noted in the audit."""
+        """Change columns of an app; with an action, who did it is noted in the audit, of the app's tenant too."""
         now = self._clock.now_ns()
-        for name in ("current", "previous"):
+        for name in ("current", "previous", "pending", "key_override"):
             if isinstance(values.get(name), msgspec.Struct):
                 values[name] = msgspec.to_builtins(values[name])
         with writing(self._engine) as connection:
             connection.execute(update(installed_app).where(installed_app.c.app == app).values(**values, changed_at=now))
-            if subject is not None and action:
-                audit.record(connection, subject, action, f"app/{app}", now, detail)
+            if subject is None or not action:
+                return
+            audit.record(connection, subject, action, f"app/{app}", now, detail)
+            query = select(installed_app.c.tenant_id).where(installed_app.c.app == app)
+            owner = connection.execute(query).scalar_one_or_none()
+            if owner is not None and owner != subject.tenant:
+                audit.record(connection, subject, action, f"app/{app}", now, detail, owner)
 
     def remove(self, subject: Subject | None, app: str, action: str = "") -> None:
         """Remove the row of an app."""
@@ -98,4 +103,6 @@ def _app(row: Any) -> InstalledApp:
         installed_at=row.installed_at,
         changed_at=row.changed_at,
         trouble=row.trouble,
+        pending=msgspec.convert(row.pending, InstalledVersion) if row.pending else None,
+        key_override=msgspec.convert(row.key_override, KeyOverride) if row.key_override else None,
     )

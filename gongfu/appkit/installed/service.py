@@ -13,6 +13,7 @@ from gongfu.appkit.grants import asked_lines, missing
 from gongfu.appkit.host.status import AppStatus
 from gongfu.appkit.installed.consenting import granted_permissions, proposed_permissions
 from gongfu.appkit.installed.folders import Folders
+from gongfu.appkit.installed.key_standing import key_state, withheld
 from gongfu.appkit.installed.records import InstalledRecords
 from gongfu.appkit.installed.types import AppDocument, Inspected, InstalledApp, Operation
 from gongfu.appkit.manifest import Manifest, ManifestError, Needs, parse_manifest
@@ -120,6 +121,18 @@ class InstalledApps:
         await asyncio.to_thread(self.get, subject, app)
         await self._do(msgspec.structs.replace(_operation("grant", subject, app=app), without=refused))
 
+    async def allow_key(self, subject: Subject, app: str, reason: str) -> None:
+        """Let an app of any tenant run although its key was revoked; without a reason no longer.
+
+        Raises:
+            Problem: 404 and what the role says.
+        """
+        await self._do(_operation("allow-key", subject, app=app, reason=reason))
+
+    def document(self, app: InstalledApp, running: AppStatus | None) -> AppDocument:
+        """Return the API's form of an app."""
+        return document(app, running, self._trusted())
+
     def page_file(self, app: str, name: str) -> bytes:
         """Return a file of the pages of an app that is installed, whosever it is: pages hold no data.
 
@@ -208,7 +221,7 @@ class InstalledApps:
         return path
 
 
-def document(app: InstalledApp, running: AppStatus | None) -> AppDocument:
+def document(app: InstalledApp, running: AppStatus | None, trusted: TrustedKeys) -> AppDocument:
     """Return the API's form of an app."""
     manifest = app.current.manifest
     pages: list[dict[str, Any]] = [
@@ -233,17 +246,22 @@ def document(app: InstalledApp, running: AppStatus | None) -> AppDocument:
         installed_at=format_rfc3339(app.installed_at),
         changed_at=format_rfc3339(app.changed_at),
         manifest=msgspec.to_builtins(manifest),
+        key=app.current.key,
+        key_state=key_state(trusted, app.current),
+        withheld=withheld(trusted, app, app.current),
+        key_override=app.key_override,
         running=running,
     )
 
 
 def _operation(
-    verb: str, subject: Subject, app: str = "", file: str = "", *, allow_unsigned: bool = False
+    verb: str, subject: Subject, app: str = "", file: str = "", reason: str = "", *, allow_unsigned: bool = False
 ) -> Operation:
     return Operation(
         verb=verb,
         app=app,
         file=file,
+        reason=reason,
         allow_unsigned=allow_unsigned,
         user=subject.user,
         name=subject.name,

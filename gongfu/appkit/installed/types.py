@@ -1,6 +1,6 @@
 """What is kept of an installed app, and what the API says of it."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,10 +16,11 @@ class InstalledVersion(msgspec.Struct, frozen=True, kw_only=True):
         generation: names its folders ``code-<n>`` and ``state-<n>``.
         sha256: of the package; empty for a folder that a developer runs.
         publisher: who signed it, as this node calls them; empty for an unsigned package.
+        key: id of the key that signed it.
         manifest: as it was in the package.
         granted: what an administrator granted.
         models: ids of the models it brings.
-        thing_models: references of the thing models it made.
+        thing_models: references of the thing models that it and the versions before it made.
     """
 
     version: str
@@ -28,8 +29,17 @@ class InstalledVersion(msgspec.Struct, frozen=True, kw_only=True):
     publisher: str
     manifest: Manifest
     granted: Needs
+    key: str = ""
     models: tuple[str, ...] = ()
     thing_models: tuple[str, ...] = ()
+
+
+class KeyOverride(msgspec.Struct, frozen=True, kw_only=True):
+    """That an app runs although a key was revoked: which key, why, and which administrator of the node decided it."""
+
+    key: str
+    reason: str
+    by: str
 
 
 class InstalledApp(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +57,8 @@ class InstalledApp(msgspec.Struct, frozen=True, kw_only=True):
     installed_at: int
     changed_at: int
     trouble: str = ""
+    pending: InstalledVersion | None = None
+    key_override: KeyOverride | None = None
 
 
 class PermissionDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,15 +89,20 @@ class AppDocument(msgspec.Struct, frozen=True, kw_only=True):
         version: that is installed.
         previous: version that a rollback goes back to, null for none.
         title: by language.
-        status: ``installed``, or what is under way: ``installing``, ``upgrading``, ``rolling-back``, ``removing``.
+        status: ``installed``, or what is under way: ``installing``, ``upgrading``, ``rolling-back``, ``removing``. What
+            was broken off is ``removing`` or ``restoring`` until that succeeds, with the reason in ``trouble``.
         enabled: whether it is to run.
         publisher: who signed its package; empty for an unsigned one.
+        key: id of the key that signed its package.
+        key_state: ``trusted``, ``revoked``, ``unknown``, or empty for an unsigned one.
+        withheld: why it may not run because of its key, empty when it may.
+        key_override: that it may although its key was revoked, with the reason; null for no such decision.
         sha256: of its package.
         asks: what it may do, a line each, for people.
         permissions: what it asks for, one by one, and whether it was granted.
         pages: its pages: address below ``/v1/apps/<id>/pages/`` and titles.
         models: ids of the models it brought.
-        trouble: what the last upgrade that failed said.
+        trouble: what the last step that failed said.
         manifest: the whole manifest.
         running: how it runs; null while the role ``apps`` does not answer.
     """
@@ -107,6 +124,10 @@ class AppDocument(msgspec.Struct, frozen=True, kw_only=True):
     installed_at: str
     changed_at: str
     manifest: dict[str, Any]
+    key: str = ""
+    key_state: str = ""
+    withheld: str = ""
+    key_override: KeyOverride | None = None
     running: AppStatus | None = None
 
 
@@ -146,13 +167,15 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What the web role asks the role ``apps`` to do.
 
     Attributes:
-        verb: ``install`` (or upgrade), ``rollback``, ``remove``, ``enable``, ``disable``, ``grant``.
+        verb: ``install`` (or upgrade), ``rollback``, ``remove``, ``enable``, ``disable``, ``grant``,
+            ``allow-key``.
         app: identifier; of ``install`` empty: it stands in the package.
         file: name of the package in the folder of incoming packages.
         allow_unsigned: take a package that nobody signed.
         consent: somebody looked at what the package asks for and agreed.
         without: of ``install`` and ``grant``, names of optional permissions that are refused; null: those that are
             refused already.
+        reason: of ``allow-key``; empty ends what was allowed.
         user, name, tenant, role: who asks.
     """
 
@@ -162,10 +185,17 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     allow_unsigned: bool = False
     consent: bool = False
     without: list[str] | None = None
+    reason: str = ""
     user: int = 0
     name: str = ""
     tenant: int = 0
     role: str = ""
+
+
+class AllowKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why an app may run although its publisher's key was revoked."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class RouteCall(msgspec.Struct, frozen=True, kw_only=True):

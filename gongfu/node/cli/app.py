@@ -24,7 +24,7 @@ _FURTHER = {
 }
 _ORDER = (
     *("new", "test", "run", "pack", "verify", "key", "publish", "install", "upgrade", "rollback"),
-    *("grant", "enable", "disable", "remove", "list", "status", "logs"),
+    *("grant", "enable", "disable", "allow-key", "remove", "list", "status", "logs"),
 )
 _FOLDER = click.argument(
     "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path(), required=False
@@ -185,6 +185,21 @@ def enable(app: str, as_json: bool, **node: Any) -> None:
     _print(connect(**node).post(f"/apps/{segment(app)}:enable", None), as_json)
 
 
+@command.command("allow-key")
+@click.argument("app")
+@click.option("--reason", help="Why it may run although its publisher's key was revoked; the audit keeps it.")
+@click.option("--end", is_flag=True, help="It may no longer.")
+@node_options
+def allow_key(app: str, reason: str | None, end: bool, as_json: bool, **node: Any) -> None:
+    """Let an app run although its publisher's key was revoked: for administrators of the node."""
+    if bool(reason) == end:
+        raise click.UsageError("give --reason, or --end")
+    path = f"/apps/{segment(app)}/key-override"
+    api = connect(**node)
+    api.call("DELETE", path) if end else api.call("PUT", path, {"reason": reason})
+    print_json({}) if as_json else print(f"{app} may {'no longer ' if end else ''}run with a revoked key")
+
+
 @command.command("disable")
 @click.argument("app")
 @node_options
@@ -249,7 +264,13 @@ def status(app: str, as_json: bool, **node: Any) -> None:
         return
     running = item["running"] or {}
     print(f"{item['id']} {item['version']}  {item['title']['zh']} / {item['title']['en']}  {_state(item)}")
-    for name, text in (("why", running.get("why")), ("last error", running.get("error")), ("trouble", item["trouble"])):
+    for name, text in (
+        ("not running", item["withheld"]),
+        ("runs with a revoked key", (item["key_override"] or {}).get("reason")),
+        ("why", running.get("why")),
+        ("last error", running.get("error")),
+        ("trouble", item["trouble"]),
+    ):
         if text:
             print(f"{name}: {text}")
     if running:
@@ -360,4 +381,6 @@ def _state(item: dict[str, Any]) -> str:
         return str(item["status"])
     if not item["enabled"]:
         return "stopped"
+    if item["withheld"]:
+        return "key revoked"
     return item["running"]["state"] if item["running"] else "unknown"

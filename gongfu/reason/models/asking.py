@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from gongfu.bus.requests import NobodyServesError, request
 from gongfu.kernel.errors import Problem, unavailable
 from gongfu.kernel.subjects import Subjects
-from gongfu.reason.models.calling.types import InvokeAnswer, InvokeRequest
+from gongfu.reason.models.calling.types import ANSWER_S, InvokeAnswer, InvokeRequest
 from gongfu.reason.models.inspecting import Inspection, InspectRequest
 from gongfu.reason.models.streaming.types import AssetsAnswer, AssetsAsk, StreamState
 
@@ -17,8 +17,8 @@ _STATE_S = 2.0
 # A role that was not needed before has started after this.
 _START_S = 30.0
 _AGAIN_S = 0.2
-# Beyond the model's own limits: starting its process, and waiting for other calls.
-_CALL_S = 120.0
+# The role answers before: whoever asks learns what became of the call.
+_CALL_S = ANSWER_S + 10.0
 
 
 class ModelsRole:

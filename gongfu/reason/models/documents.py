@@ -78,7 +78,7 @@ class BindingDocument(msgspec.Struct, frozen=True, kw_only=True):
         owner: empty, or ``app:<id>``.
         status: ``running``, ``failing``, ``waiting``, ``refused`` or ``unknown`` (the role ``models`` does not answer).
         error: why.
-        evaluated, failed, incomplete, late, not_numbers, behind, cpu_s: see ``ScopeState``.
+        evaluated, failed, incomplete, late, shed, not_numbers, behind, cpu_s: see ``ScopeState``.
         counts: number of assets by state.
         running_version: the version that runs.
         last_at: source time of the last row, RFC 3339.
@@ -99,6 +99,7 @@ class BindingDocument(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     incomplete: int
     late: int
+    shed: int
     not_numbers: int
     counts: dict[str, int]
     running_version: str
@@ -190,6 +191,7 @@ def binding_document(scope: Scope, state: StreamState | None) -> BindingDocument
         failed=found.failed,
         incomplete=found.incomplete,
         late=found.late,
+        shed=found.shed,
         not_numbers=found.not_numbers,
         counts=found.assets,
         running_version=found.version,

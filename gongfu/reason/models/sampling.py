@@ -17,44 +17,23 @@ from numpy.typing import NDArray
 
 from gongfu.kernel.quality import SEVERITY_MASK
 from gongfu.kernel.times import SECOND
+from gongfu.reason.models.moments import Held, Moments, Points, last_of_each, newest_rows, no_points, ordered_points
 from gongfu.reason.models.spec import ModelSpec
 from gongfu.reason.models.types import Column
 from gongfu.store.twins.latest import NEVER
 
 Integers = NDArray[np.int64]
 Slots = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 # Points of one input of one asset that wait for the others; beyond it the oldest are given up, counted as incomplete.
 MAX_WAITING = 4096
 # Points that wait in all; beyond it each asset may have fewer.
 MAX_WAITING_IN_ALL = 2_000_000
 _LEAST_WAITING = 16
-
-
-class Points(NamedTuple):
-    """Points of inputs in order of arrival: asset slot, number of the input port, source time, value, quality."""
-
-    slots: Slots
-    ports: Integers
-    times: Integers
-    values: Column
-    qualities: NDArray[np.uint8]
-
-    def of(self, rows: Any) -> "Points":
-        """Return some rows."""
-        slots, ports, times, values, qualities = self
-        return Points(slots[rows], ports[rows], times[rows], values[rows], qualities[rows])
-
-    def then(self, more: "Points") -> "Points":
-        """Return these and others after them."""
-        return Points(
-            np.concatenate([self.slots, more.slots]),
-            np.concatenate([self.ports, more.ports]),
-            np.concatenate([self.times, more.times]),
-            np.concatenate([self.values, more.values]),
-            np.concatenate([self.qualities, more.qualities]),
-        )
+# Rows that one taking of points makes at most, of all assets, and their values; beyond it the oldest of each asset are
+# shed. A point alone may be held for 10,000 steps, and there may be 100,000 of them in a block.
+MAX_ROWS = 2_000_000
+MAX_ROW_VALUES = 8_000_000
 
 
 class Sets(NamedTuple):
@@ -91,12 +70,6 @@ class Sampling:
         return cls(round(tolerance * SECOND), round(spec.wait_s * SECOND), round(step * SECOND))
 
 
-def no_points() -> Points:
-    """Return no points."""
-    none = np.zeros(0, dtype=np.int64)
-    return Points(none, none, none, np.zeros(0), np.zeros(0, dtype=np.uint8))
-
-
 class Sampler:
     """Samples of the inputs of all assets, by slot. One thread at a time.
 
@@ -104,6 +77,8 @@ class Sampler:
         last: int64[s], time of the last row; NEVER before the first.
         incomplete: int64[s], times for which some input had no sample.
         late: int64[s], points that came after a row at or after their time.
+        shed: int64[s], rows that were not made because there would have been too many at once.
+        shed_rows: of all assets, since it was made.
     """
 
     def __init__(self, ports: int, sampling: Sampling) -> None:
@@ -114,6 +89,8 @@ class Sampler:
         self._horizon: Integers = np.zeros(0, dtype=np.int64)
         self.incomplete: Integers = np.zeros(0, dtype=np.int64)
         self.late: Integers = np.zeros(0, dtype=np.int64)
+        self.shed: Integers = np.zeros(0, dtype=np.int64)
+        self.shed_rows = 0
         self._newest: Integers = np.zeros((0, ports), dtype=np.int64)
         # Newest sample of each input at or before the horizon.
         self._times: Integers = np.zeros((0, ports), dtype=np.int64)
@@ -140,13 +117,14 @@ class Sampler:
 
         self.last, self._horizon = longer(self.last, NEVER), longer(self._horizon, NEVER)
         self.incomplete, self.late = longer(self.incomplete, 0), longer(self.late, 0)
+        self.shed = longer(self.shed, 0)
         self._newest, self._times = longer(self._newest, NEVER), longer(self._times, NEVER)
         self._values, self._qualities = longer(self._values, np.nan), longer(self._qualities, 0)
 
     def forget(self, slots: Slots) -> None:
         """Begin some slots anew: their points are others now."""
         self.last[slots] = self._horizon[slots] = NEVER
-        self.incomplete[slots] = self.late[slots] = 0
+        self.incomplete[slots] = self.late[slots] = self.shed[slots] = 0
         self._newest[slots] = self._times[slots] = NEVER
         self._waiting = self._waiting.of(~np.isin(self._waiting.slots, slots))
 
@@ -170,7 +148,7 @@ class Sampler:
             points = earlier.then(points)
         else:
             rest = self._waiting
-        points = _ordered(points)
+        points = ordered_points(points)
         sets, left = (self._stepped if self._sampling.step else self._gathered)(points)
         self._keep(rest, left)
         return sets
@@ -179,7 +157,7 @@ class Sampler:
         """Points at or before the horizon make no row; they may still be the newest of their input."""
         np.add.at(self.late, late.slots, 1)
         np.maximum.at(self._newest, (late.slots, late.ports), late.times)
-        ordered = _ordered(late)
+        ordered = ordered_points(late)
         fresh = ordered.of(ordered.times >= self._times[ordered.slots, ordered.ports])
         # Of several for one place the last one stays, which is the newest.
         place = (fresh.slots, fresh.ports)
@@ -193,7 +171,7 @@ class Sampler:
 
     def _gathered(self, points: Points) -> tuple[Sets | None, Points]:
         """Rows where all inputs have samples."""
-        moments = _Moments(points)
+        moments = Moments(points)
         slots, times = moments.slots, moments.times
         chosen = [self._held(moments, port) for port in range(self._ports)]
         complete = times <= self._limit(slots)
@@ -205,7 +183,7 @@ class Sampler:
         done[slots[complete]] = times[complete]
         np.add.at(self.incomplete, slots[~complete & (times < done[slots])], 1)
         found = self._rows(slots[complete], times[complete], [held.of(complete) for held in chosen])
-        at = _lasts(slots, complete)
+        at = last_of_each(slots, complete)
         self._advance(slots[at], times[at], [held.of(at) for held in chosen])
         return found, points.of(points.times > self._horizon[points.slots])
 
@@ -220,7 +198,7 @@ class Sampler:
         none = np.full(len(opening), self._ports, dtype=np.int64)
         zero = np.zeros(len(opening))
         held_from = Points(opening, none, before[begun], zero, zero.astype(np.uint8))
-        moments = _Moments(_ordered(held_from.then(points)))
+        moments = Moments(ordered_points(held_from.then(points)))
         slots, times = moments.slots, moments.times
         limit, horizon = self._limit(slots), self._horizon[slots]
         low = -(-times // step)
@@ -230,6 +208,11 @@ class Sampler:
         following = np.append(times[1:], 0)
         high = np.where(same, np.minimum(high, (following - 1) // step), high)
         counts = np.maximum(high - low + 1, 0)
+        if int(counts.sum()) > (most := max_rows(self._ports)):
+            kept = newest_rows(slots, counts, max(most // len(touched), 1))
+            np.add.at(self.shed, slots, counts - kept)
+            self.shed_rows += int((counts - kept).sum())
+            low, counts = low + counts - kept, kept
         which = np.repeat(np.arange(len(slots)), counts)
         within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
         at, grid = slots[which], (low[which] + within) * step
@@ -253,7 +236,7 @@ class Sampler:
         self._horizon[touched] = np.maximum(self._horizon[touched], ends)
         return found, points.of(~decided)
 
-    def _held(self, moments: "_Moments", port: int) -> "_Held":
+    def _held(self, moments: Moments, port: int) -> Held:
         row = moments.latest(port)
         inside = row >= 0
         slots = moments.slots
@@ -262,9 +245,9 @@ class Sampler:
         times = np.where(inside, points.times[row], self._times[slots, port])
         values = np.where(inside, points.values[row], self._values[slots, port])
         qualities = np.where(inside, points.qualities[row], self._qualities[slots, port])
-        return _Held(times != NEVER, times, values, qualities)
+        return Held(times != NEVER, times, values, qualities)
 
-    def _rows(self, slots: Slots, times: Integers, chosen: "list[_Held]") -> Sets:
+    def _rows(self, slots: Slots, times: Integers, chosen: list[Held]) -> Sets:
         quality = np.zeros(len(slots), dtype=np.uint8)
         for held in chosen:
             np.maximum(quality, held.qualities & SEVERITY_MASK, out=quality)
@@ -276,7 +259,7 @@ class Sampler:
         self.last[slots] = times
         return Sets(slots, times, [held.values for held in chosen], quality, dt)
 
-    def _advance(self, slots: Slots, times: Integers, chosen: "list[_Held]") -> None:
+    def _advance(self, slots: Slots, times: Integers, chosen: list[Held]) -> None:
         self._horizon[slots] = times
         for port, held in enumerate(chosen):
             self._times[slots, port], self._values[slots, port] = held.times, held.values
@@ -309,6 +292,7 @@ class Sampler:
             "qualities": self._qualities.copy(),
             "incomplete": self.incomplete.copy(),
             "late": self.late.copy(),
+            "shed": self.shed.copy(),
         }
         # Points that wait are never written to.
         arrays |= {f"waiting.{name}": column for name, column in zip(Points._fields, self._waiting, strict=True)}
@@ -327,61 +311,12 @@ class Sampler:
         self._newest, self._times = arrays["newest"], arrays["times"]
         self._values, self._qualities = arrays["values"], arrays["qualities"]
         self.incomplete, self.late = arrays["incomplete"], arrays["late"]
+        # Snapshots of before had none.
+        self.shed = arrays.get("shed", np.zeros(slots, dtype=np.int64))
         waiting = [arrays[f"waiting.{name}"] for name in Points._fields]
         self._waiting = Points(waiting[0], waiting[1], waiting[2], waiting[3], waiting[4])
 
 
-class _Held(NamedTuple):
-    """What an input has at some moments."""
-
-    known: Flags
-    times: Integers
-    values: Column
-    qualities: NDArray[np.uint8]
-
-    def of(self, rows: Any) -> "_Held":
-        return _Held(self.known[rows], self.times[rows], self.values[rows], self.qualities[rows])
-
-
-class _Moments:
-    """The different (slot, time) of ordered points.
-
-    Attributes:
-        points: the points.
-        slots: int64[g].
-        times: int64[g].
-    """
-
-    def __init__(self, points: Points) -> None:
-        self.points = points
-        slots, times = points.slots, points.times
-        first = np.append(True, (slots[1:] != slots[:-1]) | (times[1:] != times[:-1]))
-        self._moment = np.cumsum(first) - 1
-        starts = np.flatnonzero(first)
-        self.slots, self.times = slots[starts], times[starts]
-        opens = np.append(True, self.slots[1:] != self.slots[:-1])
-        # First row of the slot that a moment belongs to.
-        self._floor = np.maximum.accumulate(np.where(opens, starts, 0))
-
-    def latest(self, port: int) -> Integers:
-        """Return, by moment, the row of the newest point of a port at or before it; -1 for none."""
-        rows = np.flatnonzero(self.points.ports == port)
-        found = np.full(len(self.slots), -1, dtype=np.int64)
-        found[self._moment[rows]] = rows
-        found = np.maximum.accumulate(found)
-        return np.where(found >= self._floor, found, -1)
-
-
-def _ordered(points: Points) -> Points:
-    """Return points by slot, time and port; of the same three the last to arrive."""
-    slots, times, ports = points.slots, points.times, points.ports
-    order = np.lexsort((ports, times, slots))
-    slots, times, ports = slots[order], times[order], ports[order]
-    same = (slots[1:] == slots[:-1]) & (times[1:] == times[:-1]) & (ports[1:] == ports[:-1])
-    return points.of(order[np.append(~same, True)])
-
-
-def _lasts(slots: Slots, chosen: Flags) -> Integers:
-    """Return the last chosen position of each slot; slots are in order."""
-    at = np.flatnonzero(chosen)
-    return at[np.append(slots[at[1:]] != slots[at[:-1]], True)]
+def max_rows(ports: int) -> int:
+    """Return how many rows of so many inputs are made at once at most."""
+    return min(MAX_ROWS, MAX_ROW_VALUES // max(ports, 1))

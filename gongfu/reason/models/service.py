@@ -12,6 +12,7 @@ from gongfu.kernel.times import Clock, format_rfc3339
 from gongfu.reason.models import records, versions
 from gongfu.reason.models.artifacts import TENANT_BYTES, Artifacts, claim_again, not_sent
 from gongfu.reason.models.binding import check_inputs, check_output, port_paths
+from gongfu.reason.models.calling.types import MAX_WALL_S
 from gongfu.reason.models.calling.usage import HOUR_NS, usage_of
 from gongfu.reason.models.catalogue import Catalogue
 from gongfu.reason.models.documents import (
@@ -338,9 +339,13 @@ def check_limits(limits: Limits) -> None:
     Raises:
         ModelDefinitionError: the first one that is out of bounds.
     """
-    for name, value in (("cpu_s", limits.cpu_s), ("wall_s", limits.wall_s), ("start_wall_s", limits.start_wall_s)):
-        if not 0.01 <= value <= _MAX_LIMIT_S:
-            raise ModelDefinitionError(f"limit {name} must be 0.01 to {_MAX_LIMIT_S:g} s")
+    for name, value, most in (
+        ("cpu_s", limits.cpu_s, _MAX_LIMIT_S),
+        ("wall_s", limits.wall_s, MAX_WALL_S),
+        ("start_wall_s", limits.start_wall_s, _MAX_LIMIT_S),
+    ):
+        if not 0.01 <= value <= most:
+            raise ModelDefinitionError(f"limit {name} must be 0.01 to {most:g} s")
     if not 16 * 1024**2 <= limits.memory_bytes <= _MAX_MEMORY:
         raise ModelDefinitionError("limit memory_bytes must be 16 MiB to 8 GiB")
     if not 1024 <= limits.output_bytes <= 1024**3:

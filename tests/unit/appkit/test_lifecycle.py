@@ -118,6 +118,15 @@ class Node:
     async def stop(self, app: str) -> None:
         self.running.pop(app, None)
 
+    def keeps(self, app: str) -> bool:
+        return app in self.running
+
+    async def plan(self, subject: Subject, app: InstalledApp, version: InstalledVersion) -> InstalledVersion:
+        return version
+
+    async def retire(self, subject: Subject, thing_models: frozenset[str]) -> None:
+        assert not thing_models
+
     async def apply(self, subject: Subject, app: InstalledApp, version: InstalledVersion) -> InstalledVersion:
         if self.failing == f"apply {version.version}":
             raise Problem(409, "conflict", "Conflict", "pump.efficiency belongs to app:other")
@@ -139,6 +148,7 @@ class World:
             connection.execute(gongfu.registry.tables.tenant.insert().values(id=1, name="node", created_at=0))
         self.root = root / "apps"
         self.brought: dict[str, str] = {}
+        self.trusted = TrustedKeys({}, {})
         self.restart()
 
     def restart(self) -> None:
@@ -146,7 +156,7 @@ class World:
         self.records = InstalledRecords(self.engine, SystemClock())
         self.folders = Folders(self.root)
         self.node = Node(self.folders, self.brought)
-        self.life = LifeCycle(self.records, self.folders, self.node, self.node)
+        self.life = LifeCycle(self.records, self.folders, self.node, self.node, lambda: self.trusted)
         self.steps.around(self.records, ["add", "change", "remove"])
         self.steps.around(self.folders, ["make_state", "copy_state", "keep_only", "remove", "sync"])
         self.steps.around(self.node, ["prepare", "try_out", "start", "stop", "apply"])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gongfu.kernel.times import SECOND
 from gongfu.reason.models import sampling
+from gongfu.reason.models.moments import newest_rows
 from gongfu.reason.models.sampling import Points, Sampler, Sampling, Sets
 
 # (slot, port, time, value)
@@ -142,3 +143,37 @@ def test_steps_hold_values_and_leave_out_what_is_too_old() -> None:
     assert found.incomplete.tolist() == [1]
     rows = told(found.take(points([(0, 0, 9 * SECOND, 5.0), (0, 1, 9 * SECOND, 6.0)])))
     assert [(row[1] // SECOND, row[2], row[3]) for row in rows] == [(9, (5.0, 6.0), 6.0)]
+
+
+def test_of_too_many_rows_at_once_the_newest_are_made_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "MAX_ROWS", 1000)
+    how = Sampling(10_000, 0, 1)
+    sparse = [(slot, port, at * 10_000, float(at)) for at in range(1, 6) for slot in range(2) for port in range(2)]
+    whole = sampler(how, slots=2)
+    found = told(whole.take(points(sparse)))
+    assert len(found) == 1000
+    for slot in range(2):
+        times = [time for place, time, _, _ in found if place == slot]
+        # The newest, without a gap.
+        assert times == list(range(50_000 - 499, 50_001))
+    assert whole.shed.tolist() == [40_001 - 500] * 2
+    assert whole.incomplete.tolist() == [0, 0]
+    # It goes on after them as if nothing had been, and over a restart.
+    again = sampler(how, slots=0)
+    again.restore(whole.snapshot())
+    after = [(slot, port, 50_003, 7.0) for slot in range(2) for port in range(2)]
+    assert [row[1] for row in told(whole.take(points(after)))] == [50_001, 50_002, 50_003] * 2
+    assert told(again.take(points(after)))[-1] == (1, 50_003, (7.0, 7.0), 1e-9)
+    assert again.shed.tolist() == [39_501, 39_501]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=20), st.integers(1, 12))
+def test_the_newest_rows_of_each_asset_are_those_of_a_recount(moments: list[tuple[int, int]], most: int) -> None:
+    moments.sort(key=lambda one: one[0])
+    slots, counts = (np.array(column, dtype=np.int64) for column in zip(*moments, strict=True))
+    kept = newest_rows(slots, counts, most)
+    for slot in set(slots.tolist()):
+        rows = [at for at in np.flatnonzero(slots == slot).tolist() for _ in range(counts[at])][-most:]
+        for at in np.flatnonzero(slots == slot).tolist():
+            assert kept[at] == rows.count(at)

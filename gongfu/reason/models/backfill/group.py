@@ -10,7 +10,7 @@ from gongfu.kernel.block import Block, Columns
 from gongfu.reason.models.executor import Executor
 from gongfu.reason.models.placement import Placement
 from gongfu.reason.models.rows import Routes
-from gongfu.reason.models.sampling import Sampler, Sampling
+from gongfu.reason.models.sampling import Sampler, Sampling, max_rows
 from gongfu.reason.models.spec import ModelSpec
 
 
@@ -55,10 +55,22 @@ class AssetGroup:
         self.owners = {one: asset for asset, row in zip(assets, placement.outputs.tolist(), strict=True) for one in row}
         self.series = sorted(set(placement.inputs.ravel().tolist()))
         self._routes = Routes([placement], {asset: slot for slot, asset in enumerate(assets)}, inputs, outputs)
-        self._sampler = Sampler(len(inputs), Sampling.of(spec))
+        self._ports, self._sampling = len(inputs), Sampling.of(spec)
+        self._sampler = Sampler(self._ports, self._sampling)
         self._sampler.grow(len(assets))
         self._states: list[bytes | None] = [None] * len(assets)
         self._executor = executor
+
+    @property
+    def longest(self) -> int:
+        """Longest window, in ns, whose rows can be made at once; 0 for no bound."""
+        step = self._sampling.step
+        return max(max_rows(self._ports) // max(len(self.assets), 1) // 2, 1) * step
+
+    @property
+    def shed(self) -> int:
+        """Rows that were not made: too many at once."""
+        return self._sampler.shed_rows
 
     async def compute(self, block: Block) -> Computed:
         """Take samples that follow the ones before, and return what they complete.

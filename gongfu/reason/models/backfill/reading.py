@@ -21,11 +21,15 @@ _FIRST_NS, _LONGEST_NS = 86_400 * SECOND, 64 * 86_400 * SECOND
 class Windows:
     """Reads series from a time on; the length of its windows follows the density of the samples."""
 
-    def __init__(self, history: HistoryStore, engine: Engine, tenant: int, series: Sequence[int]) -> None:
+    def __init__(
+        self, history: HistoryStore, engine: Engine, tenant: int, series: Sequence[int], longest: int = _LONGEST_NS
+    ) -> None:
+        """Read ``series`` in windows of at most ``longest`` ns."""
+        self._longest = max(min(longest, _LONGEST_NS), _LEAST_NS)
         self._history = history
         self._tenant = tenant
         self._by_type = _types(engine, series)
-        self._length = _FIRST_NS
+        self._length = min(_FIRST_NS, self._longest)
 
     async def next(self, time_from: int, time_to: int) -> tuple[Block, int]:
         """Return the samples from a time on, and the time up to which they are all there is.
@@ -45,7 +49,7 @@ class Windows:
                 most = max(most, int(np.bincount(found.columns.series).max(initial=0)) if len(found.columns) else 0)
             else:
                 if most < SAMPLES // 4:
-                    self._length = min(self._length * 2, _LONGEST_NS)
+                    self._length = min(self._length * 2, self._longest)
                 return Block(self._tenant, 0, columns), end
             self._length = max(self._length // 4, _LEAST_NS)
 

@@ -241,7 +241,10 @@ class Backfills:
         return msgspec.structs.replace(progress, binding=placement.scope.id + 1, after=0)
 
     async def _group(self, job: Job, group: AssetGroup, time_from: int, time_to: int, progress: Progress) -> Progress:
-        file, windows = CheckpointFile(self._file(job)), Windows(self._history, self._engine, job.tenant, group.series)
+        file = CheckpointFile(self._file(job))
+        windows = Windows(
+            self._history, self._engine, job.tenant, group.series, *([group.longest] * (group.longest > 0))
+        )
         at = time_from
         try:
             stored = await file.load()
@@ -252,6 +255,7 @@ class Backfills:
             logger.warning("the checkpoint of back-fill %d does not fit (%s); its assets begin anew", job.id, error)
         while at < time_to:
             block, end = await self._read(windows, at, time_to)
+            before = group.shed
             computed = await self._compute(group, block)
             points = 0
             if computed.points is not None:
@@ -266,6 +270,7 @@ class Backfills:
                 samples=progress.samples + len(block),
                 rows=progress.rows + computed.rows,
                 failed=progress.failed + computed.failed,
+                shed=progress.shed + group.shed - before,
                 points=progress.points + points,
                 cpu_s=round(progress.cpu_s + computed.cpu_s, 6),
             )

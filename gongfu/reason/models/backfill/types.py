@@ -46,6 +46,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         samples: input samples read.
         rows: rows computed.
         failed: rows that were not, because the model failed at an asset.
+        shed: rows that were not made because there would have been too many at once.
         points: output points written.
         cpu_s: CPU seconds of the model's process.
         binding: binding at work.
@@ -59,6 +60,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     samples: int = 0
     rows: int = 0
     failed: int = 0
+    shed: int = 0
     points: int = 0
     cpu_s: float = 0.0
     binding: int = 0

@@ -11,7 +11,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from gongfu.kernel.errors import Problem, invalid, not_found, unavailable
 from gongfu.kernel.times import Clock
 from gongfu.reason.models.calling.quota import CallerQuotas
-from gongfu.reason.models.calling.types import InvokeAnswer, InvokeBody, InvokeRequest, answer_of, problem_of, rows_of
+from gongfu.reason.models.calling.types import (
+    ANSWER_S,
+    InvokeAnswer,
+    InvokeBody,
+    InvokeRequest,
+    answer_of,
+    problem_of,
+    rows_of,
+)
 from gongfu.reason.models.calling.usage import UsageMeter, add_usage
 from gongfu.reason.models.catalogue import Catalogue
 from gongfu.reason.models.executor import Executor
@@ -47,8 +55,15 @@ class Invoker:
     """Answers calls; ``start`` and ``close``. Usage of the last two seconds is lost with a kill -9."""
 
     def __init__(
-        self, engine: Engine, catalogue: Catalogue, open_executor: Open, ask_history: AskHistory, clock: Clock
+        self,
+        engine: Engine,
+        catalogue: Catalogue,
+        open_executor: Open,
+        ask_history: AskHistory,
+        clock: Clock,
+        answer_s: float = ANSWER_S,
     ) -> None:
+        self._answer_s = answer_s
         self._engine = engine
         self._catalogue = catalogue
         self._open = open_executor
@@ -78,9 +93,22 @@ class Invoker:
         """Return what a model gives for a call.
 
         Raises:
-            Problem: 404 for the model, 400 and 422 for what was sent, 429 for the quota, 504 when it takes too long,
-                422 when the model fails, 503 when too many calls wait.
+            Problem: 404 for the model, 400 and 422 for what was sent, 429 for the quota, 504 when it takes too long
+                (``ANSWER_S`` in all), 422 when the model fails, 503 when too many calls wait.
         """
+        try:
+            async with asyncio.timeout(self._answer_s):
+                return await self._invoke(request)
+        except TimeoutError:
+            raise Problem(
+                504,
+                "model-timeout",
+                "The model did not answer in time",
+                f"{request.model[:120]}: no answer in {self._answer_s:g} s, with what it waited for others",
+                {"reason": "timeout", "advice": "send fewer rows or fewer calls at once, and try again"},
+            ) from None
+
+    async def _invoke(self, request: InvokeRequest) -> InvokeAnswer:
         body = request.body
         spec = await asyncio.to_thread(self._find, request.tenant, request.model, body.version)
         now = self._clock.now_ns()
@@ -99,20 +127,22 @@ class Invoker:
         if rows is None:
             try:
                 answer = await self._ask_history(request.tenant, spec, parameters, body)
-            except Problem:
+            except BaseException:
                 self._meter.count(*who, now, failed=True)
                 raise
             self._meter.count(*who, now, rows=answer.rows)
             return answer
         place = await self._place(request.tenant, spec, parameters)
-        place.waiting += 1
         try:
             async with place.turn:
                 place.used = asyncio.get_running_loop().time()
                 outcome = await place.executor.evaluate(rows)
-        except ModelFailure as failure:
+        except BaseException as failure:
+            # Also one that nobody waits for any more: it has cost what it has cost.
             self._meter.count(*who, now, failed=True)
-            raise problem_of(spec, failure) from None
+            if isinstance(failure, ModelFailure):
+                raise problem_of(spec, failure) from None
+            raise
         finally:
             place.waiting -= 1
         self._meter.count(*who, now, rows=n, cpu_s=outcome.cpu_s)
@@ -126,6 +156,7 @@ class Invoker:
         return stored.spec
 
     async def _place(self, tenant: int, spec: ModelSpec, parameters: Mapping[str, float]) -> _Place:
+        """Return the process for a call, which is counted among those that wait for it: so nobody ends it meanwhile."""
         # A version that was removed may come again with another artifact.
         key = (tenant, spec.id, spec.version, spec.sha256, tuple(sorted(parameters.items())))
         place = self._places.get(key)
@@ -137,24 +168,33 @@ class Invoker:
                 oldest, other = min(idle, key=lambda item: item[1].used)
                 del self._places[oldest]
                 await other.executor.close()
+            # Another call may have come first while room was made.
+            place = self._places.get(key)
+        if place is None:
             self._count += 1
             executor = self._open(spec, parameters, f"call-{self._count}")
             place = self._places.setdefault(key, _Place(executor, asyncio.get_running_loop().time()))
-            if place.executor is not executor:
-                await executor.close()
         if place.waiting >= MAX_WAITING:
             raise unavailable(f"{MAX_WAITING} calls of {spec.id} wait already; try again")
+        place.waiting += 1
         return place
 
     async def _upkeep(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_S)
-            await self._flush()
-            now = asyncio.get_running_loop().time()
-            for key, place in list(self._places.items()):
-                if not place.waiting and now - place.used > IDLE_S:
-                    del self._places[key]
-                    await place.executor.close()
+            try:
+                await self._flush()
+                await self._end_idle()
+            except Exception:
+                # Once is no reason to count nothing any more.
+                logger.exception("usage is not written, or a process not ended")
+
+    async def _end_idle(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for key, place in list(self._places.items()):
+            if not place.waiting and now - place.used > IDLE_S:
+                del self._places[key]
+                await place.executor.close()
 
     async def _flush(self) -> None:
         counted = self._meter.drain()
@@ -170,3 +210,6 @@ class Invoker:
         except SQLAlchemyError as error:
             logger.warning("usage of models is not written yet: %s", type(error).__name__)
             self._meter.put_back(counted)
+        except Exception:
+            self._meter.put_back(counted)
+            raise

@@ -15,6 +15,10 @@ from gongfu.reason.models.types import Column
 
 MAX_ROWS = 100_000
 MAX_VALUES = 1_000_000
+# A call is answered within so many seconds, with all it waits for: other calls, the start of a process, the model.
+ANSWER_S = 110.0
+# So that the model's own limit is what ends a call that did not have to wait.
+MAX_WALL_S = 100.0
 
 # What people can do about a failure.
 _ADVICE = {

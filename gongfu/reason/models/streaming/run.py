@@ -250,8 +250,7 @@ class ModelRun:
 
     def _gather(self, causes: list[_Cause]) -> list[tuple[_Cause, Sets]]:
         """Take blocks off the queue until there is enough for one call; all of them are added to ``causes``."""
-        parts: list[tuple[_Cause, Sets]] = []
-        rows = 0
+        parts, rows = list[tuple[_Cause, Sets]](), 0
         while self._queue and len(parts) < _CALL_BLOCKS and rows < _CALL_ROWS:
             cause = self._queue.popleft()
             self._size -= cause.size

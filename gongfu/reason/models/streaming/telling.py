@@ -37,6 +37,7 @@ def scope_state(placement: Placement, run: ModelRun | None) -> ScopeState:
         failed=int(figures.lost[slots].sum()),
         incomplete=int(sampler.incomplete[slots].sum()),
         late=int(sampler.late[slots].sum()),
+        shed=int(sampler.shed[slots].sum()),
         not_numbers=int(figures.odd[slots].sum()),
         last_at=None if last == NEVER else last,
         assets={**counts, "failing": failing},

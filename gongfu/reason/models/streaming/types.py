@@ -14,6 +14,7 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
         failed: rows that were not, because the model failed.
         incomplete: times for which some input had no sample.
         late: points that came after the row of their time.
+        shed: rows that were not made because there would have been too many at once (docs/models.md).
         not_numbers: rows with an output that is no number; it is stored with a bad quality.
         last_at: source time of the last row, UTC ns.
         assets: number of assets by ``running``, ``waiting``, ``refused`` and ``failing`` (of those that run).
@@ -28,6 +29,7 @@ class ScopeState(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     incomplete: int = 0
     late: int = 0
+    shed: int = 0
     not_numbers: int = 0
     last_at: int | None = None
     assets: dict[str, int] = {}
