@@ -113,8 +113,8 @@ def _apply(
     alarms = Alarms(connection, now)
     keys = [alarm_id(item.rule, item.series, item.raised_at) for item in transitions]
     raises = [item for item in transitions if item.raised]
-    alarms.load(records.by_ids(connection, sorted(set(keys)), lock=True).values())
-    alarms.load(records.open_of(connection, sorted({(item.rule, item.series) for item in raises})))
+    standing = records.open_of(connection, sorted({(item.rule, item.series) for item in raises}))
+    alarms.load(records.by_ids(connection, [*{*keys, *standing}], lock=True).values())
     points = {row.series: row for row in points_by_series(connection, sorted({item.series for item in raises}))}
     decisions = policy.read(connection) if raises else None
     for key, item in zip(keys, transitions, strict=True):

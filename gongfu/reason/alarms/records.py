@@ -123,17 +123,21 @@ AlarmRow = Row[Any]
 
 
 def by_ids(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, AlarmRow]:
-    """Return alarms by id; ``lock`` keeps others from changing them until the transaction ends."""
+    """Return alarms by id; ``lock`` keeps others from changing them until the transaction ends.
+
+    Whoever locks many gives them all at once: they are locked in order of id, so that no two wait for each other.
+    """
     found: dict[str, AlarmRow] = {}
+    ids = sorted(ids)
     for start in range(0, len(ids), _CHUNK):
-        query = select(alarm).where(alarm.c.id.in_(ids[start : start + _CHUNK]))
+        query = select(alarm).where(alarm.c.id.in_(ids[start : start + _CHUNK])).order_by(alarm.c.id)
         found.update((row.id, row) for row in connection.execute(query.with_for_update() if lock else query))
     return found
 
 
-def open_of(connection: Connection, instances: Sequence[tuple[int, int]]) -> list[AlarmRow]:
-    """Return the open alarms of some ``(rule, series)``, locked."""
-    found: list[AlarmRow] = []
+def open_of(connection: Connection, instances: Sequence[tuple[int, int]]) -> list[str]:
+    """Return the ids of the open alarms of some ``(rule, series)``."""
+    found: list[str] = []
     for start in range(0, len(instances), _CHUNK):
         by_rule: dict[int, list[int]] = {}
         for rule, series in instances[start : start + _CHUNK]:
@@ -143,7 +147,20 @@ def open_of(connection: Connection, instances: Sequence[tuple[int, int]]) -> lis
             and_(alarm.c.rule_id == rule, alarm.c.series.in_(series), alarm.c.state.in_(sorted(OPEN)))
             for rule, series in by_rule.items()
         ]
-        found += connection.execute(select(alarm).where(or_(*some)).with_for_update())
+        found += connection.execute(select(alarm.c.id).where(or_(*some))).scalars()
+    return found
+
+
+def open_of_sources(connection: Connection, instances: Collection[tuple[int, str, str]]) -> list[str]:
+    """Return the ids of the open alarms of some ``(tenant, source, key)``."""
+    found: list[str] = []
+    by_source: dict[tuple[int, str], list[str]] = {}
+    for tenant, source, key in instances:
+        by_source.setdefault((tenant, source), []).append(key)
+    for (tenant, source), keys in by_source.items():
+        c = alarm.c
+        mine = and_(c.source == source, c.source_key.in_(keys), c.tenant_id == tenant, c.state.in_(sorted(OPEN)))
+        found += connection.execute(select(c.id).where(mine)).scalars()
     return found
 
 

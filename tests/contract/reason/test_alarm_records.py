@@ -65,7 +65,7 @@ def _steps(engine: Engine, call: Callable[[Connection], object]) -> list[str]:
 def test_open_alarms_of_instances_are_those_of_a_slow_scan(filled: Engine) -> None:
     wanted = [(rule, series) for rule in range(3) for series in range(0, 10, 2)] + [(7, 1)]
     with writing(filled) as connection:
-        found = sorted(row.id for row in alarm_records.open_of(connection, wanted))
+        found = sorted(alarm_records.open_of(connection, wanted))
         active = sorted(row.id for row in alarm_records.active(connection))
     rows = [_row(number) for number in range(200)]
     open_rows = [row for row in rows if row["state"] != State.CLOSED]

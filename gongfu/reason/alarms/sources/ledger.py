@@ -40,12 +40,17 @@ class SourceLedger:
         """
         with writing(self._engine) as connection:
             decisions = self._policy.read(connection)
+            # All at once and before the first changes, so that no two batches wait for each other.
+            known = records.open_of_sources(connection, {(one.tenant, one.source, one.key) for one in alarms})
+            records.by_ids(connection, known, lock=True)
             states: list[SourceState] = []
             events: dict[str, AlarmEvent] = {}
             for report in alarms:
                 work = Alarms(connection, now)
                 key = _one(connection, work, decisions, report, now)
                 told = work.store()
+                if told:
+                    decisions.changed()
                 events.update((event.alarm.id, event) for event in told)
                 changed = any(event.alarm.id == key for event in told)
                 states.append(SourceState(key, str(work.state(key)) if key else "", changed))

@@ -63,11 +63,17 @@ class Suppressor:
         self._designs = designs
         self._exact: dict[tuple[int, str], list[Suppression]] = {}
         self._globs: list[Suppression] = []
+        self._tenants: set[int] = set()
         for row in rows:
+            self._tenants.add(row.tenant)
             if row.kind is State.SUPPRESSED_BY_DESIGN or is_glob(row.asset):
                 self._globs.append(row)
             else:
                 self._exact.setdefault((row.tenant, row.asset), []).append(row)
+
+    def has(self, tenant: int) -> bool:
+        """Return whether there is a suppression of a tenant."""
+        return tenant in self._tenants
 
     def of(
         self, place: Place, now: int, by_design: Callable[[Place], int | None] = lambda place: None
