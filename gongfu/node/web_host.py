@@ -166,7 +166,11 @@ def open_web_host(
     publisher = EventPublisher(bus, subjects, asyncio.get_running_loop())
     device_key = load_device_key(runtime.data_dir)
     loop = asyncio.get_running_loop()
-    conformity = Conformity(engine, clock, lambda name, n: loop.call_soon_threadsafe(counters.add, name, n) and None)
+
+    def count(name: str, n: int) -> None:
+        loop.call_soon_threadsafe(counters.add, name, n)
+
+    conformity = Conformity(engine, clock, count)
     registry = open_registry(
         engine,
         device_key,
