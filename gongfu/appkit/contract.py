@@ -33,7 +33,6 @@ What the app must do: take times from the window, never from the clock; bring it
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -54,6 +53,11 @@ from gongfu.appkit.declarations import (
 )
 from gongfu.appkit.manifest import CONTRACT_VERSION
 from gongfu.appkit.model_declaration import model
+from gongfu.appkit.order_declarations import OnOrder, OnProbe, OnReport
+from gongfu.appkit.orders import Order, Question, Seen
+from gongfu.appkit.records import Records
+from gongfu.appkit.report_cells import Cell, Period
+from gongfu.appkit.routes import Request, Response
 from gongfu.appkit.ruling import AppRule, Priority, Verdict, carry_out
 from gongfu.appkit.samples import Samples, Window
 from gongfu.appkit.value_columns import TypeName
@@ -63,18 +67,23 @@ __all__ = [
     "CONTRACT_VERSION",
     "App",
     "AppError",
+    "Cell",
     "Column",
     "Context",
     "JobRun",
     "ModelDefinition",
     "ModelDefinitionError",
     "ModelFunction",
+    "Order",
+    "Period",
     "PointInfo",
     "Port",
+    "Question",
     "Records",
     "Request",
     "Response",
     "Samples",
+    "Seen",
     "Verdict",
     "Window",
     "model",
@@ -108,58 +117,11 @@ class PointInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A call of a route. ``user`` and ``role`` are those of the caller; the app gets no credential of anybody.
-
-    Attributes:
-        path: values of the ``{name}`` parts of the route.
-        query: query parameters, the last of each name.
-        body: as it came, at most 1 MiB.
-    """
-
-    method: str
-    path: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
-    user: str
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer that is not plain JSON: at most 4 MiB."""
-
-    body: bytes
-    media_type: str = "application/octet-stream"
-    status: int = 200
-
-
-@dataclass(frozen=True, slots=True)
 class JobRun:
     """A run of a job: the time it is for, UTC nanoseconds; ``missed`` says how many times passed without one."""
 
     scheduled: int
     missed: int = 0
-
-
-class Records(Protocol):
-    """Tables of the app: an SQLite file of its own, changed by ``migrations/NNNN_name.sql``. ``needs.records``."""
-
-    def query(self, sql: str, *values: Any) -> list[dict[str, Any]]:
-        """Return the rows of a SELECT; ``?`` stands for a value."""
-        ...
-
-    def execute(self, sql: str, *values: Any) -> int:
-        """Run a statement, and return how many rows it changed."""
-        ...
-
-    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
-        """Run a statement for each row of values, and return how many rows it changed."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """All statements inside happen, or none."""
-        ...
 
 
 class Context(Protocol):
@@ -385,6 +347,44 @@ class App:
         """
         least: Roles = role or ("viewer" if method == "GET" else "operator")
         return self.declared.add_route(OnRoute(*checked_route(method, path), least))
+
+    def order_kind(self, kind: str, *, effect: str, timeout: str = "60s") -> Callable[[F], F]:
+        """Carry out orders of a kind of nodes above by a function ``(context, order)``, each once.
+
+        It runs inside a transaction of the app's records, which also notes that the order was carried out: over any
+        crash both happen, or none. What it returns (a text or None) is told to the issuer; what it raises makes the
+        order failed, with its text. Whether the effect is there only the probe says.
+
+        Args:
+            kind: described in ``provides.order_kinds`` and asked for in ``needs.orders``.
+            effect: name of the ``probe`` that sees it; ``timeout``: how long the function may take, at most 9 min.
+        """
+        return self.declared.add_order(OnOrder(kind, effect, duration(timeout, "timeout")))
+
+    def probe(self, name: str, *, timeout: str = "10s") -> Callable[[F], F]:
+        """Look at an effect by a function ``(context, question)`` that returns ``Seen``.
+
+        It only looks: whatever would change something raises ``PermissionError``. What it raises counts as nothing
+        seen, with its text as evidence. It is asked again until it sees what is expected, or time is up.
+
+        Args:
+            name: in kebab case; others than the app's own orders may ask it if ``needs.probes`` names it.
+            timeout: how long a look may take, at most 45 s.
+        """
+        return self.declared.add_probe(OnProbe(name, duration(timeout, "timeout")))
+
+    def report(self, kind: str, *, every: str = "1min", late: str = "0s", timeout: str = "30s") -> Callable[[F], F]:
+        """Report to nodes above by a function ``(context, period)`` that returns all ``Cell`` of the period.
+
+        That replaces what was reported of the period before. Each is asked for while it lasts and once after it.
+
+        Args:
+            kind: of the report, in ``needs.reports``; declared at this node or one above (``gongfu report``).
+            every: how often it is asked for; ``timeout``: how long it may take, at most 9 min.
+            late: how long after its end a period is asked for again, so that late data corrects it.
+        """
+        times = (duration(every, "every"), duration(late, "late"), duration(timeout, "timeout"))
+        return self.declared.add_report(OnReport(kind, *times))
 
     def started(self, function: F) -> F:
         """Call a function ``(context)`` whenever the process of the app starts, before anything else."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from gongfu.appkit.cron import Cron, parse_cron
+from gongfu.appkit.order_declarations import OnOrder, OnProbe, OnReport
 from gongfu.appkit.quantities import parse_duration
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -114,6 +115,11 @@ class Declared:
     points: list[tuple[OnPoints, Callable[..., Any]]] = field(default_factory=list[tuple[OnPoints, Callable[..., Any]]])
     jobs: list[tuple[OnJob, Callable[..., Any]]] = field(default_factory=list[tuple[OnJob, Callable[..., Any]]])
     routes: list[tuple[OnRoute, Callable[..., Any]]] = field(default_factory=list[tuple[OnRoute, Callable[..., Any]]])
+    orders: list[tuple[OnOrder, Callable[..., Any]]] = field(default_factory=list[tuple[OnOrder, Callable[..., Any]]])
+    probes: list[tuple[OnProbe, Callable[..., Any]]] = field(default_factory=list[tuple[OnProbe, Callable[..., Any]]])
+    reports: list[tuple[OnReport, Callable[..., Any]]] = field(
+        default_factory=list[tuple[OnReport, Callable[..., Any]]]
+    )
     started: list[Callable[..., Any]] = field(default_factory=list[Callable[..., Any]])
     health: list[Callable[..., Any]] = field(default_factory=list[Callable[..., Any]])
 
@@ -149,6 +155,39 @@ class Declared:
 
         return note
 
+    def add_order(self, order: OnOrder) -> Callable[[F], F]:
+        """Note what carries out orders of a kind."""
+
+        def note(function: F) -> F:
+            if any(known.kind == order.kind for known, _ in self.orders):
+                raise DeclarationError(f"orders {order.kind!r} are carried out by two functions")
+            self.orders.append((order, function))
+            return function
+
+        return note
+
+    def add_probe(self, probe: OnProbe) -> Callable[[F], F]:
+        """Note a probe."""
+
+        def note(function: F) -> F:
+            if any(known.name == probe.name for known, _ in self.probes):
+                raise DeclarationError(f"probe {probe.name!r} is declared twice")
+            self.probes.append((probe, function))
+            return function
+
+        return note
+
+    def add_report(self, report: OnReport) -> Callable[[F], F]:
+        """Note a report."""
+
+        def note(function: F) -> F:
+            if any(known.kind == report.kind for known, _ in self.reports):
+                raise DeclarationError(f"report {report.kind!r} is declared twice")
+            self.reports.append((report, function))
+            return function
+
+        return note
+
     def add_started(self, function: F) -> F:
         """Note what runs at the start."""
         self.started.append(function)
@@ -165,6 +204,9 @@ class Declared:
             *(f"on {', '.join(handler.points)} of {handler.asset}: {name_of(f)}" for handler, f in self.points),
             *(f"job: {name_of(function)}" for _, function in self.jobs),
             *(f"{route.method} {route.path}: {name_of(function)}" for route, function in self.routes),
+            *(f"orders {order.kind}, seen by {order.effect}: {name_of(function)}" for order, function in self.orders),
+            *(f"probe {probe.name}: {name_of(function)}" for probe, function in self.probes),
+            *(f"report {report.kind}: {name_of(function)}" for report, function in self.reports),
         ]
 
 

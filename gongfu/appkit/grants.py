@@ -129,6 +129,40 @@ class Grants:
                 + _why(_invoked(self.refused, model), f'needs.models = ["{model}"]')
             )
 
+    def check_order(self, kind: str) -> None:
+        """Raise unless orders of a kind may be carried out.
+
+        Raises:
+            PermissionError: with what to ask for.
+        """
+        if kind not in self.needs.orders:
+            raise PermissionError(
+                f'{self.app} may not carry out orders {kind!r}: ask for it in app.toml with [needs] orders = ["{kind}"]'
+            )
+
+    def check_probe(self, name: str) -> None:
+        """Raise unless others may ask a probe.
+
+        Raises:
+            PermissionError: with what to ask for.
+        """
+        if name not in self.needs.probes:
+            raise PermissionError(
+                f"nobody may ask the probe {name!r} of {self.app}: "
+                f'offer it in app.toml with [needs] probes = ["{name}"]'
+            )
+
+    def check_report(self, kind: str) -> None:
+        """Raise unless reports of a kind may be filed.
+
+        Raises:
+            PermissionError: with what to ask for.
+        """
+        if kind not in self.needs.reports:
+            raise PermissionError(
+                f'{self.app} may not report {kind!r}: ask for it in app.toml with [needs] reports = ["{kind}"]'
+            )
+
     def check_flag(self, name: Literal["records", "objects", "routes"]) -> None:
         """Raise unless something that is asked for by ``= true`` was.
 

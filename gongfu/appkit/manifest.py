@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gongfu.appkit.manifest_lines import line_of
+from gongfu.appkit.provided_kinds import ProbeName, ProvidedOrderKind, ReportName, troubles_of
 from gongfu.appkit.quantities import parse_duration, parse_size
 from gongfu.appkit.versions import in_range, parse_version
+from gongfu.tree.orders.types import KindName
 
 FILE = "app.toml"
 CONTRACT_VERSION = "1.1.0"
@@ -31,12 +33,8 @@ _MODULE = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*", re.ASCII)
 
 # What the design names and this version of the contract does not offer; never silently accepted.
 _NOT_OFFERED = {
-    "orders": "apps cannot send or answer orders yet; let the app raise an alarm and a person issue the order",
-    "reports": "apps cannot file reports yet; declare the report by `gongfu report` over points that the app writes",
-    "probes": "apps cannot bring probes of orders yet; a probe is a module named in [tree] plugins",
     "identifiers": "apps cannot resolve or register identifiers yet",
     "network": "an app has no network at all; leave it out or write network = 'none'",
-    "order_kinds": "apps cannot bring kinds of orders yet; they are modules named in [tree] plugins",
     "report_kinds": "apps cannot bring kinds of reports yet; declare them by `gongfu report`",
 }
 
@@ -156,6 +154,9 @@ class Needs(_Part, frozen=True):
         records: keep tables of its own (an SQLite file).
         objects: keep files of its own (content-addressed).
         routes: answer calls below ``/v1/apps/<id>/api/``.
+        orders: kinds of orders it carries out, described in ``provides.order_kinds``.
+        probes: its probes that users and other parts of the node may ask; those of its own orders need not be named.
+        reports: kinds of reports it files, which this node or one above has declared.
     """
 
     points: tuple[PointNeed, ...] = ()
@@ -165,6 +166,9 @@ class Needs(_Part, frozen=True):
     records: bool = False
     objects: bool = False
     routes: bool = False
+    orders: tuple[KindName, ...] = ()
+    probes: tuple[ProbeName, ...] = ()
+    reports: tuple[ReportName, ...] = ()
     network: Literal["none"] = "none"
 
     @property
@@ -237,12 +241,14 @@ class Page(_Part, frozen=True):
 
 
 class Provides(_Part, frozen=True):
-    """What the app brings: models, rule files, thing-model files, and pages. Jobs and routes are found in the code."""
+    """What the app brings: models, rule files, thing-model files, pages, and kinds of orders. Jobs, routes and probes
+    are found in the code."""
 
     models: tuple[ProvidedModel, ...] = ()
     rules: tuple[PackagePath, ...] = ()
     thing_models: tuple[PackagePath, ...] = ()
     pages: tuple[Page, ...] = ()
+    order_kinds: tuple[ProvidedOrderKind, ...] = ()
 
 
 class Manifest(_Part, frozen=True):
@@ -348,6 +354,8 @@ def _troubles(manifest: Manifest) -> list[tuple[str, str]]:
             check(f"{member}.history", lambda need=need: parse_duration(need.history))
             if need.access == "write":
                 found.append((f"{member}.history", "belongs to access = 'read'"))
+    needs = manifest.needs
+    found += troubles_of(manifest.provides.order_kinds, needs.orders, records=needs.records)
     for name, (low, high) in (("memory", _MEMORY), ("storage", _STORAGE)):
         check(f"resources.{name}", lambda name=name, low=low, high=high: _within(manifest.resources, name, low, high))
     for member, path in _paths(manifest.provides):

@@ -11,7 +11,8 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that an app asks for.
 
     Attributes:
-        kind: ``read``, ``write``, ``alarms``, ``events``, ``models``, ``records``, ``objects``, ``routes``.
+        kind: ``read``, ``write``, ``alarms``, ``events``, ``models``, ``orders``, ``probes``, ``reports``,
+            ``records``, ``objects``, ``routes``.
         what: on what: globs as in the manifest; empty where the kind says all.
         line: both, in English.
         name: by which it is granted or refused; empty when it has none.
@@ -40,6 +41,11 @@ def permissions_of(needs: Needs) -> list[Permission]:
         )
     found += [_asked(needs.events, "events", kind, f"note events {kind!r}") for kind in needs.events.publish]
     found += [_asked(model, "models", model.id, f"invoke models {model.id!r}") for model in needs.invoked]
+    found += [
+        Permission(kind="orders", what=kind, line=f"carry out orders {kind!r} of nodes above") for kind in needs.orders
+    ]
+    found += [Permission(kind="probes", what=name, line=f"answer who asks its probe {name!r}") for name in needs.probes]
+    found += [Permission(kind="reports", what=kind, line=f"report {kind!r} to nodes above") for kind in needs.reports]
     flags = (
         ("records", needs.records, "keep tables of its own"),
         ("objects", needs.objects, "keep files of its own"),

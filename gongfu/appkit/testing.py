@@ -27,6 +27,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gongfu.appkit.bench_orders import BenchOrder, BenchOrders, BenchReports, asked_from_above
 from gongfu.appkit.bench_points import BenchPoints
 from gongfu.appkit.bench_results import BenchAlarm, BenchEvent, Reply, note_alarm
 from gongfu.appkit.context.loading import load_app
@@ -53,7 +54,7 @@ from gongfu.appkit.context.messages import (
     encode,
     packed,
 )
-from gongfu.appkit.context.process import perform
+from gongfu.appkit.context.process import declared_of, perform
 from gongfu.appkit.context.records import FILE as RECORDS
 from gongfu.appkit.context.records import SqliteRecords
 from gongfu.appkit.context.remote import AskingContext
@@ -71,11 +72,10 @@ from gongfu.appkit.value_columns import TypeName
 from gongfu.appkit.windowing import IDLE_NS, Windowing
 from gongfu.kernel.points import ValueType
 
-__all__ = ["Bench", "BenchAlarm", "BenchEvent", "Failed", "Reply"]
+__all__ = ["Bench", "BenchAlarm", "BenchEvent", "BenchOrder", "BenchOrders", "BenchReports", "Failed", "Reply"]
 
 # 2026-01-01T00:00:00Z: a recording that counts from 0 begins here.
-START_NS = 1_767_225_600 * 10**9
-_PIECE = 512
+START_NS, _PIECE = 1_767_225_600 * 10**9, 512
 
 
 class Failed(AssertionError):
@@ -91,6 +91,7 @@ class Bench:
         log: lines it wrote, as ``level: text``.
         refused: what it was refused, in words.
         now: the virtual time, UTC ns.
+        orders: gives orders to the app and asks its probes; ``reports`` asks for reports.
     """
 
     def __init__(
@@ -131,6 +132,9 @@ class Bench:
         self.context = AskingContext(about.id, about.version, self._answer, log, self._records, lambda: self.now, named)
         for call in (CallMigrate(), CallStarted(), CallHealth()):
             self._call(call, type(call).__name__.removeprefix("Call").lower())
+        self.orders, self.reports = asked_from_above(
+            manifest, self._grants, declared_of(self.app.declared), self._run, self
+        )
 
     @classmethod
     def load(cls, folder: Path | str, types: Mapping[str, str] | None = None, without: Collection[str] = ()) -> "Bench":
@@ -203,7 +207,11 @@ class Bench:
 
     def advance(self, duration: str) -> None:
         """Let time pass, such as ``10 min``; jobs run at their times."""
-        self.now += parse_duration(duration)
+        self.pass_time(parse_duration(duration))
+
+    def pass_time(self, nanoseconds: int) -> None:
+        """Let nanoseconds pass, as ``advance``."""
+        self.now += nanoseconds
         self._step()
 
     def request(
@@ -229,7 +237,7 @@ class Bench:
             call = CallRoute(
                 route=index, method=method, path=found, query=dict(query or {}), body=content, user=user, role=role
             )
-            done = perform(self.app, self.context, call, self.folder, self._records)
+            done = self._run(call)
             if done.error and done.status in (0, 500):
                 raise Failed(f"{method} {path}: {done.error}")
             return Reply(done.status, done.media_type or "text/plain", done.body or done.error.encode())
@@ -269,8 +277,11 @@ class Bench:
                 self._job_times[index] = job.next_after(self.now)
                 self._call(CallJob(index, scheduled, missed), name_of(function))
 
+    def _run(self, call: Call) -> Done:
+        return perform(self.app, self.context, call, self.folder, self._records)
+
     def _call(self, call: Call, what: str) -> Done:
-        done = perform(self.app, self.context, call, self.folder, self._records)
+        done = self._run(call)
         if done.error:
             raise Failed(f"{what}: {done.error}")
         return done

@@ -15,11 +15,13 @@ from sqlalchemy import Engine
 from gongfu.appkit.host.answering import NodeServices
 from gongfu.appkit.host.directory import Directory
 from gongfu.appkit.host.lane import Lane
+from gongfu.appkit.host.order_calls import ORDER, PROBE, OrderCall, ProbeQuestion
 from gongfu.appkit.host.services import TenantServices
 from gongfu.appkit.host.status import AppStatus
 from gongfu.appkit.installed.consenting import granted_of
 from gongfu.appkit.installed.fleet import Fleet
 from gongfu.appkit.installed.folders import Folders
+from gongfu.appkit.installed.kinds_taken import check_kinds_free
 from gongfu.appkit.installed.lifecycle import LifeCycle
 from gongfu.appkit.installed.provisions import NodeProvisions
 from gongfu.appkit.installed.records import InstalledRecords
@@ -46,12 +48,15 @@ from gongfu.node.runtime import Runtime, shares_partitions
 from gongfu.reason.models.asking import ModelsRole
 from gongfu.registry.changes import RegistryChange
 from gongfu.store.objects.folder import ObjectFolder
+from gongfu.tree.api.asking import open_ask
+from gongfu.tree.nodes.joined import joined_file
 
 logger = logging.getLogger("gongfu.apps")
 
 SERVICE = "apps"
 _ROUTES_AT_ONCE = 64
 _OPERATIONS_AT_ONCE = 8
+_ORDERS_AT_ONCE = 64
 # Changes of the registry are taken together.
 _RELOAD_S = 1.0
 # What was broken off is tried again, and keys of publishers that were revoked are looked at.
@@ -93,6 +98,7 @@ class AppsHost:
         trusted = self._publishers.trusted
         self._life = LifeCycle(self._records, self._folders, self._fleet, provisions, trusted)
         self._fleet.may_run = self._life.may_run
+        self._tree = open_ask(bus, self._subjects, joined_file(Path(runtime.data_dir)).is_file)
         self._subscriptions: list[Subscription] = []
         self._changed: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -115,6 +121,8 @@ class AppsHost:
             await subscribe(self._bus, self._subjects.event("registry"), self._registry_changed),
             await serve(self._bus, f"{asks}.do", self._do, Operation, at_once=_OPERATIONS_AT_ONCE),
             await serve(self._bus, f"{asks}.route", self._fleet.call_route, RouteCall, at_once=_ROUTES_AT_ONCE),
+            await serve(self._bus, f"{asks}.{ORDER}", self._fleet.carry_out, OrderCall, at_once=_ORDERS_AT_ONCE),
+            await serve(self._bus, f"{asks}.{PROBE}", self._fleet.look, ProbeQuestion, at_once=_ORDERS_AT_ONCE),
             await serve(self._bus, f"{asks}.status", self._statuses, AppAsk),
             await serve(self._bus, f"{asks}.log", self._lines, AppAsk),
         ]
@@ -150,6 +158,7 @@ class AppsHost:
                 self._folders.objects,
                 self._models,
                 self._clock,
+                self._tree,
             )
             self._tenants[tenant] = (services, directory)
         return self._tenants[tenant]
@@ -181,6 +190,12 @@ class AppsHost:
         return self._fleet.log(ask.tenant, ask.app, ask.lines)
 
     async def _do(self, operation: Operation) -> str:
+        try:
+            return await self._done(operation)
+        finally:
+            self._publisher.publish("apps", {"verb": operation.verb})
+
+    async def _done(self, operation: Operation) -> str:
         subject = Subject(operation.user, operation.name, operation.tenant, Role(operation.role))
         match operation.verb:
             case "install":
@@ -191,6 +206,7 @@ class AppsHost:
                     granted = granted_of(manifest.needs, operation.without, app.current if app is not None else None)
                 except ValueError as error:
                     raise invalid(str(error)) from None
+                await asyncio.to_thread(check_kinds_free, self._records, subject.tenant, manifest)
                 return (await self._life.install(subject, package, granted, consent=operation.consent)).app
             case "grant":
                 await self._life.grant(subject, operation.app, operation.without or [])

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gongfu
+from gongfu.appkit.provided_kinds import APP
 from gongfu.identify.api.asking import open_ask
 from gongfu.identify.statistics.documents import DayCell, DayCells, DayWish
 from gongfu.kernel.counters import Counters
+from gongfu.node.app_offers import AppOffers
 from gongfu.node.data_directory import DataDirectory
 from gongfu.node.drivers.builtin import builtin_kinds, drivers, probes
 from gongfu.node.drivers.context import DriverContext, acting_for
@@ -28,20 +30,25 @@ from gongfu.tree.services.section import ServicesSection
 T = TypeVar("T")
 
 
-def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counters) -> list[Section]:
-    """Return all sections, in the order in which they say what a neighbour must know.
+def tree_sections(
+    nodes: NodesSection, context: DriverContext, counters: Counters, offers: AppOffers
+) -> tuple[list[Section], OrdersSection]:
+    """Return all sections, in the order in which they say what a neighbour must know; and that of the orders.
 
     Args:
         nodes: who is in the tree.
         context: what drivers and probes work with.
         counters: of the process.
+        offers: kinds of orders of installed apps.
 
     Raises:
         ValueError: a plug-in of ``[tree] plugins`` cannot be used.
         KindError: a kind of order contradicts itself.
     """
     kinds, own_drivers, own_probes = plugins(context)
+    own_drivers[APP], own_probes[APP] = offers, offers
     orders = OrdersSection(nodes.directory, kinds, own_drivers, own_probes, counters=counters)
+    orders.offer(offers.read())
     rollouts = RolloutsSection(nodes.directory, orders)
     figures = NodeFigures(
         context.engine, context.bus, context.subjects, context.clock, context.runtime.telemetry.online_seconds
@@ -54,7 +61,7 @@ def tree_sections(nodes: NodesSection, context: DriverContext, counters: Counter
     services = ServicesSection(
         nodes.directory, lambda change: context.publish("identifier-change", change), counters=counters
     )
-    return [nodes, services, orders, rollouts, reports, days, peers]
+    return [nodes, services, orders, rollouts, reports, days, peers], orders
 
 
 def _identifier_days(context: DriverContext) -> AskDay:

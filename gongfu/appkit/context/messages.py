@@ -10,6 +10,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gongfu.appkit.context.order_messages import (
+    CallOrder,
+    CallProbe,
+    CallReport,
+    OrderDeclared,
+    ProbeDeclared,
+    ReportDeclared,
+)
 from gongfu.appkit.samples import Samples
 from gongfu.appkit.value_columns import Kind, array_of, from_bytes, kind_of, to_bytes
 
@@ -103,8 +111,8 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
     text: str = ""
 
 
-ToApp = Begin | CallStarted | CallHealth | CallMigrate | CallWindow | CallRoute | CallJob | Answer
-Call = CallStarted | CallHealth | CallMigrate | CallWindow | CallRoute | CallJob
+Call = CallStarted | CallHealth | CallMigrate | CallWindow | CallRoute | CallJob | CallOrder | CallProbe | CallReport
+ToApp = Begin | Call | Answer
 
 
 class PointsDeclared(msgspec.Struct, frozen=True):
@@ -144,6 +152,9 @@ class Began(msgspec.Struct, frozen=True, tag=True):
     points: Annotated[tuple[PointsDeclared, ...], msgspec.Meta(max_length=100)] = ()
     jobs: Annotated[tuple[JobDeclared, ...], msgspec.Meta(max_length=100)] = ()
     routes: Annotated[tuple[RouteDeclared, ...], msgspec.Meta(max_length=500)] = ()
+    orders: Annotated[tuple[OrderDeclared, ...], msgspec.Meta(max_length=100)] = ()
+    probes: Annotated[tuple[ProbeDeclared, ...], msgspec.Meta(max_length=100)] = ()
+    reports: Annotated[tuple[ReportDeclared, ...], msgspec.Meta(max_length=100)] = ()
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):

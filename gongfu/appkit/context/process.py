@@ -30,6 +30,15 @@ from gongfu.appkit.context.messages import (
     encode,
     unpacked,
 )
+from gongfu.appkit.context.order_messages import (
+    CallOrder,
+    CallProbe,
+    CallReport,
+    OrderDeclared,
+    ProbeDeclared,
+    ReportDeclared,
+)
+from gongfu.appkit.context.ordered import as_json, carry_out, cells_of, look
 from gongfu.appkit.context.records import FILE, MIGRATIONS, MigrationFailed, SqliteRecords
 from gongfu.appkit.context.remote import AskingContext
 from gongfu.appkit.contract import App, AppError, Context, JobRun, Request, Response, Window
@@ -95,6 +104,9 @@ def declared_of(declared: Declared) -> Began:
             for job, f in declared.jobs
         ),
         tuple(RouteDeclared(route.method, route.path, route.role) for route, _ in declared.routes),
+        tuple(OrderDeclared(order.kind, order.effect, order.timeout) for order, _ in declared.orders),
+        tuple(ProbeDeclared(probe.name, probe.timeout) for probe, _ in declared.probes),
+        tuple(ReportDeclared(one.kind, one.every, one.late, one.timeout) for one, _ in declared.reports),
     )
 
 
@@ -130,6 +142,12 @@ def _performed(declared: Declared, context: Context, call: Call, folder: Path, r
         case CallJob():
             declared.jobs[call.job][1](context, JobRun(call.scheduled, call.missed))
             return Done()
+        case CallOrder():
+            return Done(body=carry_out(declared, context, call, records))
+        case CallProbe():
+            return Done(body=look(declared, context, call, records))
+        case CallReport():
+            return Done(body=cells_of(declared, context, call))
         case CallRoute():
             request = Request(call.method, call.path, call.query, call.body, call.user, call.role)
             return _response(declared.routes[call.route][1](context, request))
@@ -143,18 +161,7 @@ def _each(functions: list[Callable[..., Any]], context: Context) -> Done:
 
 def _response(found: Any) -> Done:
     if not isinstance(found, Response):
-        found = Response(_json(found), "application/json")
+        found = Response(as_json(found), "application/json")
     if len(found.body) > MAX_ROUTE_BYTES:
         raise AppError(500, f"the answer has {len(found.body)} bytes, at most {MAX_ROUTE_BYTES}")
     return Done(status=found.status, media_type=found.media_type, body=found.body)
-
-
-def _json(value: Any) -> bytes:
-    """Return JSON; NumPy's numbers and arrays become those of JSON, NaN and infinities null."""
-
-    def other(item: Any) -> Any:
-        if hasattr(item, "tolist"):
-            return item.tolist()
-        raise TypeError(f"{type(item).__name__} cannot be JSON")
-
-    return msgspec.json.encode(value, enc_hook=other)

@@ -3,7 +3,7 @@
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ FILE = "records.sqlite"
 MIGRATIONS = "migrations"
 _PAGE = 4096
 _ROWS = 100_000
+# Orders that were carried out.
+_DONE = "CREATE TABLE IF NOT EXISTS gongfu_order (key TEXT PRIMARY KEY, time INTEGER, said TEXT)"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql", re.ASCII)
 
 
@@ -73,6 +75,48 @@ class SqliteRecords:
             raise
         with _told():
             self._connection.execute("COMMIT")
+
+    def once(self, key: str, time: int, work: Callable[[], str]) -> str:
+        """Return what some work returns, which is done once for a key; when it was done, what it returned then.
+
+        Work and the note that it was done are one transaction, on the disk on return: whatever crashes, both are there
+        or none.
+
+        Args:
+            key: at most 300 characters.
+            time: UTC ns, kept with it.
+            work: may use the records.
+
+        Raises:
+            Exception: what ``work`` raises; nothing is noted then, and what it wrote into the records is undone.
+        """
+        with _told():
+            self._connection.execute("PRAGMA synchronous=FULL")
+        try:
+            with self.transaction():
+                self.execute(_DONE)
+                found = self.query("SELECT said FROM gongfu_order WHERE key = ?", key)
+                if found:
+                    return str(found[0]["said"])
+                said = work()
+                if not self._connection.in_transaction:
+                    raise AppError(500, "the transaction of an order was ended by its function, or the file is full")
+                self.execute("INSERT INTO gongfu_order (key, time, said) VALUES (?, ?, ?)", key, time, said)
+            return said
+        finally:
+            with _told():
+                self._connection.execute("PRAGMA synchronous=NORMAL")
+
+    @contextlib.contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Refuse to change anything inside."""
+        with _told():
+            self._connection.execute("PRAGMA query_only=ON")
+        try:
+            yield
+        finally:
+            with _told():
+                self._connection.execute("PRAGMA query_only=OFF")
 
     @property
     def revision(self) -> int:

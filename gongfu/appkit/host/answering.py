@@ -84,6 +84,14 @@ class NodeServices(Protocol):
         """Raise or return an alarm; committed on return."""
         ...
 
+    async def report_period(self, kind: str) -> int:
+        """Return the length of the periods of a kind of report in seconds, 0 for a snapshot."""
+        ...
+
+    async def state_report(self, app: str, kind: str, start: int, cells: bytes) -> None:
+        """State all cells (JSON) of a period."""
+        ...
+
     async def publish(self, app: str, asked: AskPublish) -> None:
         """Store an event."""
         ...

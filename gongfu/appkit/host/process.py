@@ -11,6 +11,10 @@ import msgspec
 from gongfu.appkit.context.messages import (
     Answer,
     Ask,
+    AskAlarm,
+    AskPublish,
+    AskPutObject,
+    AskWrite,
     Began,
     Begin,
     Call,
@@ -21,6 +25,7 @@ from gongfu.appkit.context.messages import (
     decode_from_app,
     encode,
 )
+from gongfu.appkit.context.order_messages import CallOrder, CallProbe
 from gongfu.appkit.manifest import Manifest, Needs
 from gongfu.appkit.permissions import by_name
 from gongfu.confine.frames import FrameError
@@ -32,6 +37,9 @@ logger = logging.getLogger("gongfu.apps")
 ENTRY = "gongfu.appkit.context.process:run"
 START_S = 20.0
 _CLOSE_S = 2.0
+# What is called again after a crash; its questions wait until the node can answer.
+_PATIENT = (CallWindow, CallJob, CallOrder)
+_CHANGES = (AskWrite, AskAlarm, AskPublish, AskPutObject)
 
 
 class AppFailure(Exception):
@@ -168,7 +176,7 @@ class AppProcess:
                 raise AppFailure(_told(ended)) from None
 
     async def _until_done(self, call: Call, wall_s: float) -> Done:
-        loop, patient, next_frame = asyncio.get_running_loop(), isinstance(call, (CallWindow, CallJob)), encode(call)
+        loop, patient, next_frame = asyncio.get_running_loop(), isinstance(call, _PATIENT), encode(call)
         while True:
             began = loop.time()
             with self._confined.deadline(wall_s=max(wall_s, 0.001)):
@@ -180,6 +188,9 @@ class AppProcess:
                 return said
             if isinstance(said, Began):
                 raise msgspec.ValidationError("it began twice")
+            if isinstance(call, CallProbe) and isinstance(said, _CHANGES):
+                next_frame = encode(Answer(status=403, text="a probe only looks: it changes nothing"))
+                continue
             next_frame = encode(await self._answer(said, patient))
 
     async def wait(self) -> str:

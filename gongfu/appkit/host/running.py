@@ -16,15 +16,19 @@ from gongfu.appkit.context.messages import (
     CallWindow,
     Done,
 )
+from gongfu.appkit.context.order_messages import CallOrder, CallProbe, CallReport
 from gongfu.appkit.cron import parse_cron
 from gongfu.appkit.declarations import ROLES, OnJob, OnRoute
 from gongfu.appkit.grants import Grants
 from gongfu.appkit.host.answering import Answering, NodeServices
 from gongfu.appkit.host.checkpoint import Progress, read_progress
+from gongfu.appkit.host.functions import functions_of
 from gongfu.appkit.host.lane import ATTEMPTS, Lane, PointsKnown
 from gongfu.appkit.host.log_lines import LogLines
+from gongfu.appkit.host.ordering import Ordering, check_declared
 from gongfu.appkit.host.process import AppCode, AppFailure, AppProcess, NotCalled
-from gongfu.appkit.host.status import AppStatus, FunctionStatus, RefusedCall, State
+from gongfu.appkit.host.reporting import Reporting
+from gongfu.appkit.host.status import AppStatus, RefusedCall, State
 from gongfu.bus.ending import end_tasks
 from gongfu.kernel.errors import Problem, forbidden, not_found
 
@@ -85,22 +89,21 @@ class RunningApp:
         self._feed = feed
         self._lag = lag
         self._answering = Answering(grants, services, code.manifest.resources.storage_bytes)
+        self.ordering = Ordering(grants, self._call_patiently)
+        self._reporting = Reporting(grants, services, self._call_patiently, self._answering.note_refusal)
         self._process: AppProcess | None = None
         self._began = Began()
-        self._jobs: list[OnJob] = []
-        self._routes: list[OnRoute] = []
+        self._jobs, self._routes = list[OnJob](), list[OnRoute]()
         self._next: list[int] = []
         self._lane: Lane | None = None
         self._ready = asyncio.Event()
         self._failures = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._state, self._why = State.STARTING, ""
-        self._restarts = -1
-        self._cpu_before = 0.0
+        self._restarts, self._cpu_before = -1, 0.0
         self._budget = (time.monotonic(), 0.0, code.manifest.resources.cpu * _SAVED_S)
         self._share = (time.monotonic(), 0.0, 0.0)
-        self._waiting = 0
-        self._start_s = 0.0
+        self._waiting, self._start_s = 0, 0.0
         # Asked before each start of the process: why it may not run, empty when it may.
         self.may_start: Callable[[], Awaitable[str]] = _may_always
 
@@ -112,7 +115,7 @@ class RunningApp:
         """
         process = AppProcess(self.code, self._answering.answer, self._log.add)
         try:
-            await process.start()
+            check_declared(self.code.manifest, await process.start())
             if migrate:
                 _raise_error("migration", await process.call(CallMigrate(), MIGRATE_S))
             _raise_error("start", await process.call(CallStarted(), HEALTH_S))
@@ -131,9 +134,7 @@ class RunningApp:
     async def close(self) -> None:
         """End it, and store what it has done."""
         self._state = State.STOPPED
-        self._ready.clear()
-        await end_tasks(self._tasks)
-        self._tasks.clear()
+        await self._end()
         if self._process is not None:
             await self._process.close()
             self._process = None
@@ -142,11 +143,15 @@ class RunningApp:
 
     async def abandon(self) -> None:
         """End it as a crash of the host would: what is not stored is lost."""
-        self._ready.clear()
-        await end_tasks(self._tasks)
-        self._tasks.clear()
+        await self._end()
         if self._process is not None:
             await self._process.close()
+
+    async def _end(self) -> None:
+        self._ready.clear()
+        await self.ordering.close()
+        await end_tasks(self._tasks)
+        self._tasks.clear()
 
     async def call_route(
         self, method: str, parts: Sequence[str], query: dict[str, str], body: bytes, user: str, role: str
@@ -204,20 +209,9 @@ class RunningApp:
             refusals=self._answering.refusals,
             refused=tuple(RefusedCall(text, n) for text, n in self._answering.refused.most_common()),
             error=lane.error if lane is not None else "",
-            functions=self._functions(),
+            functions=functions_of(self._began, self._next, self._reporting.trouble),
             missing=process.walls.missing if process is not None else (),
             start_s=round(self._start_s, 3),
-        )
-
-    def _functions(self) -> tuple[FunctionStatus, ...]:
-        began = self._began
-        return (
-            *(FunctionStatus(p.name, "points", f"{', '.join(p.points)} of {p.asset}") for p in began.points),
-            *(
-                FunctionStatus(job.name, "job", job.cron or f"every {job.every / 1e9:g} s", at)
-                for job, at in zip(began.jobs, self._next, strict=False)
-            ),
-            *(FunctionStatus(f"{route.method} {route.path}", "route", route.role) for route in began.routes),
         )
 
     async def _keep(self) -> None:
@@ -228,7 +222,7 @@ class RunningApp:
             try:
                 if refused := await self.may_start():
                     raise AppFailure(refused)
-                declared = await process.start()
+                declared = check_declared(self.code.manifest, await process.start())
                 _raise_error("start", await process.call(CallStarted(), HEALTH_S))
                 self._begin(declared)
                 self._start_s = time.monotonic() - began
@@ -259,6 +253,7 @@ class RunningApp:
         if self._lane is not None:
             return
         self._began = declared
+        self.ordering.begin(declared)
         self._jobs = [
             OnJob(job.every, parse_cron(job.cron) if job.cron else None, job.missed, job.timeout)
             for job in declared.jobs
@@ -282,6 +277,8 @@ class RunningApp:
             progress.jobs.setdefault(job.name, now)
         self._tasks.append(asyncio.create_task(self._feed_lane(self._lane), name="app feed"))
         self._tasks.append(asyncio.create_task(self._tick(self._lane), name="app clock"))
+        reports = self._reporting.run(declared, progress.jobs, self._lane.note_job)
+        self._tasks.append(asyncio.create_task(reports))
         self._tasks += [
             asyncio.create_task(self._run_job(index, self._lane), name="app job") for index in range(len(self._jobs))
         ]
@@ -332,7 +329,7 @@ class RunningApp:
                 scheduled = last
                 for _ in range(due):
                     scheduled = job.next_after(scheduled)
-                done = await self._call_job(CallJob(index, scheduled, due - 1), job.timeout / 1e9)
+                done = await self._call_patiently(CallJob(index, scheduled, due - 1), job.timeout / 1e9)
                 if done is None:
                     ended += 1
                     if ended < ATTEMPTS:
@@ -352,7 +349,8 @@ class RunningApp:
             wait = min(max((self._next[index] - now) / 1e9, 0.05), 60.0)
             await asyncio.sleep(wait)
 
-    async def _call_job(self, call: CallJob, wall_s: float) -> Done | None:
+    async def _call_patiently(self, call: CallJob | CallOrder | CallProbe | CallReport, wall_s: float) -> Done | None:
+        """Return what a call gives, once the process runs and has CPU time left; None when it ended over it."""
         while True:
             await self._ready.wait()
             await self._within_share()
@@ -361,7 +359,7 @@ class RunningApp:
             try:
                 return await process.call(call, wall_s)
             except NotCalled:
-                self._ready.clear()  # it ended over something else: this run is not to blame
+                self._ready.clear()  # it ended over something else: this call is not to blame
             except AppFailure:
                 self._ready.clear()
                 return None

@@ -21,15 +21,17 @@ from gongfu.appkit.grants import PointPlace
 from gongfu.appkit.host.directory import Directory, KnownPoint
 from gongfu.appkit.value_columns import TEXT, of_stored
 from gongfu.bus.blocklog import LogUnavailableError
+from gongfu.bus.commands import Ask
 from gongfu.bus.gather import gather
 from gongfu.bus.requests import request
 from gongfu.kernel.block import Block, Columns, encode_block
-from gongfu.kernel.errors import Problem, unavailable
+from gongfu.kernel.errors import Problem, not_found, unavailable
 from gongfu.kernel.partitions import partition_of
+from gongfu.kernel.permissions import Role, Subject
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.quality import Quality
 from gongfu.kernel.subjects import Subjects
-from gongfu.kernel.times import Clock
+from gongfu.kernel.times import Clock, format_rfc3339
 from gongfu.reason.alarms.sources.asking import report_alarms
 from gongfu.reason.alarms.sources.types import SourceAlarm
 from gongfu.reason.models.asking import ModelsRole
@@ -41,6 +43,7 @@ from gongfu.store.history.types import HistoryError, HistoryStore
 from gongfu.store.objects.folder import ObjectError, ObjectFolder
 from gongfu.store.records.engine import writing
 from gongfu.thing.conformity import Conformity
+from gongfu.tree.reports.requests import KindDoc, ListKinds, UnknownDoc
 
 _LATEST_S = 2.0
 _EVENTS = UUID("6d3c1c57-7a0f-4f35-9d6c-3f3a1f0d9b11")
@@ -72,6 +75,7 @@ class TenantServices:
         objects: folder of the files of an app.
         models: the role that runs mechanism models.
         clock: present time.
+        tree: asks the role ``tree``.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class TenantServices:
         objects: Callable[[str], Path],
         models: ModelsRole,
         clock: Clock,
+        tree: Ask,
     ) -> None:
         self._bus = bus
         self._subjects = subjects
@@ -102,6 +107,7 @@ class TenantServices:
         self._models = models
         self._clock = clock
         self._conformity = Conformity(engine, clock)
+        self._tree = tree
 
     def now(self) -> int:
         """Return the time, UTC ns."""
@@ -195,6 +201,25 @@ class TenantServices:
             time=asked.time,
         )
         await report_alarms(self._bus, self._subjects, [alarm])
+
+    async def report_period(self, kind: str) -> int:
+        """Return the length of the periods of a kind of report in seconds, 0 for a snapshot.
+
+        Raises:
+            Problem: 404 when neither this node nor one above has declared it with cells; 409 ``not-in-a-tree``.
+        """
+        subject = Subject(0, "apps", self._tenant, Role.ENGINEER)
+        for found in await self._tree(subject, "report-kinds", ListKinds(), list[KindDoc | UnknownDoc]):
+            if isinstance(found, KindDoc) and found.name == kind and found.cells is not None:
+                return found.cells.period
+        raise not_found(f"report kind {kind!r}: declare it at this node or one above (`gongfu report`)")
+
+    async def state_report(self, app: str, kind: str, start: int, cells: bytes) -> None:
+        """State all cells of a period, which is present or over."""
+        subject = Subject(0, f"app:{app}"[:120], self._tenant, Role.ENGINEER)
+        # The only period of a snapshot is not named.
+        period = format_rfc3339(start) if start else None
+        await self._tree(subject, "report-state", {"kind": kind, "cells": msgspec.Raw(cells), "period": period})
 
     async def publish(self, app: str, asked: AskPublish) -> None:
         """Store an event; the same again changes nothing."""

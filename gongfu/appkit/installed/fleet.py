@@ -13,6 +13,7 @@ from gongfu.appkit.host.checkpoint import Progress, write_progress
 from gongfu.appkit.host.directory import Directory
 from gongfu.appkit.host.lane import Lane
 from gongfu.appkit.host.log_lines import LogLines
+from gongfu.appkit.host.order_calls import OrderAnswer, OrderCall, ProbeQuestion, SeenTold
 from gongfu.appkit.host.process import AppCode, AppFailure
 from gongfu.appkit.host.running import RunningApp
 from gongfu.appkit.host.status import AppStatus, State
@@ -20,7 +21,8 @@ from gongfu.appkit.installed.folders import Folders
 from gongfu.appkit.installed.lifecycle import READY_S
 from gongfu.appkit.installed.types import InstalledApp, InstalledVersion, RouteAnswer, RouteCall
 from gongfu.appkit.permissions import refused_needs
-from gongfu.kernel.errors import not_found
+from gongfu.kernel.errors import not_found, unavailable
+from gongfu.kernel.permissions import NODE_TENANT
 
 logger = logging.getLogger("gongfu.apps")
 
@@ -101,6 +103,11 @@ class Fleet:
         """End all."""
         await asyncio.gather(*(self.stop(app) for app in list(self._running)))
 
+    async def abandon(self) -> None:
+        """End all as a crash of the role would: what is not stored is lost."""
+        running, self._running = list(self._running.values()), {}
+        await asyncio.gather(*(one.abandon() for one in running))
+
     def forget(self, app: str) -> None:
         """Drop what is kept in memory of an app that was removed."""
         self._logs.pop(app, None)
@@ -125,6 +132,28 @@ class Fleet:
         if done.error:
             return RouteAnswer(done.status or 500, "text/plain; charset=utf-8", done.error.encode())
         return RouteAnswer(done.status, done.media_type, done.body)
+
+    async def carry_out(self, call: OrderCall) -> OrderAnswer:
+        """Return what became of an order.
+
+        Raises:
+            Problem: see ``Ordering.carry_out``; 503 for an app that does not run here now.
+        """
+        return await self._of_node(call.app).ordering.carry_out(call)
+
+    async def look(self, question: ProbeQuestion) -> SeenTold:
+        """Return what a probe sees.
+
+        Raises:
+            Problem: see ``Ordering.look``; 503 for an app that does not run here now.
+        """
+        return await self._of_node(question.app).ordering.look(question)
+
+    def _of_node(self, app: str) -> RunningApp:
+        running = self._running.get(app)
+        if running is None or self._tenants.get(app) != NODE_TENANT:
+            raise unavailable(f"{app} does not run here now")
+        return running
 
     async def statuses(self, tenant: int, app: str = "") -> list[AppStatus]:
         """Return how the apps of a tenant run, or one of them."""

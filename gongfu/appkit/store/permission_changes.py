@@ -7,7 +7,10 @@ import msgspec
 from gongfu.appkit.manifest import Manifest
 
 # Kinds of asking, for the filter of the catalogue.
-KINDS = ("read", "write", "history", "alarms", "events", "models", "records", "objects", "routes")
+KINDS = (
+    *("read", "write", "history", "alarms", "events", "models"),
+    *("orders", "probes", "reports", "records", "objects", "routes"),
+)
 
 
 class Ask(msgspec.Struct, frozen=True, order=True):
@@ -51,6 +54,9 @@ def asks_of(manifest: Manifest) -> list[Ask]:
     if needs.alarms is not None:
         found.add(Ask("alarms", needs.alarms.assets))
     found.update(Ask("models", model.id) for model in needs.invoked)
+    found.update(Ask("orders", kind) for kind in needs.orders)
+    found.update(Ask("probes", name) for name in needs.probes)
+    found.update(Ask("reports", kind) for kind in needs.reports)
     for kind in ("records", "objects", "routes"):
         if getattr(needs, kind):
             found.add(Ask(kind, ""))

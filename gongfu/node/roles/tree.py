@@ -17,6 +17,7 @@ from gongfu.kernel.counters import Counters
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.subjects import Subjects
 from gongfu.kernel.times import SystemClock
+from gongfu.node.app_offers import AppOffers
 from gongfu.node.configuration import is_every_address
 from gongfu.node.data_directory import DataDirectory, secret_of
 from gongfu.node.drivers.context import DriverContext
@@ -67,7 +68,8 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
         links_changed=lambda: control.admit_soon(nodes_section.allowed()),
     )
     context = DriverContext(engine, bus, runtime, subjects, SystemClock(), publisher.publish)
-    sections = tree_sections(nodes_section, context, counters)
+    offers = AppOffers(engine, bus, subjects, context.clock)
+    sections, orders = tree_sections(nodes_section, context, counters, offers)
     nodes_section.write_certificates()
     write_config(directory.tree_nats, render(nodes_section.allowed()))
     # The server of the links is started then.
@@ -85,6 +87,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
 
     async def run() -> None:
         await host.start()
+        await offers.start(orders.offer)
         for section in sections:
             for command in section.commands():
                 await serve_command(bus, subjects.service(f"tree.{command.name}"), command, at_once=AT_ONCE)
@@ -106,6 +109,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     with contextlib.suppress(TimeoutError):
         # It may never have begun, when the server of the links did not come.
         await asyncio.wait_for(host.stop(), STOP_S)
+    await offers.stop()
     await control.stop()
     await metrics.stop()
     await publisher.close()

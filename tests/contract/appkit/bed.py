@@ -107,6 +107,12 @@ class Services:
             before = self.written.setdefault((asset, point, time), value)
             assert before == value or (before != before and value != value), "a window changed"  # NaN is not itself
 
+    async def report_period(self, kind: str) -> int:
+        raise Problem(404, "not-found", "Not found", f"report kind {kind!r}")
+
+    async def state_report(self, app: str, kind: str, start: int, cells: bytes) -> None:
+        raise Problem(404, "not-found", "Not found", f"report kind {kind!r}")
+
     async def alarm(self, app: str, asked: AskAlarm) -> None:
         if (one := (asked.key, asked.active, asked.time)) not in self.alarms:
             self.alarms.append(one)

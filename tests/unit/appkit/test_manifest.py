@@ -60,7 +60,7 @@ def test_a_whole_manifest_is_read() -> None:
         ("cpu = 0.25", "cpu = -1", 27, "resources.cpu", "> 0"),
         ('memory = "384 MiB"', 'memory = "1 MiB"', 26, "resources.memory", "64 MiB"),
         ("records = true", "recods = true", 8, "needs.recods", "no such member"),
-        ("records = true", "orders = true", 8, "needs.orders", "does not offer"),
+        ("records = true", "identifiers = true", 8, "needs.identifiers", "does not offer"),
         ("records = true", "network = 'any'", 8, "needs.network", "no network at all"),
         ('["rules/high.yaml"]', '["../high.yaml"]', 30, "provides.rules[0]", "inside the package"),
         ('"pages/index.html"', '"index.html"', 31, "provides.pages[0].file", "below pages/"),

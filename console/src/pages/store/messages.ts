@@ -189,7 +189,7 @@ export default {
     sums: '{calls} 次调用，{charged} 次计费，{amount}',
     differences_none: '双方记录一致。',
     state: { draft: '草稿', submitted: '检查中', reviewed: '待决定', published: '已发布', refused: '已拒绝', withdrawn: '已撤回' },
-    ask: { read: '读测点', write: '写测点', history: '历史', alarms: '告警', events: '事件', models: '调用模型', records: '自有记录', objects: '自有文件', routes: '接口', memory: '内存', cpu: '处理器', storage: '存储' },
+    ask: { read: '读测点', write: '写测点', history: '历史', alarms: '告警', events: '事件', models: '调用模型', orders: '执行指令', probes: '探针', reports: '上报', records: '自有记录', objects: '自有文件', routes: '接口', memory: '内存', cpu: '处理器', storage: '存储' },
     section: { A: '农、林、牧、渔业', B: '采矿业', C: '制造业', D: '电力、热力、燃气及水生产和供应业', E: '建筑业', F: '批发和零售业', G: '交通运输、仓储和邮政业', H: '住宿和餐饮业', I: '信息传输、软件和信息技术服务业', J: '金融业', K: '房地产业', L: '租赁和商务服务业', M: '科学研究和技术服务业', N: '水利、环境和公共设施管理业', O: '居民服务、修理和其他服务业', P: '教育', Q: '卫生和社会工作', R: '文化、体育和娱乐业', S: '公共管理、社会保障和社会组织', T: '国际组织' },
   },
   en: {
@@ -381,7 +381,7 @@ export default {
     sums: '{calls} calls, {charged} charged, {amount}',
     differences_none: 'Both sides have the same notes.',
     state: { draft: 'Draft', submitted: 'Being checked', reviewed: 'To be decided', published: 'Published', refused: 'Refused', withdrawn: 'Withdrawn' },
-    ask: { read: 'read points', write: 'write points', history: 'history', alarms: 'alarms', events: 'events', models: 'call models', records: 'own records', objects: 'own files', routes: 'routes', memory: 'memory', cpu: 'CPU', storage: 'storage' },
+    ask: { read: 'read points', write: 'write points', history: 'history', alarms: 'alarms', events: 'events', models: 'call models', orders: 'carry out orders', probes: 'probes', reports: 'reports', records: 'own records', objects: 'own files', routes: 'routes', memory: 'memory', cpu: 'CPU', storage: 'storage' },
     section: { A: 'Agriculture, forestry, fishing', B: 'Mining', C: 'Manufacturing', D: 'Electricity, heat, gas and water', E: 'Construction', F: 'Wholesale and retail', G: 'Transport, storage, post', H: 'Accommodation and catering', I: 'Information and software', J: 'Finance', K: 'Real estate', L: 'Leasing and business services', M: 'Research and technical services', N: 'Water, environment, public facilities', O: 'Household services, repair', P: 'Education', Q: 'Health and social work', R: 'Culture, sports, entertainment', S: 'Public administration', T: 'International organisations' },
   },
 }

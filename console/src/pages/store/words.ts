@@ -3,7 +3,7 @@
 import type { Plan } from '@/api/store'
 
 export const SECTIONS = 'ABCDEFGHIJKLMNOPQRST'.split('')
-export const KINDS = ['write', 'alarms', 'history', 'models', 'records', 'objects', 'routes', 'events'] as const
+export const KINDS = ['write', 'alarms', 'history', 'models', 'orders', 'probes', 'reports', 'records', 'objects', 'routes', 'events'] as const
 
 export function amount(hundredths: number, currency: string, locale: string): string {
   return new Intl.NumberFormat(locale, { style: 'currency', currency }).format(hundredths / 100)
