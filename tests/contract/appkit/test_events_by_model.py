@@ -28,7 +28,7 @@ async def test_an_app_cannot_note_what_the_model_does_not_allow(sqlite_records: 
     Instances(sqlite_records, clock, lambda _change: None).bind(ADMIN, document.reference, bound)
     unused: Any = None  # of all that an app may ask for, events need the records only
     services = TenantServices(
-        unused, unused, sqlite_records, 1, unused, unused, unused, 1, False, unused, unused, clock
+        unused, unused, sqlite_records, 1, unused, unused, unused, 1, False, unused, unused, clock, unused
     )
 
     async def publish(data: bytes) -> None:
