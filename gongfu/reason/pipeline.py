@@ -8,6 +8,7 @@ role of their own (gongfu/reason/models/streaming).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,10 @@ from gongfu.kernel.quality import Quality
 from gongfu.kernel.times import Clock
 from gongfu.reason.alarms.ledger import AlarmLedger
 from gongfu.reason.alarms.types import AlarmEvent
-from gongfu.reason.compiler import Compiled, Compiler, Program
-from gongfu.reason.rules.carried import series_in
+from gongfu.reason.compiler import Compiler, Program
+from gongfu.reason.rule_change import Change, Present, compiled, prepare_change, take_change
 from gongfu.reason.rules.engine import RuleEngine
+from gongfu.reason.rules.records import PointRow
 from gongfu.reason.rules.transitions import RuleStatus, Transition
 from gongfu.reason.status import RuleState
 from gongfu.store.twins.checkpoint import CheckpointError, CheckpointStore
@@ -56,6 +58,7 @@ class ReasonPipeline:
         clock: Clock,
         announce: Callable[[Sequence[AlarmEvent]], Awaitable[None]],
         ownership: Ownership | None = None,
+        compiling: Executor | None = None,
     ) -> None:
         """Set up; ``start`` before use.
 
@@ -67,6 +70,7 @@ class ReasonPipeline:
             clock: the time.
             announce: called with alarms after their commit.
             ownership: asked before anything is written; default is a node with one worker.
+            compiling: where changed rules are compiled; default the threads that all share.
         """
         self._compiler = compiler
         self._ledger = ledger
@@ -76,6 +80,7 @@ class ReasonPipeline:
         self._clock = clock
         self._announce = announce
         self._ownership = ownership or Sole()
+        self._compiling = compiling
         self.twins = Twins()
         self.engine = RuleEngine()
         self._positions: dict[int, int] = {}
@@ -83,6 +88,10 @@ class ReasonPipeline:
         self._rule_errors: dict[int, str] = {}
         self._known: NDArray[np.bool_] = np.zeros(1, dtype=np.bool_)
         self._lock = asyncio.Lock()
+        # One change at a time; the points that have come since it was begun, None while there is none.
+        self._changing = asyncio.Lock()
+        self._came: list[PointRow] | None = None
+        self._change_failed = ""
         self._sound = True
         self._closed = False
         self._dirty = False
@@ -96,7 +105,7 @@ class ReasonPipeline:
         async with self._lock:
             stored = await self._read_checkpoint()
             now = self._clock.now_ns()
-            program = await asyncio.to_thread(self._compiler.rules, _compiled(*stored) if stored else None)
+            program = await asyncio.to_thread(self._compiler.rules, compiled(*stored) if stored else None)
             transitions: list[Transition] = []
             if stored is not None:
                 try:
@@ -108,7 +117,7 @@ class ReasonPipeline:
                     program = await asyncio.to_thread(self._compiler.rules)
             if stored is None:
                 transitions = self.engine.assign(program.assignments(), self.twins, now)
-            self._adopt(program)
+            self._adopt(program, program.errors(None))
             await self._commit(transitions)
 
     async def _read_checkpoint(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
@@ -129,14 +138,14 @@ class ReasonPipeline:
             return {key.removeprefix(name): array for key, array in arrays.items() if key.startswith(name)}
 
         self.twins = Twins.restore(part("twins."), document["twins"])
-        before = _compiled(arrays, document)
+        before = compiled(arrays, document)
         assignments = program.assignments(before.series_of if before else None)
         transitions = self.engine.restore(assignments, part("rules."), document["rules"], self.twins, now)
         self._positions = {int(key): int(value) for key, value in document["positions"].items()}
         return transitions
 
-    def _adopt(self, program: Program) -> None:
-        self._rule_errors = program.errors(self._program)
+    def _adopt(self, program: Program, errors: dict[int, str]) -> None:
+        self._rule_errors = errors
         self._program = program
         program.settle()
         self._mark_known(program.highest, slice(0, program.highest + 1))
@@ -217,29 +226,44 @@ class ReasonPipeline:
         points = await self._insist("records", lambda: asyncio.to_thread(self._compiler.points, series))
         self._mark_known(series[-1], series)
         assert self._program is not None
-        if lacking := self._program.add(points):
-            self._rule_errors = self._program.errors(None)
+        if self._came is not None:
+            self._came += points
+        for key in self._program.add(points):
+            self._rule_errors[key] = self._program.error(key)
+        if lacking := self._program.lacking():
             transitions = self.engine.extend(lacking, self.twins, self._clock.now_ns())
             self._program.settle()
             await self._commit(transitions)
 
     async def reload_rules(self) -> None:
-        """Compile the rules anew and let them take over; points are matched while no block is taken."""
-        async with self._lock:
-            # All at once: to look for each of a hundred thousand rules would take minutes.
-            series_of = _lookup(self.engine.every_series())
-            before = self._program and Compiled.read(self._program.document(), series_of)
-            program = await self._insist("records", lambda: asyncio.to_thread(self._compiler.rules, before))
-            self._sound = False
-            now = self._clock.now_ns()
-            if program.extends(self.engine.rules):
-                transitions = self.engine.extend(program.lacking(), self.twins, now)
-            else:
-                transitions = self.engine.assign(program.assignments(series_of), self.twins, now)
-            self._adopt(program)
-            await self._commit(transitions)
-            self._sound = True
-            self._dirty = True
+        """Compile the rules anew beside the feed, and let them take over between two blocks."""
+        async with self._changing:
+            async with self._lock:
+                assert self._program is not None
+                present = Present(self._program, self.engine.rules, self.engine.outlines())
+                self._came = []
+            try:
+                change = await self._insist("records", lambda: self._prepared(present))
+                async with self._lock:
+                    await self._take_change(change, self._came)
+                self._change_failed = ""
+            except Exception as error:
+                self._change_failed = f"a change of rules could not be compiled: {type(error).__name__}"
+                raise
+            finally:
+                self._came = None
+
+    async def _prepared(self, present: Present) -> Change:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._compiling, prepare_change, self._compiler, present)
+
+    async def _take_change(self, change: Change, came: Sequence[PointRow]) -> None:
+        self._sound = False
+        transitions = take_change(change, came, self.engine, self.twins, self._clock.now_ns())
+        self._adopt(change.program, change.errors)
+        await self._commit(transitions)
+        self._sound = True
+        self._dirty = True
 
     async def points_were_deleted(self) -> bool:
         """Return whether a point may have gone or moved since the rules were compiled."""
@@ -324,6 +348,7 @@ class ReasonPipeline:
             document[name] = rest
         if self._program is not None:
             document["program"] = self._program.document()
+            arrays["program.patterns"] = self._program.patterns()
         return arrays, document
 
     def _latest(self, series: int) -> float | None:
@@ -342,7 +367,7 @@ class ReasonPipeline:
                 status.active,
                 status.evaluated,
                 status.withheld,
-                status.error or self._rule_errors.get(key, ""),
+                status.error or self._rule_errors.get(key, "") or self._change_failed,
                 status.late,
                 status.bad,
                 status.waiting,
@@ -352,7 +377,8 @@ class ReasonPipeline:
 
     def _statuses(self, chosen: frozenset[int] | None) -> dict[int, RuleStatus]:
         """Return the status of rules; those without a point are in no table."""
-        every = {key: RuleStatus() for key in self.engine.rules if chosen is None or key in chosen}
+        known = self.engine.rules.keys() | self._rule_errors.keys()
+        every = {key: RuleStatus() for key in known if chosen is None or key in chosen}
         return every | self.engine.status(chosen)
 
     def gauges(self) -> dict[str, float]:
@@ -360,21 +386,10 @@ class ReasonPipeline:
         return {
             "twins_series": float(len(self.twins)),
             "twins_texts_dropped": float(self.twins.texts_dropped),
+            "rules_compiled": float(len(self.engine.rules)),
+            "rules_compiling": 0.0 if self._came is None else float(max(1, len(self.engine.rules))),
             "rule_instances": float(self.engine.instances),
             "rule_samples_bad": float(self.engine.samples_bad),
             "rule_samples_out_of_order": float(self.engine.samples_out_of_order),
             "alarms_withheld": float(self.engine.alarms_withheld()),
         }
-
-
-def _compiled(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> Compiled | None:
-    """Return what the program of a checkpoint matched; None when it does not tell (versions before 0.3)."""
-    if "program" not in document:
-        return None
-    columns = {name.removeprefix("rules."): column for name, column in arrays.items() if name.startswith("rules.")}
-    return Compiled.read(document["program"], _lookup(series_in(columns)))
-
-
-def _lookup(series: dict[int, NDArray[np.uint32]]) -> Callable[[int], NDArray[np.uint32]]:
-    nothing = np.zeros(0, dtype=np.uint32)
-    return lambda rule: series.get(rule, nothing)

@@ -9,6 +9,9 @@ from gongfu.reason.running import RunningAnswer, RunningRequest, running_rules
 from gongfu.reason.seen import AssetsOfSeries, SeenAnswer, SeenRequest, answer_seen
 from gongfu.reason.status import LatestAnswer, LatestItem, LatestRequest, ReasonState, StateRequest, merge_states
 
+# The same rules run in every partition.
+_EVERYWHERE = ("rules_compiled", "rules_compiling")
+
 
 class Shares:
     """Partition runs by partition."""
@@ -51,13 +54,17 @@ class Shares:
         ])  # fmt: skip
 
     def gauges(self) -> dict[str, float]:
-        """Return the sums over the partitions."""
+        """Return the sums over the partitions; of rules, which run in all of them, the most."""
         total: Counter[str] = Counter()
+        rules: dict[str, float] = {}
         for run in self.runs.values():
-            total.update(run.pipeline.gauges())
+            gauges = run.pipeline.gauges()
+            for name in _EVERYWHERE:
+                rules[name] = max(rules.get(name, 0.0), gauges.pop(name))
+            total.update(gauges)
             total.update(run.watch.lag)
         # Told at zero, too, as soon as there is a worker.
-        return {"reason_blocks": 0.0, "history_blocks": 0.0, **total, "partitions": float(len(self.runs))}
+        return {"reason_blocks": 0.0, "history_blocks": 0.0, **total, **rules, "partitions": float(len(self.runs))}
 
 
 def newest(items: Iterable[LatestItem]) -> list[LatestItem]:

@@ -5,6 +5,7 @@ import gc
 import logging
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,9 @@ from gongfu.store.twins.leased_checkpoint import LeasedCheckpoint, SharedDirecto
 
 logger = logging.getLogger("gongfu.worker")
 
+# Rules are compiled in a thread; the feed must not wait 5 ms for each of its steps meanwhile.
+_SWITCH_S = 0.001
+
 
 class _AlarmPublisher:
     """Publishes alarms on ``evt.alarm`` in order; the console asks again for what a lost event would have told."""
@@ -87,6 +91,9 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     announce = _AlarmPublisher(bus, subjects).publish
     around = Surroundings(bus, subjects, counters, clock, writer)
     shares = Shares()
+    sys.setswitchinterval(_SWITCH_S)
+    # One partition after the other, and not in the threads that alarms are written in.
+    compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
 
     def make(partition: int, checkpoints: CheckpointStore, lease: Lease | None = None) -> PartitionRun:
         pipeline = ReasonPipeline(
@@ -97,6 +104,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
             clock,
             announce,
             lease,
+            compiling,
         )
         return PartitionRun(partition, pipeline, around)
 
@@ -175,6 +183,7 @@ async def _serve(runtime: Runtime, name: str, engine: Engine) -> None:
     if leased is not None:
         await leased.stop()
     await asyncio.gather(*(run.close() for run in shares.runs.values()))
+    compiling.shutdown(wait=False, cancel_futures=True)
     await writer.stop(HISTORY_S)
     await metrics.stop()
     await log.close()

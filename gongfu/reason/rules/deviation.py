@@ -64,16 +64,22 @@ class DeviationTable(InstanceTable):
     def _group_of(self, members: NDArray[Any]) -> NDArray[Any]:
         return self._group[members]
 
-    def _adopt_held(self, carried: Columns, moved: NDArray[np.intp]) -> None:
+    def group_numbers(self) -> NDArray[np.int64] | None:
+        """See ``InstanceTable``: instances are compared within their groups."""
+        return self._group
+
+    def _adopt_held(self, carried: Columns, moved: NDArray[np.intp], groups: NDArray[np.int64] | None = None) -> None:
         if self.held is None or "labels" not in carried or "held_newest" not in carried:
             return
         # Groups go with their members.
-        pairs = np.stack([carried["rule"].astype(np.int64), carried["labels"]], axis=1)
-        _, inverse = np.unique(pairs, axis=0, return_inverse=True)
-        groups = np.full(len(carried["held_newest"]), -1, dtype=np.intp)
+        if groups is None:
+            pairs = np.stack([carried["rule"].astype(np.int64), carried["labels"]], axis=1)
+            _, inverse = np.unique(pairs, axis=0, return_inverse=True)
+            groups = inverse.reshape(-1).astype(np.int64)
+        moved_groups = np.full(len(carried["held_newest"]), -1, dtype=np.intp)
         there = np.flatnonzero(moved >= 0)
-        groups[inverse.reshape(-1)[there]] = self._group[moved[there]]
-        self.held.adopt(carried, moved, groups)
+        moved_groups[groups[there]] = self._group[moved[there]]
+        self.held.adopt(carried, moved, moved_groups)
 
     def _evaluate(self, samples: Samples) -> tuple[Changes, int]:
         """Evaluate the steps that have ended, one after the other, each for all groups that it concerns."""

@@ -6,7 +6,6 @@ give the same transitions again; the alarms that follow are idempotent.
 
 import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,47 +13,33 @@ from numpy.typing import NDArray
 
 from gongfu.kernel.block import TEXT_TYPES, Block
 from gongfu.kernel.quality import SEVERITY_MASK, Quality
-from gongfu.kernel.times import SECOND
 from gongfu.reason.rules.carried import series_by_rule
+from gongfu.reason.rules.flood import MAX_RAISES_PER_MINUTE, FloodBound
 from gongfu.reason.rules.instances import Assignment, Columns, InstanceTable
 from gongfu.reason.rules.latches import AbsenceTable, ThresholdTable
-from gongfu.reason.rules.state import NO_CHANGES, Changes, Samples
+from gongfu.reason.rules.state import Changes, Samples
+from gongfu.reason.rules.succession import Heir, Outline, Succession, by_table, prepare, stays_true, take_state
 from gongfu.reason.rules.tables import make_table, table_name
 from gongfu.reason.rules.transitions import RuleStatus, Transition
 from gongfu.reason.rules.types import Rule
 from gongfu.store.twins.latest import NEVER, Twins
-
-# A rule that raises more than this in a minute is a flood (EEMUA 191 speaks of one from 10 in ten minutes for one
-# operator); the rest is withheld, counted, and raised later if it still stands.
-MAX_RAISES_PER_MINUTE = 1000
-_MINUTE = 60 * SECOND
-
-
-@dataclass(slots=True)
-class _Flood:
-    """Raises of each rule in the minute (of ingest time) that runs."""
-
-    minute: int = 0
-    raises: dict[int, int] = field(default_factory=dict[int, int])
 
 
 class RuleEngine:
     """Evaluates rules. One thread at a time."""
 
     def __init__(self, max_raises_per_minute: int = MAX_RAISES_PER_MINUTE) -> None:
-        self._max_raises = max_raises_per_minute
-        self._assignments: dict[int, Assignment] = {}
+        self._rules: dict[int, Rule] = {}
         self._tables: dict[str, InstanceTable] = {}
-        self._flood = _Flood()
-        self._withheld: dict[int, int] = {}
+        self._flood = FloodBound(max_raises_per_minute)
         self._counts: dict[int, tuple[int, int, int]] = {}
         self._bad = 0
         self._out_of_order = 0
 
     @property
     def rules(self) -> dict[int, Rule]:
-        """The rules by id."""
-        return {rule: assignment.rule for rule, assignment in self._assignments.items()}
+        """The rules by id. Another one takes its place when rules change."""
+        return self._rules
 
     @property
     def instances(self) -> int:
@@ -86,13 +71,11 @@ class RuleEngine:
             key: series for table in self._tables.values() for key, series in series_by_rule(table.carried()).items()
         }
 
-    def assign(
-        self,
-        assignments: Sequence[Assignment],
-        twins: Twins,
-        now: int,
-        restored: dict[str, Columns] | None = None,
-    ) -> list[Transition]:
+    def outlines(self) -> dict[str, Outline]:
+        """Return the tables as they are now, in a time that does not depend on their size; see ``prepare``."""
+        return {name: Outline(table.rules, table.identity()) for name, table in self._tables.items()}
+
+    def assign(self, assignments: Sequence[Assignment], twins: Twins, now: int) -> list[Transition]:
         """Put other assignments in the place of all present ones. Instances that stay the same keep their state.
 
         A new threshold looks at the latest value at once; a new absence counts from the latest sample.
@@ -101,39 +84,61 @@ class RuleEngine:
             assignments: all rules that run, with their series.
             twins: the latest values.
             now: UTC ns.
-            restored: state of a checkpoint in the place of the present one.
 
         Returns:
             returns of alarms whose instance is gone or now means something else, and raises of new instances.
         """
-        wanted = {assignment.rule.id: assignment for assignment in assignments}
+        return self.take_over(prepare(assignments, self.outlines()), (), twins, now)
+
+    def take_over(
+        self, succession: Succession, added: Sequence[Assignment], twins: Twins, now: int
+    ) -> list[Transition]:
+        """Do what ``assign`` does with what was prepared beside the engine.
+
+        Args:
+            succession: made from ``outlines``; what came since must be allowed, see ``allows``.
+            added: series that the new rules apply to since.
+            twins: the latest values.
+            now: UTC ns.
+        """
+        present, self._tables, self._rules = self._tables, {}, succession.rules
+        began: list[tuple[InstanceTable, NDArray[np.uint32]]] = []
+        for item in added:
+            name = table_name(item.rule)
+            table = succession.heirs[name].table
+            if table is None:
+                began.append((present[name], present[name].extend(item.rule.id, item)))
+            else:
+                table.extend(item.rule.id, item)
         transitions: list[Transition] = []
-        of_table: dict[str, list[Assignment]] = {}
-        for item in wanted.values():
-            if item.rule.whole and not len(item.series):
-                continue  # nothing that fits it is there
-            of_table.setdefault(table_name(item.rule), []).append(item)
-        before = {name: table.carried() for name, table in self._tables.items()} if restored is None else restored
-        for name in dict.fromkeys((*before, *self._tables, *of_table)):
-            transitions += self._rebuild(name, of_table.get(name, []), before.get(name), twins, now)
-        # The series are in the tables.
-        nothing = np.zeros(0, dtype=np.uint32)
-        self._assignments = {key: Assignment(item.rule, nothing) for key, item in wanted.items()}
+        for name in dict.fromkeys((*present, *succession.heirs)):
+            old, heir = present.get(name), succession.heirs.get(name)
+            if heir is None:
+                assert old is not None
+                self._keep_counts(old)
+                transitions += self._gone(old.carried(), old.state.active, now)
+            elif heir.table is None:
+                assert old is not None
+                old.rules = heir.rules
+                self._tables[name] = old
+            else:
+                self._tables[name] = heir.table
+                known = np.zeros(len(heir.table), dtype=np.bool_)
+                if old is not None:
+                    known, taken = take_state(heir, old)
+                    self._keep_counts(old, heir)
+                    transitions += self._gone(old.carried(), old.state.active & ~taken, now)
+                began.append((heir.table, np.flatnonzero(~known).astype(np.uint32)))
+        for table, new in began:
+            transitions += self._begin(table, new, twins, now)
         return transitions
 
-    def _rebuild(
-        self, name: str, assignments: Sequence[Assignment], carried: Columns | None, twins: Twins, now: int
-    ) -> list[Transition]:
-        if name in self._tables:
-            self._keep_counts(self._tables.pop(name))
-        if not assignments:
-            return [] if carried is None else self._gone(carried, carried["active"], now)
-        table = self._tables[name] = make_table(name, assignments, carried)
-        if carried is None:
-            return self._begin(table, np.arange(len(table), dtype=np.uint32), twins, now)
-        known, taken = table.adopt(carried)
-        transitions = self._gone(carried, carried["active"] & ~taken, now)
-        return transitions + self._begin(table, np.flatnonzero(~known).astype(np.uint32), twins, now)
+    def allows(self, succession: Succession) -> bool:
+        """Return whether instances that came since it was begun are those that its rules want, too."""
+        return all(
+            heir.table is not None or stays_true(succession.before[name], heir, self._tables[name])
+            for name, heir in succession.heirs.items()
+        )
 
     def _gone(self, carried: Columns, which: NDArray[np.bool_], now: int) -> list[Transition]:
         """Return the returns of alarms whose instance has gone."""
@@ -211,7 +216,7 @@ class RuleEngine:
         transitions: list[Transition] = []
         for table in self._tables.values():
             transitions += self._report(table, table.tick(now, floor), now)
-            again = self._standing(table, now // _MINUTE)
+            again = self._flood.again(table, now)
             transitions += self._report(table, again, now)
         return transitions
 
@@ -224,31 +229,11 @@ class RuleEngine:
         for table in self._tables.values():
             table.follow_sources(begin)
 
-    def _standing(self, table: InstanceTable, minute: int) -> Changes:
-        """Return raises that were withheld and still stand, as many as the bound allows now."""
-        state = table.state
-        if not bool(state.withheld.any()):
-            return NO_CHANGES
-        standing = np.flatnonzero(state.withheld)
-        chosen = [np.zeros(0, dtype=np.intp)]
-        for rule in np.unique(table.rule[standing]).tolist():
-            of_rule = standing[table.rule[standing] == rule]
-            chosen.append(of_rule[: self._max_raises - self._raised(table.rules[rule].id, minute)])
-        again = np.concatenate(chosen)
-        state.withheld[again] = False
-        return Changes(
-            again.astype(np.uint32),
-            np.ones(len(again), dtype=np.bool_),
-            state.raised_at[again],
-            state.raised_at[again],
-            state.since_value[again],
-        )
-
     def _report(self, table: InstanceTable, changes: Changes, now: int) -> list[Transition]:
         """Return transitions, without those of a flood."""
         if not len(changes):
             return []
-        changes = self._admit(table, changes, now // _MINUTE)
+        changes = self._flood.admit(table, changes, now)
         values = table.in_unit_of_point(changes.instances, changes.values)
         return [
             Transition(table.rules[rule].id, series, raised, time, raised_at, None if math.isnan(value) else value)
@@ -263,48 +248,19 @@ class RuleEngine:
             )
         ]
 
-    def _raised(self, rule: int, minute: int) -> int:
-        if minute != self._flood.minute:
-            self._flood = _Flood(minute)
-        return self._flood.raises.get(rule, 0)
-
-    def _admit(self, table: InstanceTable, changes: Changes, minute: int) -> Changes:
-        """Withhold raises beyond the bound, and the returns of withheld raises."""
-        withheld = table.state.withheld
-        raising = table.rule[changes.instances[changes.raised]]
-        rules, numbers = np.unique(raising, return_counts=True)
-        after = {
-            table.rules[rule].id: self._raised(table.rules[rule].id, minute) + number
-            for rule, number in zip(rules.tolist(), numbers.tolist(), strict=True)
-        }
-        if all(number <= self._max_raises for number in after.values()) and not withheld[changes.instances].any():
-            self._flood.raises.update(after)
-            return changes
-        # One by one from here: a flood is bounded by the block and must come out exactly.
-        keep = np.zeros(len(changes), dtype=np.bool_)
-        for at, (instance, raised) in enumerate(zip(changes.instances.tolist(), changes.raised.tolist(), strict=True)):
-            if not raised:
-                keep[at] = not withheld[instance]
-                withheld[instance] = False
-                continue
-            rule = table.rules[table.rule[instance]].id
-            used = self._raised(rule, minute)
-            keep[at] = used < self._max_raises
-            withheld[instance] = not keep[at]
-            if keep[at]:
-                self._flood.raises[rule] = used + 1
-            else:
-                self._withheld[rule] = self._withheld.get(rule, 0) + 1
-        return changes.where(keep)
-
-    def _keep_counts(self, table: InstanceTable) -> None:
-        """Keep the counts of a table that is replaced."""
+    def _keep_counts(self, table: InstanceTable, heir: Heir | None = None) -> None:
+        """Keep the counts of a table that is replaced: in its heir, or here where that has not got the rule."""
         self._out_of_order += table.out_of_order
-        numbers = zip(table.rules, table.evaluated.tolist(), table.late.tolist(), table.bad.tolist(), strict=True)
-        for rule, evaluated, late, bad in numbers:
-            if evaluated or late or bad:
-                before = self._counts.get(rule.id, (0, 0, 0))
-                self._counts[rule.id] = (before[0] + evaluated, before[1] + late, before[2] + bad)
+        left = np.ones(len(table.rules), dtype=np.bool_)
+        if heir is not None and heir.table is not None and heir.counted is not None:
+            left = heir.counted < 0
+            for name in ("evaluated", "late", "bad"):
+                getattr(heir.table, name)[heir.counted[~left]] += getattr(table, name)[~left]
+        for at in np.flatnonzero(left & ((table.evaluated > 0) | (table.late > 0) | (table.bad > 0))).tolist():
+            key = table.rules[at].id
+            before = self._counts.get(key, (0, 0, 0))
+            more = (int(table.evaluated[at]), int(table.late[at]), int(table.bad[at]))
+            self._counts[key] = (before[0] + more[0], before[1] + more[1], before[2] + more[2])
 
     def status(self, wanted: Container[int] | None = None) -> dict[int, RuleStatus]:
         """Return what each rule does at present, default of all."""
@@ -312,23 +268,23 @@ class RuleEngine:
         for table in self._tables.values():
             active, standing = table.count(table.state.active), table.count(table.state.withheld)
             waiting, late, bad = table.waiting(), table.late.tolist(), table.bad.tolist()
-            evaluated = table.evaluated.tolist()
+            evaluated, sizes = table.evaluated.tolist(), table.sizes.tolist()
             for at, rule in enumerate(table.rules):
                 if wanted is not None and rule.id not in wanted:
                     continue
                 before = self._counts.get(rule.id, (0, 0, 0))
                 status = found[rule.id] = RuleStatus(
-                    table.sizes[at],
+                    sizes[at],
                     active[at],
                     before[0] + evaluated[at],
-                    self._withheld.get(rule.id, 0),
+                    self._flood.withheld.get(rule.id, 0),
                     before[1] + late[at],
                     before[2] + bad[at],
                     waiting[at],
                 )
                 if standing[at]:
                     status.error = (
-                        f"flood: {standing[at]} alarms wait because the rule raised {self._max_raises} within a minute"
+                        f"flood: {standing[at]} alarms wait because the rule raised {self._flood.most} within a minute"
                     )
                 elif table.held is not None and table.held.early:
                     status.error = (
@@ -348,7 +304,7 @@ class RuleEngine:
 
     def alarms_withheld(self) -> int:
         """Return how many raises were withheld since the worker started."""
-        return sum(self._withheld.values())
+        return sum(self._flood.withheld.values())
 
     def snapshot(self, *, copy: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return all state, and a JSON document of the rest, for a checkpoint.
@@ -360,8 +316,7 @@ class RuleEngine:
         }
         if copy:
             arrays = {name: column.copy() for name, column in arrays.items()}
-        flood = {"minute": self._flood.minute, "raises": {str(k): v for k, v in self._flood.raises.items()}}
-        return arrays, {"flood": flood}
+        return arrays, {"flood": self._flood.document()}
 
     def restore(
         self,
@@ -371,15 +326,27 @@ class RuleEngine:
         twins: Twins,
         now: int,
     ) -> list[Transition]:
-        """Put assignments in place with the state of a checkpoint; see ``assign``.
+        """Put assignments in place with the state of a checkpoint, in an engine that is new; see ``assign``.
 
         Raises:
             KeyError, ValueError: the checkpoint is not one of this engine.
         """
-        flood = document["flood"]
-        self._flood = _Flood(int(flood["minute"]), {int(k): int(v) for k, v in flood["raises"].items()})
+        self._flood.resume(document["flood"])
         carried: dict[str, Columns] = {}
         for name, column in arrays.items():
             table, _, member = name.rpartition(".")
             carried.setdefault(table, {})[member] = column
-        return self.assign(assignments, twins, now, carried)
+        self._rules = {item.rule.id: item.rule for item in assignments}
+        of_table, transitions = by_table(assignments), list[Transition]()
+        for name in dict.fromkeys((*carried, *of_table)):
+            items, before = of_table.get(name), carried.get(name)
+            if items is None:
+                transitions += self._gone(carried[name], carried[name]["active"], now)
+                continue
+            made = self._tables[name] = make_table(name, items, before)
+            known = np.zeros(len(made), dtype=np.bool_)
+            if before is not None:
+                known, taken = made.adopt(before)
+                transitions += self._gone(before, before["active"] & ~taken, now)
+            transitions += self._begin(made, np.flatnonzero(~known).astype(np.uint32), twins, now)
+        return transitions

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gongfu.reason.rules.carried import by_rule, same_instances
+from gongfu.reason.rules.carried import Link, continues, linked, names_of, strung
 from gongfu.reason.rules.held import Held
 from gongfu.reason.rules.kernels import tick
 from gongfu.reason.rules.limits import limits_of
@@ -57,7 +57,7 @@ class InstanceTable:
         evaluated: ``int64[len(rules)]`` samples evaluated by rule.
         late: ``int64[len(rules)]`` samples left out because they came after their watermark.
         bad: ``int64[len(rules)]`` samples left out because of their quality or because they are no finite numbers.
-        sizes: number of instances by rule.
+        sizes: ``int64[len(rules)]`` number of instances by rule.
     """
 
     # Of ``Assignment``: what an instance has besides rule and series, and what an adopted state must agree in.
@@ -84,7 +84,8 @@ class InstanceTable:
         self.evaluated = np.zeros(len(self.rules), dtype=np.int64)
         self.late = np.zeros(len(self.rules), dtype=np.int64)
         self.bad = np.zeros(len(self.rules), dtype=np.int64)
-        self.sizes = [0] * len(self.rules)
+        self.sizes = np.zeros(len(self.rules), dtype=np.int64)
+        self._names = names_of(self.rules)
         self._late = late
         self._lateness = np.array([rule.lateness for rule in self.rules], dtype=np.int64)
         self._traits = self.TRAITS
@@ -94,9 +95,10 @@ class InstanceTable:
         self._members = MembersBySeries()
         counts = [len(assignment.series) for assignment in assignments]
         rule = np.repeat(np.arange(len(self.rules), dtype=np.int32), counts)
-        series = np.concatenate([np.zeros(0, dtype=np.uint32), *(item.series for item in assignments)])
-        traits = {name: np.concatenate([getattr(item, name) for item in assignments]) for name in self._traits}
-        same = carried is not None and self._continues(carried, rule, series, traits)
+        series = strung([np.zeros(0, dtype=np.uint32), *(item.series for item in assignments)])
+        traits = {name: strung([getattr(item, name) for item in assignments]) for name in self._traits}
+        mine = {"rule": rule, "series": series, **self._names, **traits}
+        same = carried is not None and continues(mine, carried, self._traits)
         self._append(rule, series, traits, carried if same else None)
 
     def __len__(self) -> int:
@@ -107,15 +109,21 @@ class InstanceTable:
 
         Series that the rule applies to already are left out. Only for rules without further traits.
         """
-        at = next(position for position, mine in enumerate(self.rules) if mine.id == rule)
+        at = int(np.flatnonzero(self._names["rule_id"] == rule)[0])
         series = added.series
-        there = np.zeros(len(series), dtype=np.bool_)
-        for rows, members in self._members.find(series):
-            there[rows[self.rule[members] == at]] = True
+        there = self.find(np.full(len(series), at), series) >= 0
         new = np.unique(series[~there])
         before = len(self)
         self._append(np.full(len(new), at, dtype=np.int32), new, {})
         return np.arange(before, len(self), dtype=np.uint32)
+
+    def find(self, rules: NDArray[Any], series: NDArray[np.uint32]) -> NDArray[np.intp]:
+        """Return for each position of a rule and series the instance, -1 where there is none. Not for patterns."""
+        found = np.full(len(series), -1, dtype=np.intp)
+        for rows, members in self._members.find(series):
+            mine = self.rule[members] == rules[rows]
+            found[rows[mine]] = members[mine]
+        return found
 
     def _append(
         self, rule: NDArray[np.int32], series: NDArray[np.uint32], traits: Columns, carried: Columns | None = None
@@ -134,8 +142,7 @@ class InstanceTable:
                     self._room[name] = room
                 room[before:after] = column
         self._view(after)
-        for at, more in enumerate(np.bincount(rule, minlength=len(self.rules)).tolist()):
-            self.sizes[at] += more
+        self.sizes += np.bincount(rule, minlength=len(self.rules))
         members, of = self._new_members(before, after)
         self._members.add(members, of)
         if self._late:
@@ -314,12 +321,17 @@ class InstanceTable:
     def carried(self) -> Columns:
         """Return what a checkpoint needs: state, and what names each instance. The columns are the table's own, not
         copies: whoever keeps them while the table lives must copy them."""
-        columns: Columns = {name: getattr(self.state, name) for name in _STATE}
-        columns |= self.extra
-        columns |= {"rule": self.rule, "series": self.series}
-        columns["rule_id"] = np.array([rule.id for rule in self.rules], dtype=np.int64)
-        columns["fingerprint"] = np.array([rule.fingerprint for rule in self.rules], dtype=np.int64)
+        columns: Columns = {name: getattr(self.state, name) for name in _STATE} | self.extra | self.identity()
         return columns if self.held is None else columns | self.held.carried()
+
+    def identity(self) -> Columns:
+        """Return what names the instances: rules, series and traits. Its rows never change; more may follow later."""
+        traits = {name: self.extra[name] for name in self._traits}
+        return {"rule": self.rule, "series": self.series, **self._names, **traits}
+
+    def link(self, carried: Columns) -> Link:
+        """Return which instances are those of another table, by what ``identity`` or ``carried`` of it gave."""
+        return linked(self.identity(), carried, self._traits)
 
     def adopt(self, carried: Columns) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Take over the state of instances that are the same: rule, fingerprint, series and traits.
@@ -332,59 +344,45 @@ class InstanceTable:
             ``bool[m]`` which instances of this table have a state now, and ``bool[k]`` which rows of ``carried``
             were taken over.
         """
-        known, taken = np.zeros(len(self), dtype=np.bool_), np.zeros(len(carried["series"]), dtype=np.bool_)
-        traits = {name: self.extra[name] for name in self._traits}
-        if self._continues(carried, self.rule, self.series, traits):
+        if continues(self.identity(), carried, self._traits):
             self._room.update(self._taken(carried))
             self._view(len(self))
             self._adopt_held(carried, np.arange(len(self)))
-            return ~known, ~taken
-        if not len(known) or not len(taken):
+            return np.ones(len(self), dtype=np.bool_), np.ones(len(carried["series"]), dtype=np.bool_)
+        return self.take(self.link(carried), carried)
+
+    def take(
+        self, link: Link, carried: Columns, groups: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Take over the state of the instances that are linked; see ``adopt``.
+
+        Args:
+            link: instances here and rows of ``carried``.
+            carried: as in ``adopt``; copied.
+            groups: ``group_numbers`` of the other table, where it is known.
+        """
+        known, taken = np.zeros(len(self), dtype=np.bool_), np.zeros(len(carried["series"]), dtype=np.bool_)
+        if not len(link.rows):
             return known, taken
-        carried = by_rule(carried)
-        theirs = {
-            (key, fingerprint): at
-            for at, (key, fingerprint) in enumerate(
-                zip(carried["rule_id"].tolist(), carried["fingerprint"].tolist(), strict=True)
-            )
-        }
-        other = np.array([theirs.get((rule.id, rule.fingerprint), -1) for rule in self.rules], dtype=np.int64)
-        source = same_instances(other[self.rule], self.series, carried["rule"], carried["series"])
-        rows = np.flatnonzero(source >= 0)
-        for name in self._traits:
-            if name not in carried or carried[name].shape[1:] != traits[name].shape[1:]:
-                return known, taken
-            same = traits[name][rows] == carried[name][source[rows]]
-            rows = rows[same.reshape(len(rows), -1).all(axis=1)]
-        source = source[rows]
-        known[rows], taken[source] = True, True
+        known[link.rows], taken[link.source] = True, True
         for name in self._columns():
-            self._room[name][rows] = carried[name][source]
+            link.copy(self._room[name], carried[name])
         moved = np.full(len(taken), -1, dtype=np.intp)
-        moved[source] = rows
-        self._adopt_held(carried, moved)
+        moved[link.source] = link.rows
+        self._adopt_held(carried, moved, groups)
         return known, taken
 
-    def _adopt_held(self, carried: Columns, moved: NDArray[np.intp]) -> None:
+    def group_numbers(self) -> NDArray[np.int64] | None:
+        """Return the group of each instance, where groups are not the instances themselves."""
+        return None
+
+    def _adopt_held(self, carried: Columns, moved: NDArray[np.intp], groups: NDArray[np.int64] | None = None) -> None:
         """Take over samples that wait; ``moved`` has the instance here of each instance there, or -1."""
         if self.held is not None:
             self.held.adopt(carried, moved, moved)
 
     def _columns(self) -> tuple[str, ...]:
         return (*_STATE, *self._fresh(np.zeros(0, dtype=np.int32)))
-
-    def _continues(
-        self, carried: Columns, rule: NDArray[np.int32], series: NDArray[np.uint32], traits: Columns
-    ) -> bool:
-        """Return whether the state is of just these instances: the same rules, of the same meaning, in this order."""
-        if not np.array_equal(series, carried["series"]):
-            return False
-        if any(name not in carried or not np.array_equal(traits[name], carried[name]) for name in self._traits):
-            return False
-        carried = by_rule(carried)
-        mine = [(item.id, item.fingerprint) for item in self.rules]
-        theirs = zip(carried["rule_id"].tolist(), carried["fingerprint"].tolist(), strict=True)
-        return mine == list(theirs) and np.array_equal(rule, carried["rule"])
 
 
 _STATE = tuple(field.name for field in fields(LatchState))

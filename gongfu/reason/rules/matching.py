@@ -1,12 +1,13 @@
 """Which points a rule applies to."""
 
-import re
 from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from gongfu.kernel.errors import Problem
+from gongfu.kernel.globs import Glob
 from gongfu.kernel.points import ValueType
 from gongfu.reason.rules.patterns import asset_pattern, is_glob, literal_prefix, point_pattern
 from gongfu.reason.rules.records import PointRow, count_by_type, points_for, points_named
@@ -50,8 +51,8 @@ class RuleBook:
         self.rules = {rule.id: rule for rule in rules}
         self.whole = {rule.id: rule for rule in rules if rule.whole}
         self._exact: dict[tuple[int, str], list[Rule]] = {}
-        self._globs: dict[int, list[tuple[re.Pattern[str], Rule]]] = {}
-        self._of_asset: dict[tuple[int, str], list[tuple[re.Pattern[str], Rule]]] = {}
+        self._globs: dict[int, list[tuple[Glob, Rule]]] = {}
+        self._of_asset: dict[tuple[int, str], list[tuple[Glob, Rule]]] = {}
         for rule in rules:
             if rule.id in self.whole:
                 continue
@@ -63,7 +64,7 @@ class RuleBook:
     def match(self, points: Iterable[PointRow]) -> dict[int, Matches]:
         """Return the points of each rule among ``points``; rules without any are left out."""
         found: dict[int, Matches] = {}
-        rules: list[tuple[re.Pattern[str], Rule]] = []
+        rules: list[tuple[Glob, Rule]] = []
         asset = None
         for point in points:
             # Points of an asset mostly follow each other.
@@ -81,7 +82,7 @@ class RuleBook:
                     matches.texts += 1
         return found
 
-    def _rules_of(self, tenant: int, path: str) -> list[tuple[re.Pattern[str], Rule]]:
+    def _rules_of(self, tenant: int, path: str) -> list[tuple[Glob, Rule]]:
         known = self._of_asset.get((tenant, path))
         if known is not None:
             return known
@@ -123,10 +124,15 @@ def resolved(
     connection: Connection, rules: Iterable[Rule], partition: int = 0, partition_of: PartitionOf = None
 ) -> dict[int, Resolved]:
     """Return what rules that are resolved as a whole apply to."""
-    return {
-        rule.id: resolve(rule, points_named(connection, rule, names_read(rule)), partition, partition_of)
-        for rule in rules
-    }
+    found: dict[int, Resolved] = {}
+    for rule in rules:
+        try:
+            names = names_read(rule)
+        except (Problem, ValueError) as error:
+            found[rule.id] = Resolved(left_out=1, reason=f"cannot be compiled: {error}")
+            continue
+        found[rule.id] = resolve(rule, points_named(connection, rule, names), partition, partition_of)
+    return found
 
 
 def tally(connection: Connection, rule: Rule) -> Matches:

@@ -72,7 +72,7 @@ class PatternTable(InstanceTable):
         assert held is not None
         return lambda which: held.clock(which, now, floor)
 
-    def _adopt_held(self, carried: Columns, moved: NDArray[np.intp]) -> None:
+    def _adopt_held(self, carried: Columns, moved: NDArray[np.intp], groups: NDArray[np.int64] | None = None) -> None:
         if self.held is None:
             return
         k = self._slots

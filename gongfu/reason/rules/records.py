@@ -1,5 +1,6 @@
 """Tables and queries of rules, and the points they may apply to."""
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     delete,
     func,
     insert,
@@ -25,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 
+from gongfu.kernel.errors import Problem
 from gongfu.reason.rules.patterns import is_glob, literal_prefix
 from gongfu.reason.rules.types import Kind, Priority, Rule, RuleBody, parse_condition
 from gongfu.registry.tables import asset, audit, point
@@ -73,7 +76,16 @@ class PointRow(NamedTuple):
     asset: int
 
 
-def _rule(row: Any) -> Rule:
+# What is written of rules that run; conditions as text, since few of them are read again when rules change.
+_ENABLED = (
+    select(*(column for column in rule.c if column.name not in ("condition", "created_at", "updated_at")))
+    .add_columns(cast(rule.c.condition, Text).label("written"))
+    .where(rule.c.enabled)
+    .order_by(rule.c.id)
+)
+
+
+def _rule(row: Any, condition: Any) -> Rule:
     kind = Kind(row.kind)
     return Rule(
         id=row.id,
@@ -82,7 +94,7 @@ def _rule(row: Any) -> Rule:
         kind=kind,
         asset=row.asset,
         point=row.point,
-        condition=parse_condition(kind, row.condition),
+        condition=parse_condition(kind, condition),
         priority=Priority(row.priority),
         message=row.message,
         enabled=row.enabled,
@@ -135,7 +147,7 @@ def remove(connection: Connection, tenant: int, key: int) -> bool:
 def get(connection: Connection, tenant: int, key: int) -> Rule | None:
     """Return a rule of a tenant."""
     row = connection.execute(select(rule).where(rule.c.id == key, rule.c.tenant_id == tenant)).one_or_none()
-    return None if row is None else _rule(row)
+    return None if row is None else _rule(row, row.condition)
 
 
 def named(connection: Connection, tenant: int, name: str, owner: str | None = None) -> Rule | None:
@@ -144,24 +156,58 @@ def named(connection: Connection, tenant: int, name: str, owner: str | None = No
     if owner is not None:
         mine = mine.where(func.coalesce(rule.c.owner, "") == owner)
     row = connection.execute(mine).one_or_none()
-    return None if row is None else _rule(row)
+    return None if row is None else _rule(row, row.condition)
 
 
 def owned(connection: Connection, tenant: int, owner: str) -> list[Rule]:
     """Return the rules of a tenant that an app installed."""
     mine = select(rule).where(rule.c.tenant_id == tenant, rule.c.owner == owner).order_by(rule.c.id)
-    return [_rule(row) for row in connection.execute(mine)]
+    return [_rule(row, row.condition) for row in connection.execute(mine)]
 
 
 def page(connection: Connection, tenant: int, after: int, limit: int) -> list[Rule]:
     """Return rules of a tenant in order of id."""
     query = select(rule).where(rule.c.tenant_id == tenant, rule.c.id > after).order_by(rule.c.id).limit(limit)
-    return [_rule(row) for row in connection.execute(query)]
+    return [_rule(row, row.condition) for row in connection.execute(query)]
 
 
-def enabled(connection: Connection) -> list[Rule]:
-    """Return all rules that run, of all tenants."""
-    return [_rule(row) for row in connection.execute(select(rule).where(rule.c.enabled).order_by(rule.c.id))]
+class Enabled(NamedTuple):
+    """All rules that run, of all tenants.
+
+    Attributes:
+        rules: by id, in order of id.
+        failed: why a rule cannot be read, by rule id.
+        digests: of what is written, by rule id.
+    """
+
+    rules: dict[int, Rule]
+    failed: dict[int, str]
+    digests: dict[int, int]
+
+
+def enabled(connection: Connection, before: Enabled | None = None) -> Enabled:
+    """Return all rules that run, of all tenants.
+
+    Args:
+        connection: the records.
+        before: those read before by this process; a rule that is written as it was then is the same object.
+    """
+    rules: dict[int, Rule] = {}
+    failed: dict[int, str] = {}
+    digests: dict[int, int] = {}
+    known, had = ({}, {}) if before is None else (before.digests, before.rules)
+    for row in connection.execute(_ENABLED.execution_options(yield_per=2000)):
+        key, digest = row.id, hash(tuple(row))
+        digests[key] = digest
+        if known.get(key) == digest and key in had:
+            rules[key] = had[key]
+            continue
+        try:
+            rules[key] = _rule(row, json.loads(row.written))
+        except (Problem, ValueError, TypeError) as error:
+            # One that an earlier version or a hand in the database wrote must not stop the others.
+            failed[key] = f"cannot be read: {error}"
+    return Enabled(rules, failed, digests)
 
 
 # Columns as those of ``PointRow``.

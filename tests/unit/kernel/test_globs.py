@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gongfu.appkit import globs as of_apps
 from gongfu.kernel.errors import Problem
 from gongfu.kernel.globs import MAX_GLOB, Places, asset_glob, point_glob
+from gongfu.reason.rules import patterns as of_rules
 
 PIECES = st.lists(st.sampled_from(["*", "**", "?", "a", "b", "/", "a", "\\*", "\\", ".", "\n", "é"]), max_size=7)
 NAMES = st.lists(st.text("ab/*.\\\né", max_size=10), min_size=1, max_size=20)
@@ -46,9 +47,9 @@ def test_they_match_what_all_lengths_match(pieces: list[str], names: list[str]) 
             assert bool(more.fullmatch(long)) is found
 
 
-def test_apps_have_the_same() -> None:
-    assert of_apps.asset_glob("plant/*") is asset_glob("plant/*")
-    assert of_apps.point_glob("t*") is point_glob("t*")
+def test_rules_and_apps_have_the_same() -> None:
+    assert of_rules.asset_pattern("plant/*") is of_apps.asset_glob("plant/*") is asset_glob("plant/*")
+    assert of_rules.point_pattern("t*") is of_apps.point_glob("t*") is point_glob("t*")
 
 
 @pytest.mark.parametrize("piece", ["**", "*", "**?", "*a", "**a", "**/", "**a*", "*/**", "*a**b"])
@@ -61,7 +62,7 @@ def test_a_hostile_glob_takes_no_time(piece: str, name: str) -> None:
     assert time.process_time() - began < 5.0
 
 
-@pytest.mark.parametrize("make", [asset_glob, point_glob, of_apps.point_glob])
+@pytest.mark.parametrize("make", [asset_glob, point_glob, of_rules.asset_pattern, of_apps.point_glob])
 def test_a_glob_that_is_too_long_is_refused(make: object) -> None:
     assert callable(make)
     assert make("*" * MAX_GLOB).fullmatch("x")
