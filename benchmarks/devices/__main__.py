@@ -145,7 +145,9 @@ def _measure(root: Path, options: Options) -> list[Row]:
 
 def _loads(node: NodeProcess, gateways: Gateways, options: Options) -> list[Row]:
     name = f"1 point a device every {options.period:g} s"
-    rows = _load(node, gateways, name, 1, options.period, options, 10.0)
+    # The door remembers where a message of a gateway goes from the second time it comes; gateways report for years.
+    rows = _load(node, gateways, f"{name}, the first two rounds", 1, options.period, options, rounds=2)
+    rows += _load(node, gateways, name, 1, options.period, options, 10.0)
     rows += _load(node, gateways, f"{options.points} points a device every 60 s", options.points, 60.0, options)
     return rows
 
@@ -229,10 +231,11 @@ def _load(
     period: float,
     options: Options,
     bar: float | None = None,
+    rounds: int = 0,
 ) -> list[Row]:
-    _say(f"{name}, {options.seconds:g} s")
+    _say(f"{name}, {rounds * period if rounds else options.seconds:g} s")
     began, before = time.monotonic(), usage(node.pid)
-    outcome = gateways.send(points=points, period=period, seconds=options.seconds)
+    outcome = gateways.send(points=points, period=period, seconds=0.0 if rounds else options.seconds, rounds=rounds)
     spent = time.monotonic() - began
     cpu = cpu_by_name(before, usage(node.pid))
     _settle(node)
