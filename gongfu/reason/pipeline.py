@@ -93,6 +93,7 @@ class ReasonPipeline:
         self._came: list[PointRow] | None = None
         self._change_failed = ""
         self._sound = True
+        self._cut_off = False  # a stop has cut off alarms, which are told again only from an earlier state
         self._closed = False
         self._dirty = False
 
@@ -168,35 +169,37 @@ class ReasonPipeline:
     async def take(self, partition: int, sequence: int, block: Block | None, data: bytes) -> None:
         """Take one block: latest values, rules, and what follows from them."""
         async with self._lock:
-            if self._closed:
-                await asyncio.Event().wait()  # until the feed is cancelled
-            if sequence <= self.position(partition):
-                return
-            await self._ownership.valid()
-            if block is None:
-                self._counters.add("reason_blocks_damaged")
-            else:
-                self._sound = False
-                try:
-                    await self._reason(block)
-                except OwnershipLostError:
-                    raise
-                except Exception:
-                    # A fault of ours at one block must not stop all later ones, nor the history.
-                    self._counters.add("reason_blocks_failed")
-                    logger.exception("block %d of partition %d was not evaluated", sequence, partition)
-                self._sound = True
-            self._counters.add("reason_blocks")
-            self._positions[partition] = sequence
-            self._dirty = True
+            if not self._closed:
+                return await self._take(partition, sequence, block)
+        await asyncio.Event().wait()  # until the feed is cancelled; the last checkpoint needs the lock
+
+    async def _take(self, partition: int, sequence: int, block: Block | None) -> None:
+        if sequence <= self.position(partition):
+            return
+        await self._ownership.valid()
+        if block is None:
+            self._counters.add("reason_blocks_damaged")
+        else:
+            self._sound = False
+            try:
+                await self._reason(block)
+            except OwnershipLostError:
+                raise
+            except Exception:
+                # A fault of ours at one block must not stop all later ones, nor the history.
+                self._counters.add("reason_blocks_failed")
+                logger.exception("block %d of partition %d was not evaluated", sequence, partition)
+            self._sound = True
+        self._counters.add("reason_blocks")
+        self._positions[partition] = sequence
+        self._dirty = True
 
     async def _reason(self, block: Block) -> None:
         await self._notice_points(block)
         late = self.twins.late
         self.twins.update(block)
         self._counters.add("points_late", self.twins.late - late)
-        transitions = self.engine.evaluate(block)
-        await self._commit(transitions)
+        await self._commit(self.engine.evaluate(block))
         self._counters.add("reason_points", len(block))
 
     async def close(self) -> None:
@@ -238,11 +241,12 @@ class ReasonPipeline:
     async def reload_rules(self) -> None:
         """Compile the rules anew beside the feed, and let them take over between two blocks."""
         async with self._changing:
-            async with self._lock:
-                assert self._program is not None
-                present = Present(self._program, self.engine.rules, self.engine.outlines())
-                self._came = []
             try:
+                revision = await self._insist("records", lambda: asyncio.to_thread(self._compiler.revision))
+                async with self._lock:
+                    assert self._program is not None
+                    present = Present(self._program, self.engine.rules, self.engine.outlines(), revision)
+                    self._came = []
                 change = await self._insist("records", lambda: self._prepared(present))
                 async with self._lock:
                     await self._take_change(change, self._came)
@@ -262,13 +266,11 @@ class ReasonPipeline:
         transitions = take_change(change, came, self.engine, self.twins, self._clock.now_ns())
         self._adopt(change.program, change.errors)
         await self._commit(transitions)
-        self._sound = True
-        self._dirty = True
+        self._sound = self._dirty = True
 
     async def points_were_deleted(self) -> bool:
         """Return whether a point may have gone or moved since the rules were compiled."""
-        program = self._program
-        if program is None:
+        if (program := self._program) is None:
             return False
         return program.stale or await asyncio.to_thread(self._compiler.revision) != program.revision
 
@@ -293,9 +295,13 @@ class ReasonPipeline:
     async def _commit(self, transitions: Sequence[Transition]) -> None:
         if not transitions:
             return
-        await self._ownership.valid()
-        rules, now = self.engine.rules, self._clock.now_ns()
-        events = await self._insist("records", lambda: asyncio.to_thread(self._ledger.apply, transitions, rules, now))
+        rules, now, apply = self.engine.rules, self._clock.now_ns(), self._ledger.apply
+        try:
+            await self._ownership.valid()
+            events = await self._insist("records", lambda: asyncio.to_thread(apply, transitions, rules, now))
+        except asyncio.CancelledError:
+            self._cut_off = True
+            raise
         self._counters.add("rule_transitions", len(transitions))
         await self._announce(events)
 
@@ -315,13 +321,12 @@ class ReasonPipeline:
     async def checkpoint(self) -> bool:
         """Write a checkpoint if anything changed; return whether one was written."""
         async with self._lock:
-            if not self._dirty or not self._sound:
+            if not self._dirty or not self._sound or self._cut_off:
                 return False
             large = self.twins.nbytes + self.engine.nbytes > COPY_BYTES
             arrays, document = self._snapshot(copy=not large)
             self._dirty = False
-            if large:
-                # State of this size is not copied: the blocks wait in the log while it is written.
+            if large:  # state of this size is not copied: the blocks wait in the log while it is written
                 return await self._save(arrays, document)
         return await self._save(arrays, document)
 
@@ -378,8 +383,7 @@ class ReasonPipeline:
     def _statuses(self, chosen: frozenset[int] | None) -> dict[int, RuleStatus]:
         """Return the status of rules; those without a point are in no table."""
         known = self.engine.rules.keys() | self._rule_errors.keys()
-        every = {key: RuleStatus() for key in known if chosen is None or key in chosen}
-        return every | self.engine.status(chosen)
+        return {key: RuleStatus() for key in known if chosen is None or key in chosen} | self.engine.status(chosen)
 
     def gauges(self) -> dict[str, float]:
         """Return the gauges of reason."""

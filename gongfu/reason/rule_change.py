@@ -31,11 +31,13 @@ class Present:
         program: the program.
         rules: the engine's rules.
         outlines: the engine's tables.
+        revision: that of the records, read before; see ``records.revision``.
     """
 
     program: Program
     rules: dict[int, Rule]
     outlines: dict[str, Outline]
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,14 @@ class Change:
         errors: why rules apply to nothing, by rule id.
         more: further points of the same rules, where nothing else changes.
         succession: the tables of all rules, otherwise.
+        moved: points may have gone or moved after the change was begun and before the records were read.
     """
 
     program: Program
     errors: dict[int, str]
     more: list[Assignment]
     succession: Succession | None
+    moved: bool
 
 
 def prepare_change(compiler: Compiler, present: Present) -> Change:
@@ -86,7 +90,7 @@ def _prepared(compiler: Compiler, present: Present) -> Change:
         succession = prepare(program.assignments(series_of), present.outlines)
     program.settle()
     errors = program.errors(present.program)
-    return Change(program, errors, more, succession)
+    return Change(program, errors, more, succession, program.revision != present.revision)
 
 
 def take_change(
@@ -103,6 +107,9 @@ def take_change(
     """
     program = change.program
     touched = program.add(came)
+    if came and change.moved:
+        # Some of these may have gone since; by this, all is soon matched anew.
+        program.revision = -1
     added = program.lacking()
     for key in touched:
         change.errors[key] = program.error(key)
@@ -125,7 +132,8 @@ def _assignments(program: Program, succession: Succession, added: Sequence[Assig
         had = series[item.rule.id]
         series[item.rule.id] = np.concatenate([had, np.setdiff1d(item.series, had)])
     of_rule = lookup(series)
-    found = [item.assignment for item in program.whole.values() if item.assignment is not None]
+    nothing = np.zeros(0, dtype=np.uint32)
+    found = [item.assignment or Assignment(program.book.rules[key], nothing) for key, item in program.whole.items()]
     return found + [Assignment(rule, of_rule(key)) for key, rule in program.book.rules.items() if not rule.whole]
 
 
