@@ -101,6 +101,17 @@ class RuleEngine:
             twins: the latest values.
             now: UTC ns.
         """
+        present = self._tables, self._rules
+        try:
+            return self._take_over(succession, added, twins, now)
+        except Exception:
+            # For want of memory, say: what ran before runs on as a whole.
+            self._tables, self._rules = present
+            raise
+
+    def _take_over(
+        self, succession: Succession, added: Sequence[Assignment], twins: Twins, now: int
+    ) -> list[Transition]:
         present, self._tables, self._rules = self._tables, {}, succession.rules
         began: list[tuple[InstanceTable, NDArray[np.uint32]]] = []
         for item in added:

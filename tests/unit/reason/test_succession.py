@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,3 +111,22 @@ def test_what_came_meanwhile_keeps_its_state() -> None:
     note(told, engine.take_over(succession, [Assignment(rule, new) for rule in (delayed, at_once)], twins, 2 * SECOND))
     take(engine, twins, told, [(NEW, 3, 5.0)])
     assert told == {(1, NEW): [(True, 3 * SECOND, 3 * SECOND)], (2, NEW): [(True, SECOND, SECOND)]}
+
+
+def test_a_change_that_fails_leaves_what_ran_before() -> None:
+    first = make(1, Kind.THRESHOLD, None, direction="above", limit=1.0)
+    other = make(2, Kind.ABSENCE, None, timeout_s=5.0)
+    old = np.array([1], dtype=np.uint32)
+    engine, twins, told = RuleEngine(), Twins(), defaultdict[tuple[int, int], list[Any]](list)
+    engine.assign([Assignment(rule, old) for rule in (first, other)], twins, 0)
+    take(engine, twins, told, [(1, 1, 5.0)])
+    more = make(3, Kind.THRESHOLD, None, direction="above", limit=2.0)
+    succession = prepare([Assignment(rule, old) for rule in (first, other, more)], engine.outlines())
+    heir = succession.heirs["threshold"].table
+    assert heir is not None
+    heir.series = old[:0]  # no longer as long as its columns
+    with pytest.raises((ValueError, IndexError)):
+        engine.take_over(succession, (), twins, 2 * SECOND)
+    assert engine.rules.keys() == {1, 2}
+    assert engine.standing() == {(1, 1)}
+    assert engine.instances == 2
