@@ -274,7 +274,9 @@ def test_alarms_are_shelved_suppressed_and_counted(pump: tuple[Node, str], tmp_p
     found = json.loads(node.cli("alarm", "suppress", "--json"))
     assert (found["designs"], [item["work_order"] for item in found["suppressions"]]) == ([], ["W-1"])
     assert "priorities:" in node.cli("alarm", "kpi")
-    assert json.loads(node.cli("alarm", "kpi", "--json"))["total"]["annunciations"] == 0
+    # The rule of another test may have raised one on this node.
+    annunciated = len(json.loads(node.cli("alarm", "list", "--state", "all", "--json")))
+    assert json.loads(node.cli("alarm", "kpi", "--json"))["total"]["annunciations"] == annunciated
     exported = tmp_path / "alarms.csv"
     node.cli("alarm", "export", str(exported))
     assert exported.read_text("utf-8").startswith("rule,source,asset,point,")

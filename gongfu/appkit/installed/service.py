@@ -93,10 +93,10 @@ class InstalledApps:
         chunks = _pieces(package) if isinstance(package, Path) else package
         path = await self._take(chunks)
         try:
-            if sha256:
-                opened = await asyncio.to_thread(self._open, path, None, True)
-                if opened.sha256 != sha256:
-                    raise conflict(f"this package is {opened.sha256[:12]}…, not the one that was looked at")
+            # What is no package is refused here: the role that installs starts only when there is something to do.
+            opened = await asyncio.to_thread(self._open, path, None, True)
+            if sha256 and opened.sha256 != sha256:
+                raise conflict(f"this package is {opened.sha256[:12]}…, not the one that was looked at")
             operation = _operation("install", subject, file=path.name, allow_unsigned=allow_unsigned)
             app = await self._do(msgspec.structs.replace(operation, consent=consent, without=without))
         finally:
@@ -127,6 +127,9 @@ class InstalledApps:
         Raises:
             Problem: 404 and what the role says.
         """
+        # Asked here first: the role that does it starts only when there is something to do.
+        if await asyncio.to_thread(self._records.get, app) is None:
+            raise not_found(f"app {app[:120]!r}")
         await self._do(_operation("allow-key", subject, app=app, reason=reason))
 
     def document(self, app: InstalledApp, running: AppStatus | None) -> AppDocument:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, and_, case, func, literal, or_, select, text
-from sqlalchemy.dialects.postgresql import BYTEA
 
 from gongfu.kernel.errors import invalid
 from gongfu.reason.alarms.kpi.figures import NONE, Window
@@ -92,6 +91,9 @@ def _gathered(connection: Connection, query: Any, found: Gathering) -> None:
     connection.execute(text("SET LOCAL enable_sort = off"))
     rows = query.subquery()
     time, acknowledged, standing, *names = rows.c
+    # Here only: every role would load this dialect at its start.
+    from sqlalchemy.dialects.postgresql import BYTEA
+
     numbers = func.int8send(time, type_=BYTEA).op("||")(func.int8send(acknowledged, type_=BYTEA))
     numbers = numbers.op("||")(func.int8send(standing, type_=BYTEA))
     gathered = select(func.string_agg(numbers, literal(b"", BYTEA), type_=BYTEA), *names).group_by(*names)

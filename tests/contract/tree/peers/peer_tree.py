@@ -18,7 +18,7 @@ from gongfu.tree.peers.handlers import Echo, NodeSummary, PeerCall
 from gongfu.tree.peers.records import find_call
 from gongfu.tree.peers.requests import CallResult, ContractDoc, NewCall, NewContract
 from gongfu.tree.peers.section import PeersSection
-from tests.fixtures.tree import TreeNode, TreeOfHosts
+from tests.fixtures.tree import DEADLINE_S, TreeNode, TreeOfHosts
 
 ANN = Subject(1, "ann", 1, Role.ADMIN)
 SHAPE = (
@@ -172,6 +172,14 @@ class PeerTree:
     async def state(self, at: str, call: str) -> str | None:
         row = await self.tree.node(at).host.read(lambda connection: find_call(connection, call))
         return None if row is None else row.state
+
+    async def becomes(self, at: str, call: str, state: str) -> None:
+        """Wait until a call is in this state: who answers it does so beside what makes the tree idle."""
+        async with asyncio.timeout(DEADLINE_S):
+            found: str | None = ""
+            while found != state:
+                await asyncio.sleep(0.01)
+                found = await self.state(at, call)
 
     def audited(self, at: str, action: str = "peers.") -> list[str]:
         return [f"{action}: {detail}" for _, action, _, detail in self.tree.node(at).audited(action)]

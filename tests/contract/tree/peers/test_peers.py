@@ -26,7 +26,7 @@ async def test_a_call_goes_over_the_common_ancestor_and_its_answer_comes_back(ma
     assert answer.by == tree.tree.id("west-site")
     await tree.tree.idle()
     for name in ("east-site", "east-works", "east", "nation", "west", "west-works", "west-site"):
-        assert await tree.state(name, answer.id) == "answered", name
+        await tree.becomes(name, answer.id, "answered")
     summary = await tree.call(contract.id, "node-summary")
     assert (summary.answer["name"], summary.answer["tier"], summary.answer["version"]) == (
         "west-site",
@@ -126,7 +126,7 @@ async def test_a_forged_or_repeated_call_is_refused_and_audited(make_tree: MakeT
     assert tree.refused("east", "signature-bad")
     # The same call again is not made again.
     call = await tree.inject("east-site", contract.id)
-    assert await tree.state("east", call) == "answered"
+    await tree.becomes("east", call, "answered")
     await tree.inject("east-site", contract.id, call_id=call)
     assert tree.refused("east-works", "call-repeated")
     assert tree.counted("west-site", "peer_calls_received") == 1
