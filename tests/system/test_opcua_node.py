@@ -247,7 +247,8 @@ def test_alarms_and_methods_of_a_server(node: Node, tmp_path: Path) -> None:
         named = client.post(
             f"/connections/{key}:call", json={"method": "ns=2;s=泵站.加", "arguments": {"b": 1, "a": 2}}
         )
-        assert named.json() == {"outputs": [{"name": "和", "value": 3.0, "type_name": "Double"}]}
+        output = {"name": "和", "value": 3.0, "type_name": "Double", "fault": ""}
+        assert named.json() == {"outputs": [output], "faults": []}
         for arguments, words in (
             (["4"], "takes 2 arguments, (a: Double, b: Double) -> 和: Double, not 1"),
             (["4", "drei"], "argument b: Double of ns=2;s=泵站.加 does not take 'drei'"),
