@@ -205,7 +205,9 @@ def _columns(pieces: list[Piece]) -> dict[str, Samples]:
         by_point.setdefault(piece.point, []).append(piece)
     found: dict[str, Samples] = {}
     for point in sorted(by_point):
-        own = by_point[point]
+        # A point that was made anew may be of text now, or no more: what was before cannot stand beside it.
+        text = by_point[point][-1].kind == "text"
+        own = [piece for piece in by_point[point] if (piece.kind == "text") is text]
         times = np.frombuffer(b"".join([piece.times for piece in own]), np.int64)
         values = _values(own)
         qualities = np.frombuffer(b"".join([piece.qualities for piece in own]), np.uint8)

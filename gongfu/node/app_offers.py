@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 from nats.aio.client import Client
@@ -60,6 +60,10 @@ class AppOffers:
         self._bus = bus
         self._service = subjects.service("apps")
         self._event = subjects.event(EVENT)
+        # Kinds that the node has without apps: no app can bring one of these names.
+        self.taken: Collection[str] = ()
+        self._said: frozenset[str] = frozenset()
+        self._reading = asyncio.Lock()
         self._apps: dict[str, str] = {}
         self._kinds: dict[str, OrderKind] = {}
         self._offer: Callable[[Iterable[OrderKind]], None] = lambda kinds: None
@@ -75,12 +79,17 @@ class AppOffers:
         """
         apps: dict[str, str] = {}
         kinds: dict[str, OrderKind] = {}
+        left_out: set[str] = set()
         for app in self._records.all(NODE_TENANT):
             for kind in offered_by(app):
-                if kind.name in kinds:
-                    log.error("orders %s of %s are left out: %s offers them", kind.name, app.app, apps[kind.name])
+                if kind.name in kinds or kind.name in self.taken:
+                    whose = apps.get(kind.name, "the node itself")
+                    left_out.add(f"orders {kind.name} of {app.app} are left out: {whose} offers them")
                     continue
                 apps[kind.name], kinds[kind.name] = app.app, kind
+        for text in sorted(left_out - self._said):
+            log.error("%s", text)
+        self._said = frozenset(left_out)
         self._apps, self._kinds = apps, kinds
         return list(kinds.values())
 
@@ -156,11 +165,19 @@ class AppOffers:
             await self._refresh()
 
     async def _refresh(self) -> None:
+        # One after another: what was read first must not be offered last.
+        async with self._reading:
+            await self._read_and_offer()
+
+    async def _read_and_offer(self) -> None:
         before = self._kinds
         try:
             kinds = await asyncio.to_thread(self.read)
         except SQLAlchemyError as error:
             log.warning("offers of apps cannot be read, tried again: %s", type(error).__name__)
+            return
+        except Exception:
+            log.exception("offers of apps cannot be read, tried again")
             return
         if self._kinds != before:
             try:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -101,6 +102,8 @@ class AppsHost:
         self._tree = open_ask(bus, self._subjects, joined_file(Path(runtime.data_dir)).is_file)
         self._subscriptions: list[Subscription] = []
         self._changed: set[int] = set()
+        # Between the look whether kinds of orders are free and the note that they are taken.
+        self._taking = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     def gauges(self) -> dict[str, float]:
@@ -206,12 +209,18 @@ class AppsHost:
                     granted = granted_of(manifest.needs, operation.without, app.current if app is not None else None)
                 except ValueError as error:
                     raise invalid(str(error)) from None
-                await asyncio.to_thread(check_kinds_free, self._records, subject.tenant, manifest)
-                return (await self._life.install(subject, package, granted, consent=operation.consent)).app
+                async with self._taking:
+                    await asyncio.to_thread(check_kinds_free, self._records, subject.tenant, manifest)
+                    return (await self._life.install(subject, package, granted, consent=operation.consent)).app
             case "grant":
                 await self._life.grant(subject, operation.app, operation.without or [])
             case "rollback":
-                await self._life.roll_back(subject, operation.app)
+                async with self._taking:
+                    app = await asyncio.to_thread(self._records.get, operation.app)
+                    if app is not None and app.previous is not None:
+                        before = app.previous.manifest
+                        await asyncio.to_thread(check_kinds_free, self._records, app.tenant, before)
+                    await self._life.roll_back(subject, operation.app)
             case "remove":
                 await self._life.remove(subject, operation.app)
                 self._fleet.forget(operation.app)
@@ -246,14 +255,15 @@ class AppsHost:
             self._changed.add(change.tenant)
 
     async def _keep_up(self) -> None:
-        await self._life.start_all()
+        look = self._life.start_all
         while True:
-            await asyncio.sleep(_KEEP_UP_S)
             try:
-                await self._life.keep_up(acting_for)
+                await look()
             except Exception:
                 # Such as records that are away: it is looked at again.
                 logger.exception("apps could not be looked at")
+            look = partial(self._life.keep_up, acting_for)
+            await asyncio.sleep(_KEEP_UP_S)
 
     async def _reload(self) -> None:
         wait = _RELOAD_S
@@ -262,7 +272,11 @@ class AppsHost:
             began = time.monotonic()
             changed, self._changed = self._changed, set()
             for tenant in changed:
-                await self._fleet.points_changed(tenant)
+                try:
+                    await self._fleet.points_changed(tenant)
+                except Exception as error:
+                    logger.warning("points of tenant %d could not be read, tried again: %r", tenant, error)
+                    self._changed.add(tenant)
             # Where there are very many points, less often: at most a twentieth of the time goes there.
             wait = max(_RELOAD_S, 20 * (time.monotonic() - began))
 

@@ -48,6 +48,7 @@ def tree_sections(
     kinds, own_drivers, own_probes = plugins(context)
     own_drivers[APP], own_probes[APP] = offers, offers
     orders = OrdersSection(nodes.directory, kinds, own_drivers, own_probes, counters=counters)
+    offers.taken = {kind.name for kind in kinds}
     orders.offer(offers.read())
     rollouts = RolloutsSection(nodes.directory, orders)
     figures = NodeFigures(

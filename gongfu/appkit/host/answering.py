@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.exc import OperationalError
 
 from gongfu.appkit.context.messages import (
     Answer,
@@ -162,6 +163,9 @@ class Answering:
             return Answer(status=error.status, text=str(error))
         except Problem as problem:
             return Answer(status=problem.status if problem.status != 403 else 409, text=problem.detail or problem.title)
+        except OperationalError as error:
+            logger.warning("%s: the records do not answer: %s", self.grants.app, error.orig)
+            return Answer(status=503, text="the records of the node do not answer now")
         except Exception:
             logger.exception("%s: %s failed", self.grants.app, type(question).__name__)
             return Answer(status=500, text="the node failed; its log says why")

@@ -87,6 +87,7 @@ class AppProcess:
             start_wall_s=START_S,
             log_lines=100,
         )
+        self._frame_bytes = limits.frame_bytes
         self._confined = Confined(
             Start(
                 entry=ENTRY,
@@ -138,14 +139,16 @@ class AppProcess:
     async def call(self, call: Call, wall_s: float) -> Done:
         """Call one function, after those that were called before; what it raises is in ``Done.error``.
 
-        A call that is not waited for any more is brought to its end all the same. One that takes longer than ``wall_s``
-        ends the process; the time that the node takes to answer it does not count.
+        A call that is not waited for any more is brought to its end all the same if it has begun; if not, it never
+        begins. One that takes longer than ``wall_s`` ends the process; the time that the node takes to answer it does
+        not count.
 
         Raises:
             NotCalled: the process had ended before.
             AppFailure: the process has ended.
         """
-        task = asyncio.ensure_future(self._call(call, wall_s))
+        begun = asyncio.Event()
+        task = asyncio.ensure_future(self._call(call, wall_s, begun))
         self._calls.add(task)
         task.add_done_callback(self._forget)
         try:
@@ -154,6 +157,8 @@ class AppProcess:
             # ``close`` broke it off, while the node had no answer for it. Whoever waits for it is to go on.
             if task.cancelled() and not _is_to_end():
                 raise AppFailure("its process ended before the node had an answer for it") from None
+            if not begun.is_set():
+                task.cancel()
             raise
 
     def _forget(self, task: "asyncio.Task[Done]") -> None:
@@ -161,8 +166,9 @@ class AppProcess:
         if not task.cancelled():
             task.exception()  # whoever waited has it
 
-    async def _call(self, call: Call, wall_s: float) -> Done:
+    async def _call(self, call: Call, wall_s: float, begun: asyncio.Event) -> Done:
         async with self._turn:
+            begun.set()
             if (ended := self._confined.ended) is not None:
                 raise NotCalled(_told(ended))
             try:
@@ -170,7 +176,8 @@ class AppProcess:
             except ConfinedEnded as end:
                 raise AppFailure(_told(end.ended)) from None
             except FrameError as error:
-                raise AppFailure(str(error)) from None
+                # Nothing was sent, so it would wait for ever.
+                raise AppFailure(_told(await self._confined.kill(EndReason.CHANNEL, str(error)))) from None
             except msgspec.MsgspecError as error:
                 ended = await self._confined.kill(EndReason.CHANNEL, f"it said what no app says: {error}"[:300])
                 raise AppFailure(_told(ended)) from None
@@ -192,6 +199,9 @@ class AppProcess:
                 next_frame = encode(Answer(status=403, text="a probe only looks: it changes nothing"))
                 continue
             next_frame = encode(await self._answer(said, patient))
+            if len(next_frame) > self._frame_bytes:
+                text = f"the answer has more than {self._frame_bytes // MIB} MiB; ask for less at a time"
+                next_frame = encode(Answer(status=413, text=text))
 
     async def wait(self) -> str:
         """Wait for the end of the process; return why, in one line."""

@@ -5,6 +5,7 @@ statement corrects an earlier one (docs/tree.md, Reports). The merging above is 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -15,9 +16,13 @@ from gongfu.appkit.context.order_messages import CallReport, ReportDeclared
 from gongfu.appkit.grants import Grants
 from gongfu.kernel.errors import Problem
 
+logger = logging.getLogger("gongfu.apps")
+
 _S = 1_000_000_000
 # Periods that are caught up after the node was away; older ones stay as they are.
 _CAUGHT_UP = 100
+# The node takes nothing now, or the app does not run: the next period would fail, too.
+_NOT_NOW = 503
 
 # Gives a call to the process, waiting until it runs; None when the process ended over it.
 Give = Callable[[CallReport, float], Awaitable[Done | None]]
@@ -82,23 +87,39 @@ class Reporting:
                 self.trouble[report.kind] = ""
             except Problem as problem:
                 self.trouble[report.kind] = problem.detail or problem.title
+            except Exception:
+                # One report must not end all of them.
+                logger.exception("%s: report %s failed", self._grants.app, report.kind)
+                self.trouble[report.kind] = "the node failed; its log says why"
             await asyncio.sleep(report.every / _S)
 
     async def _state(self, index: int, report: ReportDeclared, last: int) -> int:
-        """State all periods that may have changed; return the start of the newest."""
+        """State all periods that may have changed, the newest first; return its start.
+
+        One that fails does not keep the others from being stated, unless the process ends over it or the node takes
+        nothing now; all are repeated then.
+        """
         length, now = await self._node.report_period(report.kind) * _S, self._node.now()
         if not length:
             await self._state_period(index, report, 0, now)
             return 0
-        for start in periods(length, now, last, report.late):
-            await self._state_period(index, report, start, start + length)
+        failed: Problem | None = None
+        for start in reversed(periods(length, now, last, report.late)):
+            try:
+                await self._state_period(index, report, start, start + length)
+            except Problem as problem:
+                if problem.status == _NOT_NOW:
+                    raise
+                failed = failed or problem
+        if failed is not None:
+            raise failed
         return now - now % length
 
     async def _state_period(self, index: int, report: ReportDeclared, start: int, end: int) -> None:
         call = CallReport(handler=index, kind=report.kind, start=start, end=end)
         done = await self._give(call, report.timeout / _S)
         if done is None:
-            raise Problem(502, "app-failed", "The app failed over a report", "its process ended over a report")
+            raise Problem(_NOT_NOW, "app-failed", "The app failed over a report", "its process ended over a report")
         if done.error:
             raise Problem(502, "app-failed", "The app failed over a report", done.error)
         try:

@@ -1,5 +1,7 @@
 """What an app asks for, shown to whoever decides about it; and what it is granted when nobody decided anew."""
 
+import msgspec
+
 from gongfu.appkit.grants import asked_lines
 from gongfu.appkit.installed.types import InstalledVersion, PermissionDocument
 from gongfu.appkit.manifest import Needs
@@ -33,6 +35,13 @@ def granted_of(asked: Needs, refused: list[str] | None, current: InstalledVersio
         before = refused_names(current.manifest.needs, current.granted) if current is not None else []
         return without(asked, optional_names(asked) & set(before))
     return without(asked, refused)
+
+
+def still_refused(version: InstalledVersion, current: InstalledVersion) -> InstalledVersion:
+    """Return an earlier version without what of its grants is refused to the present one: nobody gave it back."""
+    refused = refused_names(current.manifest.needs, current.granted)
+    granted = without(version.granted, optional_names(version.granted) & set(refused))
+    return msgspec.structs.replace(version, granted=granted)
 
 
 def _document(one: Permission, *, granted: bool, new: bool = False) -> PermissionDocument:

@@ -16,6 +16,7 @@ import msgspec
 from gongfu.appkit.context.records import MIGRATIONS, migrations_in
 from gongfu.appkit.grants import missing
 from gongfu.appkit.host.process import AppFailure
+from gongfu.appkit.installed.consenting import still_refused
 from gongfu.appkit.installed.executing import Provisions, Runner, SubjectOf
 from gongfu.appkit.installed.folders import Folders
 from gongfu.appkit.installed.key_standing import key_revoked, with_key, withheld
@@ -104,7 +105,7 @@ class LifeCycle:
             return await self._upgrade(subject, app, package, version)
 
     async def roll_back(self, subject: Subject, app_id: str) -> InstalledApp:
-        """Go back to the version before, with the records it had: what was recorded since is gone.
+        """Go back to the version before, with the records it had; what was refused since stays refused.
 
         Raises:
             Problem: 404, 409 when there is no version before, its publisher's key was revoked (``key-revoked``), or
@@ -119,7 +120,7 @@ class LifeCycle:
             await self._change(None, app_id, status="rolling-back", pending=app.current)
             await self._runner.stop(app_id)
             try:
-                previous = await self._provisions.apply(subject, app, app.previous)
+                previous = await self._provisions.apply(subject, app, still_refused(app.previous, app.current))
             except Exception as error:
                 note_fault(app_id, error)
                 await self._again(subject, app)
@@ -353,8 +354,7 @@ class LifeCycle:
             )
             await self._again(subject, app, failure.detail)
             raise failure from None
-        kept = {generation, app.current.generation}
-        await asyncio.to_thread(self._folders.keep_only, app.app, kept)
+        await asyncio.to_thread(self._folders.keep_only, app.app, {generation, app.current.generation})
         return now
 
     async def _again(self, subject: Subject, app: InstalledApp, trouble: str = "") -> None:

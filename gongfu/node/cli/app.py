@@ -285,6 +285,9 @@ def status(app: str, as_json: bool, **node: Any) -> None:
         )
         for missing in running["missing"]:
             print(f"not enforced here: {missing}")
+        for one in running["functions"]:
+            if one["kind"] == "report" and one["about"]:
+                print(f"report {one['name']} does not go up: {one['about']}")
     print("may:")
     for one in item["permissions"]:
         name = f"  ({one['name']}: {'granted' if one['granted'] else 'REFUSED'})" if one["optional"] else ""

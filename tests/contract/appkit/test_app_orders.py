@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -364,3 +364,20 @@ def test_a_kind_is_of_one_app_and_of_the_node_itself(sqlite_records: Any) -> Non
         check_kinds_free(records, 1, other)
     with pytest.raises(Problem, match="only its own tenant"):
         check_kinds_free(records, 2, manifest)
+
+
+def test_an_app_that_offers_what_the_node_has_stops_no_other_offer(sqlite_records: Any) -> None:
+    ensure_first_admin(sqlite_records, clock=SystemClock())
+    records, rest = InstalledRecords(sqlite_records, SystemClock()), cast(Any, None)
+    for app, kind in (("test.speed", "speed-limit"), ("test.other", "drill")):
+        text = MANIFEST.replace("test.speed", app).replace("speed-limit", kind)
+        manifest = parse_manifest(text.encode())
+        version = InstalledVersion(
+            version="1.0.0", generation=1, sha256="", publisher="", manifest=manifest, granted=manifest.needs
+        )
+        records.add(ANN, app, version)
+        records.change(None, app, status="installed")
+    offers = AppOffers(sqlite_records, rest, Subjects("node"), SystemClock())
+    assert {kind.name for kind in offers.read()} == {"speed-limit", "drill"}
+    offers.taken = {"drill"}
+    assert {kind.name for kind in offers.read()} == {"speed-limit"}

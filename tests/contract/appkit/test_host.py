@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from gongfu.appkit.contract import Samples
 from gongfu.appkit.developing.new import write_new_app
 from gongfu.appkit.host.checkpoint import read_progress
 from gongfu.appkit.host.process import AppFailure
@@ -276,6 +277,65 @@ def test_a_process_that_ends_while_the_node_has_no_answer_is_fed_again(
         await until(written)
         assert bed.services.written[("m 1", "rms", 101 * S)] == 5.0
         assert (await app.status()).given_up == 0
+        await app.close()
+
+    asyncio.run(live())
+
+
+LONG = """\
+import time
+
+from gongfu.appkit.contract import App, AppError, Context, Request
+
+app = App()
+
+
+@app.route("POST", "/sleep")
+def sleep(context: Context, request: Request) -> str:
+    time.sleep(1)
+    return "slept"
+
+
+@app.route("POST", "/raise")
+def alarm(context: Context, request: Request) -> str:
+    context.raise_alarm("late", "m 1", "late", time=1)
+    return "raised"
+
+
+@app.route("GET", "/all")
+def all_of_it(context: Context, request: Request) -> str:
+    try:
+        context.latest("m 1", "vibration")
+    except AppError as error:
+        return f"{error.status} {error}"
+    return "all"
+"""
+
+
+def test_a_call_that_nobody_waits_for_never_begins_and_a_long_answer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def live() -> None:
+        bed = Bed(tmp_path, LONG)
+        app = bed.app()
+        await app.start()
+        sleeping = asyncio.create_task(app.call_route("POST", ["sleep"], {}, b"", "ann", "operator"))
+        await asyncio.sleep(0)
+        raising = asyncio.create_task(app.call_route("POST", ["raise"], {}, b"", "ann", "operator"))
+        await asyncio.sleep(0)
+        raising.cancel()
+        assert (await sleeping).body == b'"slept"'
+        texts = Samples(np.array([5 * S]), np.array(["x" * (65 << 20)], object), np.zeros(1, np.uint8))
+
+        async def latest(known: object) -> Samples:
+            return texts
+
+        monkeypatch.setattr(bed.services, "latest", latest)
+        told = await app.call_route("GET", ["all"], {}, b"", "ann", "viewer")
+        assert b"413" in told.body
+        assert b"ask for less" in told.body
+        assert bed.services.alarms == []
+        assert (await app.status()).restarts == 0
         await app.close()
 
     asyncio.run(live())

@@ -270,6 +270,28 @@ def test_what_was_not_granted_is_not_installed(tmp_path: Path) -> None:
     assert world.version() == ""
 
 
+def test_what_was_refused_stays_refused_after_going_back(tmp_path: Path) -> None:
+    needs = "[needs.alarms]\nname = 'bell'\noptional = true\nreason = { zh = 'a', en = 'a' }"
+    world = World(tmp_path)
+
+    def granted() -> bool:
+        app = world.records.get(APP)
+        assert app is not None
+        return app.current.granted.alarms is not None
+
+    async def live() -> None:
+        for version in ("1.0.0", "1.1.0"):
+            wanted = package(version, needs)
+            await world.life.install(ADMIN, wanted, parse_manifest(wanted.manifest).needs)
+        assert granted()
+        await world.life.grant(ADMIN, APP, ["bell"])
+        await world.life.roll_back(ADMIN, APP)
+
+    asyncio.run(live())
+    assert world.version() == "1.0.0"
+    assert not granted()
+
+
 def test_an_older_version_and_another_tenant_are_refused(tmp_path: Path) -> None:
     world = World(tmp_path)
     asyncio.run(world.do("1.1.0"))

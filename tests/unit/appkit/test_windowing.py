@@ -148,6 +148,18 @@ def test_all_functions_of_an_app_share_what_may_wait() -> None:
     assert (waiting.samples, again.samples) == (1, 1)
 
 
+def test_a_point_that_was_made_anew_of_another_type_stops_no_window() -> None:
+    text = Samples(np.array([2 * S]), np.array(["on"], object), np.zeros(1, np.uint8))
+    number = samples([(1 * S, 1.0)])
+    for first, second in ((number, text), (text, number)):
+        windowing = Windowing(handler())
+        windowing.add("m", "a", first, 3 * S)
+        windowing.add("m", "a", second, 3 * S)
+        windowing.add("m", "a", Samples(np.array([20 * S]), second.values, second.qualities), 21 * S)
+        (ready,) = windowing.ready(21 * S)
+        assert ready.points["a"].values.tolist() == second.values.tolist()
+
+
 def test_a_table_holds_last_values() -> None:
     points = {"a": samples([(1, 10.0), (5, 11.0)]), "b": samples([(3, 20.0)])}
     times, table = Window("m", 0, 10, points).table(["a", "b", "none"])
