@@ -92,6 +92,7 @@ class Probing:
             if (watch.order, watch.target) not in self._looking
         ]
         orders = order_records.by_ids(connection, {watch.order for watch in watches})
+        following: int | None = None
         for watch in watches:
             order = orders.get(watch.order)
             document = self._context.document(order)
@@ -101,6 +102,8 @@ class Probing:
                 continue
             if kind is None or kind.probe is None:
                 self._give_up(turn, order, watch)
+                # There may be more of them than are taken at once.
+                following = turn.now
                 continue
             row = target_records.load(connection, order.key, [watch.target]).get(watch.target)
             execution = None if row is None else registers_of(row.registers).execution
@@ -117,7 +120,7 @@ class Probing:
                 claimed_at=claimed_at,
             )
             looks.append(Look(watch, kind.probe.name, call))
-        return looks, target_records.next_look(connection, turn.now)
+        return looks, target_records.next_look(connection, turn.now) if following is None else following
 
     def _give_up(self, turn: Turn, order: OrderRow, watch: Watch) -> None:
         """Conclude a watch whose kind was withdrawn meanwhile: its order ends visibly."""

@@ -42,6 +42,22 @@ async def test_what_is_being_verified_ends_visibly_when_its_kind_is_withdrawn(or
     assert ("unverifiable", "kind-unknown") in await tree.events("site", issued.id)
 
 
+async def test_all_that_is_being_verified_ends_however_much_there_is(
+    order_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gongfu.tree.orders.probing._AT_ONCE", 1)
+    tree: OrderTree = await order_tree(places=PAIR)
+    for node in ("nation", "site"):
+        tree.orders(node).offer([PATIENT])
+    tree.world.blind = True
+    orders = [(await tree.issue("nation", kind="drill")).id for _ in range(6)]
+    for order in orders:
+        await until(lambda order=order: set(tree.shown("nation", order).values()) == {"executed"}, "it is executed")
+    tree.orders("site").offer([])
+    for order in orders:
+        await tree.settled("nation", order, "unverifiable")
+
+
 async def test_an_offer_cannot_replace_a_kind_of_the_node(order_tree: MakeTree) -> None:
     tree: OrderTree = await order_tree(places=PAIR)
     tree.orders("site").offer([PATIENT])
