@@ -1,12 +1,14 @@
 """Calls across platforms on this node: who it is, what carries calls out, and their routes. In the role ``web``."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from nats.aio.client import Client
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from gongfu.appkit.calls import api, records
 from gongfu.appkit.calls.answering import Answering, Carried
@@ -33,6 +35,8 @@ from gongfu.rest.routing import Route
 from gongfu.store.objects.folder import ObjectFolder
 from gongfu.store.records.engine import reading, writing
 from gongfu.tree.nodes.key_files import KeyFiles
+
+logger = logging.getLogger(__name__)
 
 _ROUTE_S = 60.0
 _KEEP = 24 * 3600 * 10**9
@@ -136,7 +140,10 @@ class CallsHost:
 
     async def _tidy(self) -> None:
         while True:
-            await asyncio.to_thread(self._forget)
+            try:
+                await asyncio.to_thread(self._forget)
+            except SQLAlchemyError as error:
+                logger.warning("old answers of calls are not dropped yet: %s", type(error).__name__)
             await asyncio.sleep(_TIDY_S)
 
     def _forget(self) -> None:

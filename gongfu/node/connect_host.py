@@ -157,6 +157,7 @@ class ConnectHost:
         self._suspended = True
         await end_tasks([self._reporting])
         await self._fleet.close()
+        self._units.forget()
         self._connected = False
 
     async def resume(self) -> None:

@@ -17,8 +17,9 @@ from gongfu.registry.source_units import Outcome, SourceUnits, Statement, figure
 
 logger = logging.getLogger(__name__)
 
-# Statements that wait; one more takes the place of the oldest, which is said again with the next birth.
+# Statements that wait, and units in them; more take the place of the oldest, which are said again with the next birth.
 MAX_WAITING = 10_000
+MAX_UNITS_WAITING = 200_000
 # Between two tries, while nobody takes them.
 _RETRY_S = 2.0
 _TIMEOUT_S = 30.0
@@ -45,6 +46,7 @@ class UnitSender:
         self._subject = units_service(subjects)
         self._counters = counters
         self._waiting: deque[Statement] = deque()
+        self._units = 0
         self._there = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -60,11 +62,13 @@ class UnitSender:
                 await self._task
 
     def _put(self, statement: Statement) -> None:
-        if len(self._waiting) >= MAX_WAITING:
+        self._waiting.append(statement)
+        self._units += len(statement.units)
+        while len(self._waiting) > 1 and (len(self._waiting) > MAX_WAITING or self._units > MAX_UNITS_WAITING):
             oldest = self._waiting.popleft()
+            self._units -= len(oldest.units)
             self._counters.add("sparkplug.units_left_out", len(oldest.units))
             self.follower.again(oldest)
-        self._waiting.append(statement)
         self._there.set()
 
     async def _run(self) -> None:
@@ -72,10 +76,11 @@ class UnitSender:
             await self._there.wait()
             while self._waiting:
                 statement = self._waiting.popleft()
+                self._units -= len(statement.units)
                 if await self._send(statement):
-                    self._counters.add("sparkplug.units_stated", len(statement.units))
                     continue
                 self._waiting.appendleft(statement)
+                self._units += len(statement.units)
                 await asyncio.sleep(_RETRY_S)
             self._there.clear()
 
@@ -86,12 +91,21 @@ class UnitSender:
         except Problem as problem:
             if problem.status == 503 or problem.status >= 504:
                 return False
-            logger.warning("the units of %s were not taken: %s", statement.source, problem.code)
-            self._counters.add("sparkplug.units_left_out", len(statement.units))
+            self._lost(statement, problem.code)
             return True
+        except Exception as error:  # the next one may do
+            logger.exception("a statement of units is not handed over")
+            self._lost(statement, type(error).__name__)
+            return True
+        self._counters.add("sparkplug.units_stated", len(statement.units))
         if outcome.missing:
             self.follower.again(statement)  # points that a quota or a failure kept away may be there next time
         return True
+
+    def _lost(self, statement: Statement, why: str) -> None:
+        logger.warning("the units of %s were not taken: %s", statement.source, why)
+        self._counters.add("sparkplug.units_left_out", len(statement.units))
+        self.follower.again(statement)
 
 
 async def serve_units(bus: Client, subjects: Subjects, units: SourceUnits, counters: Counters) -> Subscription:

@@ -22,6 +22,8 @@ from gongfu.store.records.engine import reading, writing
 MAX_STATED = 20_000
 """Points in one statement; what is beyond is counted as left out."""
 
+# As long as the unit of a point may be; a code beyond is text.
+_UNIT_LIMIT = 40
 _NAMED = 20
 _TEXT_LIMIT = 4000
 
@@ -76,7 +78,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         unknown: the unit has no UCUM code; its text is kept. Counted when it is said for the first time.
         differs: the point has another unit. Counted when it is said for the first time.
         missing: there are no such points (yet).
-        left_out: beyond ``MAX_STATED``.
+        left_out: beyond ``MAX_STATED``, or with a name that no point can have.
     """
 
     taken: int = 0
@@ -121,8 +123,10 @@ class SourceUnits:
 
     def state(self, statement: Statement) -> Outcome:
         """Take what a source says: the same again changes nothing and costs one query."""
-        told = {(item.asset, item.point): item for item in statement.units[:MAX_STATED] if clean_text(item.text)}
-        left_out = max(0, len(statement.units) - MAX_STATED)
+        # No point has NUL in its name, and PostgreSQL takes no such text: the others must not suffer for it.
+        named = [item for item in statement.units if "\0" not in item.asset and "\0" not in item.point]
+        told = {(item.asset, item.point): item for item in named[:MAX_STATED] if clean_text(item.text)}
+        left_out = len(statement.units) - min(len(named), MAX_STATED)
         if not told:
             return Outcome(left_out=left_out)
         with reading(self._engine) as connection:
@@ -141,6 +145,7 @@ class SourceUnits:
                 if _same(row, item):
                     continue
                 text, unit = clean_text(item.text), item.unit or ucum_of_text(item.text)
+                unit = unit if len(unit) <= _UNIT_LIMIT else ""
                 values = {"text": text, "unit": unit, "low": item.low, "high": item.high, "changed_at": now}
                 said = {"point": row.name, "says": text, "unit": row.point_unit}
                 if row.text is not None:
@@ -213,7 +218,7 @@ def figures(outcome: Outcome) -> Mapping[str, int]:
 
 
 def _same(row: Any, item: StatedUnit) -> bool:
-    unit = item.unit or row.unit
+    unit = (item.unit if len(item.unit) <= _UNIT_LIMIT else "") or row.unit
     return (row.text, row.unit, row.low, row.high) == (clean_text(item.text), unit, item.low, item.high)
 
 

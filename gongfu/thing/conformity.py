@@ -5,21 +5,25 @@ by device where one is known, and a counter: ``events_rejected.<reason>``, ``cal
 ``writes_rejected.<reason>``, and the same with ``marked``.
 """
 
+import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from gongfu.kernel.errors import invalid
 from gongfu.kernel.times import Clock
 from gongfu.registry import asset_records, drop_records
 from gongfu.store.records.engine import reading, writing
 from gongfu.thing.inheritance import flatten
-from gongfu.thing.members import Fault, Members
+from gongfu.thing.members import Fault, Members, Violation
 from gongfu.thing.shelf import chain_of
 from gongfu.thing.types import parse_reference
+
+logger = logging.getLogger(__name__)
 
 _KEPT = 2000
 _DETAIL = 200
@@ -103,10 +107,20 @@ class Conformity:
     def judge_outputs(
         self, tenant: int, device: int, path: str, service: str, given: Mapping[str, Any]
     ) -> Sequence[Fault]:
-        """Return what is wrong with what a service gave, counted."""
-        members = self.members(tenant, path)
+        """Return what is wrong with what a service gave, counted.
+
+        The machine has acted: records that do not answer are told, and make no failed call of it.
+        """
+        try:
+            members = self.members(tenant, path)
+        except SQLAlchemyError as error:
+            logger.warning("the outputs of a service of %s are not judged: %s", path, type(error).__name__)
+            return [Fault(Violation.TYPE, "uncertain", "", "not judged: the records do not answer")]
         faults = [] if members is None else members.outputs(service, given)
-        self._note(tenant, device, "calls", path, faults)
+        try:
+            self._note(tenant, device, "calls", path, faults)
+        except SQLAlchemyError as error:
+            logger.warning("faults in outputs of a service of %s are not counted: %s", path, type(error).__name__)
         return faults
 
     def refuse(self, tenant: int, device: int, what: str, path: str, faults: Sequence[Fault]) -> None:

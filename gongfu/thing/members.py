@@ -131,10 +131,10 @@ class Members:
 def _fault(field: Field, value: Any) -> tuple[Violation, str] | None:
     """Return what is wrong with a value, None for nothing."""
     kind = field.data_type
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and _finite(value)
     fits = {
-        "double": number and isfinite(value),
-        "int64": number and isfinite(value) and value == int(value) and -_INT64 <= value < _INT64,
+        "double": number,
+        "int64": number and value == int(value) and -_INT64 <= value < _INT64,
         "boolean": isinstance(value, bool),
         "string": isinstance(value, str),
         "json": isinstance(value, dict | list),
@@ -149,6 +149,13 @@ def _fault(field: Field, value: Any) -> tuple[Violation, str] | None:
     return None
 
 
+def _finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:  # an integer of JSON may have any number of digits
+        return False
+
+
 def _beyond(item: Property, value: Any) -> tuple[Violation, str] | None:
     if item.max_length is not None and len(value) > item.max_length:
         return Violation.RANGE, f"has {len(value)} characters, at most {item.max_length}"
@@ -161,7 +168,7 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):
-        return "a number" if isfinite(value) else "not a number"
+        return "a number" if _finite(value) else "not a number"
     return {str: "a text", list: "a list", dict: "an object"}.get(type(value), type(value).__name__)
 
 

@@ -129,6 +129,13 @@ export interface MethodArgument {
   description: string
 }
 
+export interface MethodOutput {
+  name: string
+  value: unknown
+  /** What the thing model of the asset finds wrong with it; a rejected one has no value. */
+  fault?: string
+}
+
 export interface MethodSignature {
   inputs: MethodArgument[]
   outputs: MethodArgument[]
@@ -151,7 +158,7 @@ export const connections = {
     http.post<{ items: MachineNode[]; next: string | null }>('/connections:browse', { target: { connection: id }, parent, limit: 500 }, { timeout: MACHINE_MS }),
   signature: (id: number, method: string) => http.post<MethodSignature>(`/connections/${id}:signature`, { method }, { timeout: MACHINE_MS }),
   call: (id: number, body: { method: string; object: string; arguments: unknown[] }) =>
-    http.post<{ outputs: { name: string; value: unknown }[] }>(`/connections/${id}:call`, body, { timeout: MACHINE_MS }),
+    http.post<{ outputs: MethodOutput[]; faults?: string[] }>(`/connections/${id}:call`, body, { timeout: MACHINE_MS }),
   write: (id: number, body: { point: string; asset: string; value: unknown }) =>
     http.post<{ confirmed: boolean | null; read_back: unknown; detail: string }>(`/connections/${id}:write`, body, { timeout: MACHINE_MS }),
 }

@@ -162,32 +162,34 @@ class Answering:
             raise denied("busy", f"{MOST_AT_ONCE} calls run here", 503)
         if self._of.get(node, 0) >= MOST_OF_ONE:
             raise denied("busy", f"{MOST_OF_ONE} calls of this node run here", 503)
-        task = asyncio.create_task(self._admitted(request, key, payload), name="call of another node")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
-
-    async def _admitted(self, request: Request, key: bytes, payload: bytes) -> tuple[int, bytes, bool, bool]:
-        node = node_id(key)
+        # At once: a task begins later, and many requests may be let in before it does.
         self._running += 1
         self._of[node] = self._of.get(node, 0) + 1
-        try:
-            terms, row = await asyncio.to_thread(self._admit, request, key, payload)
-            if row is not None:
-                return row.status, bytes(row.answer), bool(row.charged), True
-            began = time.monotonic()
-            # As long as the caller waits by its own clock: the two clocks may differ.
-            seconds = min(terms.timeout_s, max(0.0, (request.deadline - request.at) / SECOND))
-            carried = await self._carried(terms, node, payload, seconds)
-            taken = int((time.monotonic() - began) * 1e6)
-            charged = 200 <= carried.status < 300
-            await self._noted(request, carried, charged, taken)
-            return carried.status, carried.body, charged, True
-        finally:
+        task = asyncio.create_task(self._admitted(request, key, payload), name="call of another node")
+        self._tasks.add(task)
+
+        def over(ended: asyncio.Task[tuple[int, bytes, bool, bool]]) -> None:
+            self._tasks.discard(ended)
             self._running -= 1
             self._of[node] -= 1
             if not self._of[node]:
                 del self._of[node]
+
+        task.add_done_callback(over)
+        return await asyncio.shield(task)
+
+    async def _admitted(self, request: Request, key: bytes, payload: bytes) -> tuple[int, bytes, bool, bool]:
+        terms, row = await asyncio.to_thread(self._admit, request, key, payload)
+        if row is not None:
+            return row.status, bytes(row.answer), bool(row.charged), True
+        began = time.monotonic()
+        # As long as the caller waits by its own clock: the two clocks may differ.
+        seconds = min(terms.timeout_s, max(0.0, (request.deadline - request.at) / SECOND))
+        carried = await self._carried(terms, node_id(key), payload, seconds)
+        taken = int((time.monotonic() - began) * 1e6)
+        charged = 200 <= carried.status < 300
+        await self._noted(request, carried, charged, taken)
+        return carried.status, carried.body, charged, True
 
     async def _noted(self, request: Request, carried: Carried, charged: bool, microseconds: int) -> None:
         for wait in (*_AGAIN_S, None):
@@ -202,7 +204,11 @@ class Answering:
         """Note a call that may be carried out; return its terms, and the row of one that was carried out before."""
         now = self._clock.now_ns()
         with writing(self._engine) as connection:
-            row = records.find_contract(connection, request.contract, lock=True)
+            row = records.find_contract(connection, request.contract)
+            if row is not None and row.side == "provider":
+                # The offer before the contract, as who revokes an offer has them: else each may wait for the other.
+                records.lock_offer(connection, row.offer)
+                row = records.find_contract(connection, request.contract, lock=True)
             if row is None or row.side != "provider" or row.peer_key != key:
                 raise denied("contract-unknown", request.contract, 404)
             terms = records.agreement_of(row).terms
@@ -217,7 +223,6 @@ class Answering:
             # By this node's clock: a caller's does not open the next period early.
             period = records.period_of(terms, now)
             # Of the offer and the consumer: one more contract under an offer is no more quota.
-            records.lock_offer(connection, row.offer)
             if records.used_under(connection, row.offer, row.peer, period) >= terms.quota:
                 wait = (period + terms.period_s * SECOND - now) / SECOND
                 raise Problem(

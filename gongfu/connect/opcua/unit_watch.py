@@ -5,6 +5,7 @@ servers never set the bit, therefore the properties are read again from time to 
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,7 +18,13 @@ from gongfu.connect.opcua.limits import Limits
 from gongfu.connect.opcua.session import Session
 from gongfu.connect.opcua.targets import Target
 
+logger = logging.getLogger(__name__)
+
 _RETRY_S = 10.0
+# Between two looks, and so many times as long as the last one took: a server may set the bit with every value.
+_LEAST_S, _LEAST_TIMES = 1.0, 10
+# Variables in one event; more come in several.
+_TOLD = 5_000
 
 
 class UnitWatch:
@@ -66,12 +73,17 @@ class UnitWatch:
     async def run(self) -> None:
         """Look until cancelled; a server that does not answer is asked again later."""
         while True:
-            wait = self._every
+            wait, began = self._every, asyncio.get_running_loop().time()
             self._wanted.clear()
             try:
                 await self._look()
             except DriverError:
                 self._places, wait = None, min(wait, _RETRY_S)
+            except Exception:
+                # A server may answer anything; the values go on without units.
+                logger.exception("units of %s cannot be read", self._session.url)
+                self._places = None
+            await asyncio.sleep(max(_LEAST_S, (asyncio.get_running_loop().time() - began) * _LEAST_TIMES))
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wanted.wait()
@@ -85,8 +97,9 @@ class UnitWatch:
         changed = [n for n, now in enumerate(found) if now.text and now != self._told[n]]
         for n in changed:
             self._told[n] = found[n]
-        if changed:
+        for start in range(0, len(changed), _TOLD):
             units = [
-                unit_of(self._addresses[n], found[n].text, found[n].unit, found[n].low, found[n].high) for n in changed
+                unit_of(self._addresses[n], found[n].text, found[n].unit, found[n].low, found[n].high)
+                for n in changed[start : start + _TOLD]
             ]
             self._sink.event(UNITS, document(units))

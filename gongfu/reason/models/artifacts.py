@@ -114,8 +114,9 @@ class Artifacts:
         with writing(self._engine) as connection:
             if claim_again(connection, subject.tenant, stored.sha256, now):
                 return
-            # Two uploads at once must not both take the last room.
-            connection.execute(select(tenant.c.id).where(tenant.c.id == subject.tenant).with_for_update())
+            # Two uploads at once must not both take the last room; whoever only refers to the tenant is not held up.
+            own = select(tenant.c.id).where(tenant.c.id == subject.tenant)
+            connection.execute(own.with_for_update(key_share=True))
             used = use_of(connection, subject.tenant)
             if used.bytes + stored.size > self.tenant_bytes:
                 raise self._full(used)

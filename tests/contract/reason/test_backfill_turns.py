@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from gongfu.kernel.counters import Counters
 from gongfu.kernel.points import ValueType
 from gongfu.kernel.times import SECOND, format_rfc3339
 from gongfu.reason.models.backfill import reading as reading_module
-from gongfu.reason.models.backfill import records
+from gongfu.reason.models.backfill import records, runner
 from gongfu.reason.models.backfill.runner import Backfills, next_job
 from gongfu.reason.models.backfill.service import BackfillService
 from gongfu.reason.models.backfill.types import BackfillBody, Job, JobState, Progress
@@ -128,3 +129,35 @@ async def test_one_who_hands_in_many_holds_nobody_up(
 async def test_a_turn_is_not_given_away_while_it_lasts(sqlite_records: Engine, tmp_path: Path) -> None:
     order, _ = await filled(sqlite_records, tmp_path, {1: 2, 2: 1}, turn_s=3600.0)
     assert order == [1, 2, 1]
+
+
+@pytest.mark.parametrize(("half", "begins"), [(12, 3), (9, 0)])
+async def test_where_an_asset_was_is_nothing_for_another(
+    sqlite_records: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: int, begins: int
+) -> None:
+    """The asset at which a turn ended may have been unbound before the next turn."""
+    asked: list[tuple[str, int]] = []
+
+    class Statements:
+        async def ask(self, _tenant: int, _spec: Any, _given: Any, path: str, since: int, _until: int) -> Any:
+            asked.append((path, since // (60 * SECOND)))
+            return np.zeros(0, dtype=np.int64), {}
+
+    async def nothing(*_: Any, **__: Any) -> bool:
+        return False
+
+    outputs = ModelOutputs(Keep(), Counters(), Sole())
+    backfills = Backfills(
+        sqlite_records, None, None, None, Statements(), outputs, tmp_path, 1, Counters(), None,  # type: ignore[arg-type]
+    )  # fmt: skip
+    monkeypatch.setattr(backfills, "_note", nothing)
+    monkeypatch.setattr(backfills, "_turn_over", nothing)
+    monkeypatch.setattr(runner, "parameter_values", lambda *_: {})
+    scope = SimpleNamespace(id=4, parameters={})
+    placement: Any = SimpleNamespace(scope=scope, assets=np.array([5, 12, 20]), paths=["a", "b", "c"])
+    spec: Any = SimpleNamespace(step_s=60.0, outputs=())
+    before = Progress(assets=3, assets_done=1, binding=4, after=5, asset=half, time=3 * 60 * SECOND)
+    work: Any = backfills._statements  # pyright: ignore[reportPrivateUsage]
+    after = await work(job(1, 1), spec, placement, 0, 5 * 60 * SECOND, before)
+    assert asked == [("b", at) for at in range(begins, 5)] + [("c", at) for at in range(5)]
+    assert (after.assets_done, after.asset, after.time) == (3, 0, 0)

@@ -91,3 +91,19 @@ def test_points_that_are_scaled_have_units_of_their_own(node: Node) -> None:
     # Another tenant cannot say anything of it.
     other = Statement(tenant=2, source="s", units=[StatedUnit(asset="hall/pump", point="flow", text="bar")])
     assert node.registry.source_units.state(other) == Outcome(missing=1)
+
+
+def test_a_name_or_code_that_no_record_takes_costs_nobody_else_the_unit(node: Node) -> None:
+    made(node)
+    code = ".".join(["kg"] * 20)  # UCUM, and longer than the unit of a point may be
+    stated = [
+        StatedUnit(asset="hall/pump", point="fl\0ow", text="bar"),
+        StatedUnit(asset="hall/pump", point="speed", text=code),
+        StatedUnit(asset="hall/pump", point="way", text="long", unit=code),
+        StatedUnit(asset="hall/pump", point="flow", text="L/min"),
+    ]
+    statement = Statement(tenant=1, source="s", units=stated)
+    assert node.registry.source_units.state(statement) == Outcome(taken=1, unknown=2, left_out=1)
+    assert (unit(node, "flow"), unit(node, "speed"), unit(node, "way")) == ("L/min", "", "m")
+    assert node.registry.source_units.state(statement) == Outcome(left_out=1)
+    assert len(noted(node)) == 1

@@ -3,15 +3,16 @@
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from gongfu.kernel.errors import Problem
-from gongfu.registry import drops
+from gongfu.registry import drop_records, drops
 from gongfu.registry.assets import NewAsset
 from gongfu.registry.events import Events, NewEvent
 from gongfu.thing.conformity import Conformity
 from gongfu.thing.instances import Instances, NewInstance, NewInstances
 from gongfu.thing.service import ThingModels
-from gongfu.thing.types import Event, Field, Model, Validation
+from gongfu.thing.types import Event, Field, Model, Service, Validation
 from tests.contract.records.conftest import Node
 
 AT = "2023-11-14T22:13:20Z"
@@ -106,3 +107,22 @@ def test_assets_without_a_model_take_everything(node: Node, events: Events) -> N
     assert note(events, node, "trip", code="anything") == ""
     with pytest.raises(Problem, match="at most"):
         events.create(node.admin, NewEvent(asset="hall/pump", kind="trip", from_=AT, fields={"text": "x" * 20_000}))
+
+
+def test_what_a_machine_has_done_is_not_undone_by_records_that_do_not_answer(
+    node: Node, models: ThingModels, instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(output={"ok": Field("boolean", required=True)})
+    document, _ = models.create(node.admin, Model("pump", services={"start": service}), publish=True)
+    instances.bind(node.admin, document.reference, NewInstances([NewInstance("hall/pump")]))
+    conformity = Conformity(node.engine, node.clock)
+
+    def away(*_: object) -> None:
+        raise OperationalError("update", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(drop_records, "add", away)
+    (fault,) = conformity.judge_outputs(1, 0, "hall/pump", "start", {"ok": 1})
+    assert (fault.name, fault.policy) == ("ok", "reject")
+    monkeypatch.setattr(conformity, "members", away)
+    (fault,) = conformity.judge_outputs(1, 0, "hall/pump", "start", {"ok": 1})
+    assert "not judged" in fault.text

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from gongfu.appkit.calls import answering
@@ -168,3 +169,47 @@ async def test_what_is_too_large_is_refused_before_it_counts(two: Two, tmp_path:
     two.outcome = Carried(200, b"[" + b"1," * 1000 + b"1]")
     assert await refusal(two.call(contract)) == (502, "answer-too-large")
     assert await two.difference(contract) == []
+
+
+async def test_requests_that_come_in_one_moment_do_not_get_past_the_bound(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = asyncio.Event()
+
+    async def admitted(*_: Any) -> tuple[int, bytes, bool, bool]:
+        await opened.wait()
+        return 200, b"[1]", True, True
+
+    monkeypatch.setattr(two.answering, "_admitted", admitted)
+    request: Any = None
+    invoke: Any = two.answering._invoke  # pyright: ignore[reportPrivateUsage]
+    calls = [asyncio.create_task(invoke(request, two.consumer.key.public_key, b"")) for _ in range(MOST_OF_ONE * 3)]
+    done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    opened.set()
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert [one.code for one in found if isinstance(one, Problem)] == ["busy"] * (MOST_OF_ONE * 2)
+    assert done
+    assert (two.answering._running, two.answering._of) == (0, {})  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_who_calls_and_who_revokes_lock_in_one_order(two: Two) -> None:
+    offer = two.offer()
+    contract = (await two.calling.propose(ADMIN, Proposing(URL, offer, two.provider.key.id))).id
+    locked: list[str] = []
+
+    def before(_connection: Any, statement: Any, *_: Any) -> None:
+        if getattr(statement, "is_update", False):
+            locked.append(statement.table.name)
+        elif getattr(statement, "_for_update_arg", None) is not None:
+            locked.extend(table.name for table in statement.get_final_froms())
+
+    event.listen(two.engines[0], "before_execute", before)
+    await two.call(contract)
+    calling = [name for name in locked if name in ("call_offer", "call_contract")]
+    locked.clear()
+    two.offers.revoke(ADMIN, offer, "enough")
+    assert (
+        [name for name in locked if name in ("call_offer", "call_contract")]
+        == calling
+        == ["call_offer", "call_contract"]
+    )

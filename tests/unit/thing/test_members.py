@@ -37,6 +37,8 @@ def members(**rules: Any) -> Members:
         ({"code": True}, ["model_type"]),
         ({"code": 3.5}, ["model_type"]),
         ({"code": 2**63}, ["model_type"]),
+        ({"code": 10**400}, ["model_type"]),
+        ({"code": 3, "level": -(10**400)}, ["model_type"]),
         ({"code": "3"}, ["model_type"]),
         ({"code": 3, "level": float("nan")}, ["model_type"]),
         ({"code": 3, "level": float("inf")}, ["model_type"]),

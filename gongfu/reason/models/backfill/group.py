@@ -70,7 +70,7 @@ class AssetGroup:
     @property
     def shed(self) -> int:
         """Rows that were not made: too many at once."""
-        return self._sampler.shed_rows
+        return int(self._sampler.shed.sum())
 
     async def compute(self, block: Block) -> Computed:
         """Take samples that follow the ones before, and return what they complete.

@@ -318,12 +318,12 @@ class Backfills:
         parameters = parameter_values(spec, placement.scope.parameters)
         after = progress.after if progress.binding == placement.scope.id else 0
         begin, last = time_from // step * step, -(-time_to // step) * step
-        reached = progress.time if progress.binding == placement.scope.id else 0
+        # The asset may be gone by now: where it was is nothing for another one.
+        half, reached = (progress.asset, progress.time) if progress.binding == placement.scope.id else (0, 0)
         for row, asset in enumerate(placement.assets.tolist()):
             if asset <= after:
                 continue
-            first, reached = max(begin, reached), 0
-            for at in range(first, last, step):
+            for at in range(max(begin, reached) if asset == half else begin, last, step):
                 times, columns = await self._sql.ask(job.tenant, spec, parameters, placement.paths[row], at, at + step)
                 points = 0
                 if len(times):
@@ -340,12 +340,12 @@ class Backfills:
                 if await self._turn_over(job):
                     await self._outputs.settle()
                     progress = msgspec.structs.replace(progress, binding=placement.scope.id, after=after)
-                    await self._note(job, msgspec.structs.replace(progress, time=at + step))
+                    await self._note(job, msgspec.structs.replace(progress, asset=asset, time=at + step))
                     raise _TurnOver
             await self._outputs.settle()
             after = asset
             progress = msgspec.structs.replace(
-                progress, assets_done=progress.assets_done + 1, binding=placement.scope.id, after=asset, time=0
+                progress, assets_done=progress.assets_done + 1, binding=placement.scope.id, after=asset, asset=0, time=0
             )
             await self._note(job, _shared(progress, 0.0))
         return msgspec.structs.replace(progress, binding=placement.scope.id + 1, after=0)

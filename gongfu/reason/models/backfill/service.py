@@ -51,7 +51,8 @@ class BackfillService:
             raise invalid("from must be before to, and to not in the future")
         with writing(self._engine) as connection:
             # Two requests at once must not both take the last place.
-            connection.execute(select(tenant.c.id).where(tenant.c.id == subject.tenant).with_for_update())
+            own = select(tenant.c.id).where(tenant.c.id == subject.tenant)
+            connection.execute(own.with_for_update(key_share=True))
             mine, everybody = records.count_open(connection, subject.tenant), records.count_open(connection)
             if mine >= self.tenant_open:
                 raise Problem(

@@ -51,7 +51,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         cpu_s: CPU seconds of the model's process.
         binding: binding at work.
         after: assets of it up to this id are done.
-        time: of a SQL model, where the asset after them goes on (UTC ns); 0 at its begin.
+        asset, time: of a SQL model, the asset at work and where it goes on (UTC ns); 0 for none.
     """
 
     share: float = 0.0
@@ -65,6 +65,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float = 0.0
     binding: int = 0
     after: int = 0
+    asset: int = 0
     time: int = 0
 
 
