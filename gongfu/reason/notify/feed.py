@@ -168,6 +168,10 @@ class JournalFeed:
                 "created_at": now,
                 "flood_id": item.flood,
             }
+            # One digest for all that is due in the same five minutes. Where those are over, it may have been sent: what
+            # is read so late goes into that of the present ones.
+            late = now >= (item.due // DIGEST_EVERY + 1) * DIGEST_EVERY
+            due = now if item.flood and late else item.due
             state = Delivery.COLLAPSED if item.flood else Delivery.QUEUED
             rows.append(
                 outbox.row_of(
@@ -177,12 +181,11 @@ class JournalFeed:
                     annunciated_at=event.time,
                     step=item.step,
                     state=str(state),
-                    due_at=item.due,
+                    due_at=due,
                 )
             )
             if item.flood and item.step == 0:
-                # One digest for all that is due in the same five minutes.
-                part = item.due // DIGEST_EVERY
+                part = due // DIGEST_EVERY
                 key = notification_id("digest", item.flood, item.channel, item.recipient, part)
                 times = {"annunciated_at": part * DIGEST_EVERY, "due_at": (part + 1) * DIGEST_EVERY}
                 rows.append(outbox.row_of(**common, **times, id=key, state=str(Delivery.QUEUED)))

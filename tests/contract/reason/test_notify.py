@@ -262,6 +262,24 @@ def test_a_flood_is_told_in_digests_and_critical_alarms_by_themselves(exchange: 
     assert len(exchange.got) == 1
 
 
+def test_what_is_read_after_its_digest_was_sent_goes_into_the_next(exchange: Exchange) -> None:
+    """The transaction of an alarm took a while, or the journal is long: its five minutes have been told of already."""
+    exchange.route()
+    desk, clock = exchange.desk, exchange.desk.plant.clock
+    series = [desk.plant.point(f"plant/{number}", "temp") for number in range(20)]
+    desk.apply(*(Transition(desk.rule.id, key, True, START, START, 1.0) for key in series[:12]))
+    desk.tick(1)
+    exchange.turn()
+    exchange.turn(300)
+    began, exchange.got = clock.now, []
+    clock.now -= 300 * SECOND
+    desk.apply(*(Transition(desk.rule.id, key, True, START, START, 1.0) for key in series[12:]))
+    clock.now = began
+    exchange.turn(0)
+    exchange.turn(300)
+    assert [(message.document["kind"], message.document["count"]) for message in exchange.got] == [("digest", 8)]
+
+
 def test_alarms_without_end_keep_nothing_from_being_sent(exchange: Exchange) -> None:
     desk, series, read = exchange.desk, iter(range(1000)), 0
 
