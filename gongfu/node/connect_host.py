@@ -24,6 +24,7 @@ from gongfu.bus.requests import serve
 from gongfu.bus.spares import open_spares
 from gongfu.connect.connections.fleet import Fleet
 from gongfu.connect.connections.operations import Operations
+from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.connect.connections.types import Ask, ConnectionChange, StatusAsk
 from gongfu.connect.kit.machine_alarms import ALARMS
 from gongfu.connect.kit.machine_units import UNITS
@@ -43,7 +44,7 @@ from gongfu.node.machine_alarms import MachineAlarmDesk
 from gongfu.node.machine_units import MachineUnitDesk
 from gongfu.node.quotas import defaults_of
 from gongfu.node.runtime import Runtime
-from gongfu.node.shared_files.secrets import connection_folder, secrets_in
+from gongfu.node.shared_files.secrets import connection_folder
 from gongfu.registry import event_records
 from gongfu.registry.source_units import SourceUnits
 from gongfu.store.records.engine import writing
@@ -80,7 +81,9 @@ class ConnectHost:
         self._admission = Admission(defaults_of(runtime.quotas), loop.time)
         self._quotas = QuotaBook(bus, self._subjects, engine, self._executor, self._admission)
         self._shared = connection_folder(runtime, engine)
-        secrets = secrets_in(DataDirectory(Path(runtime.data_dir)).connection_secrets, self._shared)
+        # The files themselves, which ``_load`` keeps up to date: drivers read them on the event loop, and need them
+        # while the records are away.
+        secrets = ConnectionSecrets(DataDirectory(Path(runtime.data_dir)).connection_secrets)
         timing = SystemTiming()
         self._fleet = Fleet(
             engine,
@@ -142,7 +145,7 @@ class ConnectHost:
         await self._intake.close()
         if self._shared is not None:
             # Up to where drivers have read: the next holder goes on from there.
-            with suppress(SQLAlchemyError, OSError):
+            with suppress(SQLAlchemyError, OSError, ValueError):
                 await asyncio.get_running_loop().run_in_executor(self._executor, self._shared.sync)
         await self._quotas.stop()
         await self._publisher.close()
@@ -186,7 +189,7 @@ class ConnectHost:
         if self._shared is not None:
             try:
                 await asyncio.get_running_loop().run_in_executor(self._executor, self._shared.sync)
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, OSError, ValueError) as error:
                 logger.warning("secrets of connections cannot be shared now: %s", type(error).__name__)
         if not self._suspended:
             await self._fleet.load(key)
@@ -194,10 +197,14 @@ class ConnectHost:
     async def _reload(self) -> None:
         while True:
             await asyncio.sleep(_RELOAD_S)
-            await self._load()
-            self._admission.sweep()
-            statuses = await self._fleet.statuses()
-            self._online = sum(status.state is State.ONLINE for status in statuses)
+            try:
+                await self._load()
+                self._admission.sweep()
+                statuses = await self._fleet.statuses()
+                self._online = sum(status.state is State.ONLINE for status in statuses)
+            except Exception:
+                # Whatever it is, the records and what machines share must go on being looked at.
+                logger.exception("connections were not looked at")
 
     async def _statuses(self, ask: StatusAsk) -> list[Status]:
         return await self._fleet.statuses(ask.ids)

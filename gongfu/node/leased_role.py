@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from gongfu.node.runtime import Runtime, report_ready
 # Exit status of a process whose lease ended before it could end what it did (EX_TEMPFAIL of sysexits.h).
 LOST_STATUS = 75
 _LOOK_S = 0.1
+_LAST_WORDS_S = 0.3
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +120,12 @@ async def _serve(duty: Duty, lease: RoleLease, stop: asyncio.Event) -> None:
 
 
 def _end_process(role: str) -> None:
-    logger.error("%s: the lease is over and work goes on; the process ends so that another machine can begin", role)
-    logging.shutdown()
+    def tell() -> None:
+        logger.error("%s: the lease is over and work goes on; the process ends so that another machine can begin", role)
+        logging.shutdown()
+
+    # In a thread of its own: what hangs may hang in the log, and hold its lock.
+    telling = threading.Thread(target=tell, daemon=True)
+    telling.start()
+    telling.join(_LAST_WORDS_S)
     os._exit(LOST_STATUS)

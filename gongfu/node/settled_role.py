@@ -43,9 +43,9 @@ async def settle(runtime: Runtime, bus: Client, role: str, stop: asyncio.Event) 
     subjects = Subjects(runtime.node)
     registers = Registers(bus, subjects.registers_stream(), subjects.registers(), runtime.block_log.replicas)
     await registers.start()
-    told = ""
+    told, mute = "", False
     while not stop.is_set():
-        with suppress(JetStreamError, RegisterConflictError):
+        try:
             revision, content = (await registers.read(_KIND)).get(role, (0, b"{}"))
             home = msgspec.json.decode(content or b"{}", type=Home).instance
             if not home:
@@ -60,6 +60,12 @@ async def settle(runtime: Runtime, bus: Client, role: str, stop: asyncio.Event) 
                     "disk: it does not run here. Plan it on one machine; docs/cluster.md tells how to move it",
                     role, runtime.instance, home,
                 )  # fmt: skip
+        except RegisterConflictError:
+            pass  # another was first: the next look tells who
+        except JetStreamError as error:
+            if not mute:
+                mute = True
+                logger.warning("nobody tells whose the role %s is; asking again: %s", role, error)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _LOOK_S)
     return False

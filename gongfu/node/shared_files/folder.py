@@ -104,13 +104,19 @@ class SharedFolder:
             os.close(descriptor)
 
     def _sync(self) -> None:
-        if self._root.exists() and not (self._root / WANTED).exists():
-            (self._root / WANTED).touch(mode=0o600)
+        if not (self._root / WANTED).exists():
+            # The directory is new or was made anew: what is not in it was lost here, and nobody has removed it.
+            self._agreed.unlink(missing_ok=True)
+            if self._root.exists():
+                (self._root / WANTED).touch(mode=0o600)
         here = self._digests()
         with reading(self._engine) as connection:
             there = records.digests(connection, self._name)
         agreed = self._load_agreed()
         todo = merge(here, there, agreed)
+        for path in [path for path in todo.drop if any(file.exists() for file in self._files_of(path))]:
+            # It is there, but too large to be shared.
+            todo.agreed[path] = todo.drop.pop(path)
         if todo.push or todo.drop:
             self._give(todo)
         for path in todo.pull:
@@ -176,7 +182,7 @@ class SharedFolder:
     def _paths(self) -> list[str]:
         """Return what is here, files that belong together as their directory; what is on its way is left out."""
         found: set[str] = set()
-        for folder, _, names in os.walk(self._root):
+        for folder, _, names in os.walk(self._root, onerror=_refuse):
             relative = Path(folder).relative_to(self._root).as_posix()
             if relative in self._whole:
                 if all(name in names for name in self._whole[relative]):
@@ -223,3 +229,9 @@ class SharedFolder:
                 folder /= name
                 folder.mkdir(mode=0o700, exist_ok=True)
             write_private(file, part)
+
+
+def _refuse(error: OSError) -> None:
+    """A directory that cannot be read is no empty one: what is in it must not be taken for removed."""
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -10,6 +10,7 @@ from gongfu.connect.connections.secrets import ConnectionSecrets
 from gongfu.node.data_directory import DataDirectory, secret_of
 from gongfu.node.runtime import Runtime
 from gongfu.registry.device_secrets import load_device_key
+from gongfu.store.records.engine import open_records
 
 if TYPE_CHECKING:
     from gongfu.node.shared_files.folder import SharedFolder
@@ -79,4 +80,6 @@ def _folder(runtime: Runtime, engine: Engine, name: str, root: Path) -> "SharedF
 
     # A key and its certificate are of use together only; the certificate says that the pair is complete.
     whole = {f"{identity.FOLDER}/own": ("key.pem", "certificate.der")}
-    return SharedFolder(engine, Seal(load_device_key(runtime.data_dir)), name, root, whole)
+    # A pool of its own: secrets are written in transactions that hold a connection already, and pools have an end.
+    own = open_records(engine.url.render_as_string(hide_password=False))
+    return SharedFolder(own, Seal(load_device_key(runtime.data_dir)), name, root, whole)

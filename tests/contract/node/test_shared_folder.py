@@ -1,7 +1,11 @@
 """Directories of two machines and the records: what one writes the other reads, and what one removes is gone."""
 
+import errno
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
@@ -117,6 +121,50 @@ def test_another_device_key_opens_nothing_and_harms_nothing(machines: Machines, 
     assert not list((tmp_path / "north").rglob("options.json"))
     machines.sync()
     assert machines.secrets[1].read(1) == {"password": "a"}
+
+
+def test_a_directory_that_cannot_be_read_is_not_taken_for_empty(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines.secrets[0].write(7, {"password": "a"})
+    machines.sync()
+    scan = os.scandir
+
+    def fail(path: Path) -> Any:
+        if Path(path).name == "7":
+            raise OSError(errno.EIO, "a disk that fails")
+        return scan(path)
+
+    with monkeypatch.context() as patch, suppress(OSError):
+        patch.setattr(os, "scandir", fail)
+        machines.folders[0].sync()
+    machines.folders[1].sync()
+    assert machines.secrets[1].read(7) == {"password": "a"}, "also if the first machine does not come back"
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_machine_that_lost_its_directory_gets_it_again(machines: Machines, emptied: bool) -> None:
+    machines.secrets[0].write(7, {"password": "a"})
+    machines.sync()
+    shutil.rmtree(machines.roots[0])
+    if emptied:
+        machines.roots[0].mkdir()
+    SharedFolder(machines.engine, SEAL, "connections", machines.roots[0], WHOLE).sync()
+    machines.sync()
+    assert [secrets.read(7) for secrets in machines.secrets] == [{"password": "a"}] * 2
+
+
+def test_what_grows_too_large_is_kept_elsewhere_as_it_was(machines: Machines) -> None:
+    for root in machines.roots[:1]:
+        (root / "1").mkdir(parents=True)
+        (root / "1" / "positions.json").write_text("1")
+    machines.sync()
+    os.truncate(machines.roots[0] / "1" / "positions.json", MAX_BYTES + 1)
+    machines.sync()
+    assert machines.files(1) == {"1/positions.json": b"1"}
+    (machines.roots[0] / "1" / "positions.json").write_text("2")
+    machines.sync()
+    assert machines.files(1) == {"1/positions.json": b"2"}
 
 
 def _made(path: Path) -> Path:
