@@ -184,7 +184,7 @@ async def test_requests_that_come_in_one_moment_do_not_get_past_the_bound(
     request: Any = None
     invoke: Any = two.answering._invoke  # pyright: ignore[reportPrivateUsage]
     calls = [asyncio.create_task(invoke(request, two.consumer.key.public_key, b"")) for _ in range(MOST_OF_ONE * 3)]
-    done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(calls, timeout=20, return_when=asyncio.FIRST_COMPLETED)
     opened.set()
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert [one.code for one in found if isinstance(one, Problem)] == ["busy"] * (MOST_OF_ONE * 2)
