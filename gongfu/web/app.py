@@ -20,6 +20,7 @@ from gongfu.web.answers import answer_response, problem_response
 from gongfu.web.authentication import Identify, authenticate, authorise, check_origin
 from gongfu.web.headers import SECURITY_HEADERS
 from gongfu.web.paths import http_path
+from gongfu.web.whole_numbers import check_whole_numbers
 
 PREFIX = "/v1"
 MAX_BODY_BYTES = 1_048_576
@@ -115,11 +116,14 @@ class _Operations:
         if _NUL.search(raw):
             raise invalid("text must not contain the character U+0000")
         try:
-            return self._decoders[route.method].decode(raw)
+            body = self._decoders[route.method].decode(raw)
         except msgspec.ValidationError as error:
             raise invalid(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Problem(400, "malformed-json", "The body is not JSON", str(error)[:200]) from None
+        if too_large := check_whole_numbers(raw, body):
+            raise invalid(f"{too_large} must fit in 64 bits")
+        return body
 
 
 async def _read_body(request: Request, bound: int) -> bytes:

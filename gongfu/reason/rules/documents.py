@@ -150,7 +150,7 @@ def _value(node: yaml.Node, path: str, lines: dict[str, int], depth: int) -> Any
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key, value in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            name = _text(key) if isinstance(key, yaml.ScalarNode) else ""
             if not name or name in found:
                 raise _wrong(key.start_mark.line + 1, f"the member {name!r} is there twice" if name else "not a name")
             found[name] = _value(value, f"{path}.{name}" if path else name, lines, depth + 1)
@@ -162,10 +162,18 @@ def _value(node: yaml.Node, path: str, lines: dict[str, int], depth: int) -> Any
     return _scalar(node)
 
 
+def _text(node: yaml.Node) -> str:
+    """Return a text; escapes such as ``\\ud800`` make half a character, and no database holds U+0000."""
+    text = str(node.value)
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise _wrong(node.start_mark.line + 1, "a text has a character that is none")
+    return text
+
+
 def _scalar(node: yaml.Node) -> Any:
     if node.tag not in _TAGS:
         # Dates and the like are the text that was written.
-        return node.value
+        return _text(node)
     loader = yaml.SafeLoader("")
     try:
         return _TAGS[node.tag](loader, node)
