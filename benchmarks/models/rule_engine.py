@@ -144,7 +144,7 @@ def single_point_rules() -> list[Row]:
             body = records.get(connection, 1, RULES // 2)
             assert body is not None
             records.change(connection, 1, body.id, replaced(body), 2)
-        present = Present(program, rule_engine.rules, rule_engine.outlines())
+        present = Present(program, rule_engine.rules, rule_engine.outlines(), program.revision)
         change, beside = timed(lambda: prepare_change(compiler, present))
         _, held = timed(lambda: take_change(change, [], rule_engine, twins, START))
         engine.dispose()
